@@ -1,0 +1,2 @@
+//! Runs the keyside command.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Runs the emulator.
+fn main() {}
