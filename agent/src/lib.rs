@@ -1,8 +1,12 @@
 //! Puts an Azure Key Vault's secrets beside the program that needs them, and keeps them fresh there.
 
 pub mod clock;
+pub mod encoding;
 pub mod memory;
 pub mod principal;
+pub mod refresh;
+pub mod schedule;
 pub mod secret;
+pub mod store;
 pub mod tasks;
 pub mod vault;

@@ -161,13 +161,36 @@ impl LockedBuffer {
     /// [`MemoryExhausted`] when a larger piece cannot be had; what was written stays.
     pub fn extend(&mut self, bytes: &[u8]) -> Result<(), MemoryExhausted> {
         let end = self.length + bytes.len();
+        self.reserve(bytes.len())?;
+        self.piece.bytes_mut()[self.length..end].copy_from_slice(bytes);
+        self.length = end;
+        Ok(())
+    }
+
+    /// Lets `write` fill up to `room` bytes behind those already written; it answers how many it used.
+    ///
+    /// # Errors
+    /// [`MemoryExhausted`] when there is no room; inside it, whatever `write` ends with. Then nothing counts as written.
+    pub fn fill<E>(
+        &mut self,
+        room: usize,
+        write: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<Result<(), E>, MemoryExhausted> {
+        self.reserve(room)?;
+        let gap = &mut self.piece.bytes_mut()[self.length..self.length + room];
+        let written = write(gap).map(|used| used.min(room));
+        // What a failed or frugal writer left behind its own end must not reach the free part of the arena.
+        gap[written.as_ref().map_or(0, |&used| used)..].zeroize();
+        Ok(written.map(|used| self.length += used))
+    }
+
+    fn reserve(&mut self, more: usize) -> Result<(), MemoryExhausted> {
+        let end = self.length + more;
         if end > self.piece.length {
             let mut larger = self.arena.piece(end.next_power_of_two())?;
             larger.bytes_mut()[..self.length].copy_from_slice(&self.piece.bytes()[..self.length]);
             self.piece = larger;
         }
-        self.piece.bytes_mut()[self.length..end].copy_from_slice(bytes);
-        self.length = end;
         Ok(())
     }
 
@@ -442,6 +465,23 @@ mod tests {
         assert_eq!(arena.used_bytes(), 2048, "what the doubling left over was given back");
         let rest = arena.buffer(CHUNK_BYTES - 2048 - GRAIN_BYTES).expect("memory");
         assert!(rest.piece.bytes().iter().all(|&byte| byte == 0), "no old bytes in free memory");
+    }
+
+    #[test]
+    fn what_a_writer_leaves_behind_its_end_is_wiped() {
+        let arena = Arena::unlocked();
+        let mut buffer = arena.buffer(256).expect("memory");
+        let scribble = |used: Result<usize, ()>| {
+            move |room: &mut [u8]| {
+                room.fill(7);
+                used
+            }
+        };
+        assert_eq!(buffer.fill(200, scribble(Err(()))).expect("memory"), Err(()));
+        assert_eq!(buffer.len(), 0);
+        assert_eq!(buffer.fill(200, scribble(Ok(10))).expect("memory"), Ok(()));
+        assert_eq!(&buffer.piece.bytes()[..10], [7; 10]);
+        assert!(buffer.piece.bytes()[10..].iter().all(|&byte| byte == 0));
     }
 
     #[test]
