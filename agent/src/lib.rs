@@ -4,6 +4,7 @@ pub mod clock;
 pub mod encoding;
 pub mod memory;
 pub mod principal;
+pub mod process;
 pub mod refresh;
 pub mod schedule;
 pub mod secret;
