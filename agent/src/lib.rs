@@ -1,6 +1,7 @@
 //! Puts an Azure Key Vault's secrets beside the program that needs them, and keeps them fresh there.
 
 pub mod clock;
+pub mod config;
 pub mod encoding;
 pub mod memory;
 pub mod principal;
