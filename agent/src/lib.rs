@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod encoding;
+pub mod files;
 pub mod memory;
 pub mod principal;
 pub mod process;
