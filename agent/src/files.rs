@@ -119,8 +119,7 @@ impl FilesWriter {
     /// Writes every file without its content and removes it again, which only a program's start should fail at: groups
     /// that cannot be given, readers that the file system cannot express, names that something else has.
     fn rehearse(&self) -> io::Result<()> {
-        let empty: Vec<_> =
-            self.targets.iter().map(|(_, path, access)| Content { path, value: &[], access }).collect();
+        let empty: Vec<_> = self.targets.iter().map(|(_, path, access)| Content { path, value: &[], access }).collect();
         self.directory.check_names(&empty.iter().map(|content| content.path.first()).collect())?;
         let name = generation::write(self.directory.as_fd(), self.number, self.group, &empty)?;
         generation::erase(self.directory.as_fd(), &name)
@@ -173,7 +172,9 @@ impl FilesWriter {
         while let Some((name, _)) = self.superseded.pop_front_if(|(_, due)| *due <= now) {
             match generation::erase(self.directory.as_fd(), &name) {
                 Ok(()) => tracing::debug!(generation = %name, "a superseded generation is wiped"),
-                Err(error) => tracing::warn!(generation = %name, %error, "a superseded generation could not be removed"),
+                Err(error) => {
+                    tracing::warn!(generation = %name, %error, "a superseded generation could not be removed");
+                }
             }
         }
     }

@@ -161,8 +161,7 @@ const NULL_DEVICE: &str = "/dev/null";
 /// All directories or none: half of them would let the agent start and stop it later, when nobody watches.
 fn confine(writable: &[PathBuf]) -> Result<Outcome, Box<dyn std::error::Error>> {
     let changes = AccessFs::from_write(LANDLOCK);
-    let mut ruleset =
-        Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(changes)?.create()?;
+    let mut ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(changes)?.create()?;
     for directory in writable {
         ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new(directory)?, changes))?;
     }

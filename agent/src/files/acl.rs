@@ -97,7 +97,74 @@ fn read_list(file: BorrowedFd<'_>) -> Result<Option<Vec<u8>>> {
             buffer.truncate(length);
             Ok(Some(buffer))
         }
-        Err(Errno::NODATA) => Ok(None),
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd as _;
+
+    use super::*;
+
+    const OWNER_ID: u32 = 10;
+    const GROUP_ID: u32 = 20;
+
+    fn plan(mode: &str, readers: &[Principal]) -> Access {
+        let target = Target {
+            path: "db".parse().expect("a path"),
+            mode: mode.parse().expect("a mode"),
+            readers: readers.to_vec(),
+        };
+        Access::plan(&target, OWNER_ID, GROUP_ID)
+    }
+
+    #[test]
+    fn bits_do_where_they_can_and_a_list_does_the_rest() {
+        use Principal::{Group, User};
+        let rows: &[(&str, &[Principal], u32, &[Principal])] = &[
+            ("0400", &[], 0o400, &[]),
+            ("0400", &[User(OWNER_ID)], 0o400, &[]),
+            ("0400", &[Group(GROUP_ID)], 0o440, &[]),
+            ("0440", &[User(OWNER_ID), Group(GROUP_ID)], 0o440, &[]),
+            ("0400", &[User(11)], 0o400, &[User(11)]),
+            ("0640", &[Group(21), User(11), Group(GROUP_ID), User(11)], 0o640, &[User(11), Group(21)]),
+            ("0400", &[User(GROUP_ID), Group(OWNER_ID)], 0o400, &[User(GROUP_ID), Group(OWNER_ID)]),
+            ("0444", &[User(11), Group(21)], 0o444, &[]),
+        ];
+        for (mode, readers, bits, named) in rows {
+            let expected = Access { bits: *bits, named: named.iter().copied().collect() };
+            assert_eq!(plan(mode, readers), expected, "{mode} {readers:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_encoded_as_the_kernel_wants_it() {
+        let access = plan("0400", &[Principal::Group(0x0201), Principal::User(12), Principal::User(11)]);
+        let expected: &[u8] = &[
+            2, 0, 0, 0, // version
+            0x01, 0, 4, 0, 255, 255, 255, 255, // the owner reads
+            0x02, 0, 4, 0, 11, 0, 0, 0, // user 11
+            0x02, 0, 4, 0, 12, 0, 0, 0, // user 12
+            0x04, 0, 0, 0, 255, 255, 255, 255, // the group does not
+            0x08, 0, 4, 0, 1, 2, 0, 0, // group 513
+            0x10, 0, 4, 0, 255, 255, 255, 255, // the mask
+            0x20, 0, 0, 0, 255, 255, 255, 255, // nor do others
+        ];
+        assert_eq!(access.encode(), expected);
+    }
+
+    #[test]
+    fn what_was_applied_is_found_again_and_nothing_else_is_taken_for_it() {
+        let file = tempfile::tempfile_in("/dev/shm").expect("a file in memory");
+        let listed = plan("0400", &[Principal::User(11)]);
+        let all = [plan("0400", &[]), plan("0440", &[]), listed.clone(), plan("0400", &[Principal::User(12)])];
+        for access in [&all[0], &all[2], &all[1], &all[3], &all[0]] {
+            access.apply(file.as_fd()).expect("our own file");
+            let held: Vec<_> = all.iter().map(|other| other.holds(file.as_fd()).expect("readable")).collect();
+            let expected: Vec<_> = all.iter().map(|other| other == access).collect();
+            assert_eq!(held, expected, "{access:?}");
+        }
     }
 }

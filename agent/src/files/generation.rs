@@ -7,9 +7,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{
-    AtFlags, Dir, FileType, Gid, Mode, OFlags, fchmod, fchown, fstat, mkdirat, openat, statat, unlinkat,
-};
+use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, fchmod, fchown, fstat, mkdirat, openat, statat, unlinkat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 use thiserror::Error;
@@ -111,8 +109,11 @@ fn write_file(top: BorrowedFd<'_>, group: u32, content: &Content<'_>) -> Result<
     let mut file = create(top, content.path).map_err(unwritable)?;
     let found = fstat(&file).map_err(|error| unwritable(error.into()))?;
     if found.st_gid != group {
-        fchown(&file, None, Some(Gid::from_raw(group)))
-            .map_err(|source| FileError::Group { path: path(), group, source })?;
+        fchown(&file, None, Some(Gid::from_raw(group))).map_err(|source| FileError::Group {
+            path: path(),
+            group,
+            source,
+        })?;
     }
     content.access.apply(file.as_fd()).map_err(|source| match source {
         Errno::OPNOTSUPP => FileError::NoLists { path: path(), source },
@@ -274,9 +275,7 @@ pub(super) fn entries(folder: BorrowedFd<'_>) -> rustix::io::Result<Vec<(CString
 /// Some file systems leave the kind out of their lists.
 fn kind(folder: BorrowedFd<'_>, name: &CStr, listed: FileType) -> rustix::io::Result<FileType> {
     match listed {
-        FileType::Unknown => {
-            Ok(FileType::from_raw_mode(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode))
-        }
+        FileType::Unknown => Ok(FileType::from_raw_mode(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode)),
         known => Ok(known),
     }
 }

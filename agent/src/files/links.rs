@@ -118,7 +118,9 @@ impl Directory {
             Ok(target) => Ok(Some(target.to_string_lossy().into_owned())),
             Err(Errno::NOENT) => Ok(None),
             // What readlinkat(2) says of something that is no link.
-            Err(Errno::INVAL) => Err(foreign(name, "a file or folder that Keyside did not make is in its place: remove it")),
+            Err(Errno::INVAL) => {
+                Err(foreign(name, "a file or folder that Keyside did not make is in its place: remove it"))
+            }
             Err(error) => Err(error.into()),
         }
     }

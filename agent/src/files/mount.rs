@@ -114,7 +114,10 @@ fn look(root: &Path, settings: &Settings, findings: &mut Findings) -> Result<(),
     if existing.is_writable_by_others {
         warnings.push(Finding::WritableByOthers { directory: directory() });
     }
-    let mount = mounts.iter().filter(|mount| existing.resolved.starts_with(&mount.point)).max_by_key(depth);
+    let mount = mounts
+        .iter()
+        .filter(|mount| existing.resolved.starts_with(&mount.point))
+        .max_by_key(|mount| mount.point.components().count());
     if !is_memory(&existing.resolved)? {
         let kind = mount.map_or_else(|| "a disk".to_owned(), |mount| mount.kind.clone());
         let list = if settings.allow_disk { warnings } else { refusals };
@@ -203,10 +206,6 @@ impl Mount {
     }
 }
 
-fn depth(mount: &&Mount) -> usize {
-    mount.point.components().count()
-}
-
 /// Undoes the four octal escapes that the kernel uses for white space and the backslash.
 fn unescape(field: &str) -> String {
     [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
@@ -225,4 +224,150 @@ fn swap_devices(swaps: &Path) -> Result<Vec<String>, Finding> {
 
 fn read(path: &Path) -> Result<String, Finding> {
     std::fs::read_to_string(path).map_err(|cause| Finding::Unknown { path: path.to_owned(), cause })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::super::settings::{Mode, OnStop, Target};
+    use super::*;
+
+    /// A directory in memory, and a root whose `/proc` tells of it what the test wants.
+    struct Machine {
+        root: TempDir,
+        memory: TempDir,
+        settings: Settings,
+    }
+
+    impl Machine {
+        fn new(mounts: &str, swaps: &str) -> Self {
+            let root = tempfile::tempdir().expect("a folder");
+            let memory = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
+            let here = memory.path().canonicalize().expect("it is there").display().to_string();
+            fs::create_dir_all(root.path().join("proc/self")).expect("made");
+            let heading = "Filename\tType\tSize\tUsed\tPriority\n";
+            fs::write(root.path().join("proc/swaps"), format!("{heading}{swaps}")).expect("written");
+            fs::write(root.path().join("proc/self/mountinfo"), mounts.replace("HERE", &here)).expect("written");
+            let target =
+                Target { path: "db/password".parse().expect("a path"), mode: Mode::default(), readers: Vec::new() };
+            let settings = Settings {
+                directory: memory.path().join("secrets"),
+                targets: BTreeMap::from([("db".parse().expect("a name"), target)]),
+                allow_disk: false,
+                require_noswap: false,
+                on_stop: OnStop::Remove,
+                group: None,
+            };
+            Self { root, memory, settings }
+        }
+
+        /// The refusals and the warnings, with the changing part of paths left out.
+        fn findings(&self) -> [Vec<String>; 2] {
+            let Findings { refusals, warnings } = examine(self.root.path(), &self.settings);
+            let plain = |finding: &Finding| {
+                let memory = self.memory.path().display().to_string();
+                finding.to_string().replace(&memory, "HERE")
+            };
+            [refusals.iter().map(plain).collect(), warnings.iter().map(plain).collect()]
+        }
+    }
+
+    const PLAIN: &str = "24 1 0:22 / / rw shared:1 - ext4 /dev/vda rw\n\
+                         25 24 0:23 / /dev/shm rw,nosuid - tmpfs tmpfs rw,size=1g\n";
+    const NOSWAP: &str = "24 1 0:22 / / rw - ext4 /dev/vda rw\n25 24 0:23 / HERE rw - tmpfs tmpfs rw,noswap,size=1g\n";
+    const OVERMOUNTED: &str = "25 24 0:23 / HERE rw - tmpfs tmpfs rw,noswap\n26 24 0:24 / HERE rw - tmpfs tmpfs rw\n";
+    const RAMFS: &str = "25 24 0:23 / HERE rw - ramfs ramfs rw\n";
+    const DEVICE: &str = "/dev/sda2 partition 1048572 0 -2\n";
+    const SWAP: &str = "what is in HERE/secrets can be written to swap (/dev/sda2): mount a tmpfs with noswap (Linux 6.4 or \
+                        later), encrypt the swap, or turn it off";
+
+    #[test]
+    fn swap_matters_where_it_is_on_and_the_file_system_can_be_swapped() {
+        let rows = [
+            (PLAIN, "", false),
+            (PLAIN, DEVICE, true),
+            (NOSWAP, DEVICE, false),
+            (OVERMOUNTED, DEVICE, true),
+            (RAMFS, DEVICE, false),
+        ];
+        for (mounts, swaps, warned) in rows {
+            let mut machine = Machine::new(mounts, swaps);
+            let swap = if warned { vec![SWAP.to_owned()] } else { Vec::new() };
+            assert_eq!(machine.findings(), [Vec::new(), swap.clone()], "{mounts} {swaps}");
+            machine.settings.require_noswap = true;
+            assert_eq!(machine.findings(), [swap, Vec::new()], "{mounts} {swaps}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_without_swap_has_none() {
+        let machine = Machine::new(PLAIN, DEVICE);
+        fs::remove_file(machine.root.path().join("proc/swaps")).expect("removed");
+        assert_eq!(machine.findings(), [Vec::<String>::new(), Vec::new()]);
+    }
+
+    #[test]
+    fn a_disk_is_refused_unless_it_is_allowed() {
+        let mut machine = Machine::new(PLAIN, DEVICE);
+        // Whatever a machine has, this is no file system for data.
+        let disk = Path::new("/proc/no/such/secrets");
+        machine.settings.directory = disk.to_owned();
+        let expected = format!(
+            "{} is on ext4, which keeps what is written there: mount a tmpfs (Kubernetes: emptyDir with medium Memory), use \
+             a directory below /run or /dev/shm, or set allow_disk",
+            disk.display()
+        );
+        assert_eq!(machine.findings(), [vec![expected.clone()], Vec::new()]);
+        machine.settings.allow_disk = true;
+        assert_eq!(machine.findings(), [Vec::new(), vec![expected]]);
+    }
+
+    #[test]
+    fn a_single_mounted_file_is_refused_and_a_mounted_directory_is_not() {
+        let mounts = "25 24 0:23 / HERE/secrets/db/password rw - tmpfs tmpfs rw\n";
+        let machine = Machine::new(mounts, "");
+        let file = machine.settings.directory.join("db/password");
+        fs::create_dir_all(&file).expect("made");
+        assert_eq!(machine.findings(), [Vec::<String>::new(), Vec::new()], "a directory");
+        fs::remove_dir(&file).expect("removed");
+        fs::write(&file, "").expect("written");
+        let expected = "HERE/secrets/db/password is mounted as a single file, which can never show a new version: mount the \
+                        directory HERE/secrets instead";
+        assert_eq!(machine.findings(), [vec![expected.to_owned()], Vec::new()]);
+    }
+
+    #[test]
+    fn what_is_no_directory_or_open_to_all_is_named() {
+        let machine = Machine::new(PLAIN, "");
+        let directory = &machine.settings.directory;
+        fs::create_dir(directory).expect("made");
+        for (mode, warned) in [(0o777, true), (0o1777, false), (0o775, false)] {
+            fs::set_permissions(directory, fs::Permissions::from_mode(mode)).expect("changed");
+            let [refusals, warnings] = machine.findings();
+            assert_eq!((refusals.len(), warnings.len()), (0, usize::from(warned)), "{mode:o}");
+        }
+        fs::remove_dir(directory).expect("removed");
+        fs::write(directory, "").expect("written");
+        let expected = "HERE/secrets is not a directory: remove it, or configure another";
+        assert_eq!(machine.findings(), [vec![expected.to_owned()], Vec::new()]);
+    }
+
+    #[test]
+    fn without_a_list_of_mounts_nothing_is_promised() {
+        let machine = Machine::new(PLAIN, "");
+        fs::remove_file(machine.root.path().join("proc/self/mountinfo")).expect("removed");
+        let [refusals, _] = machine.findings();
+        assert!(refusals[0].starts_with("could not look at") && refusals[0].ends_with("mountinfo"), "{refusals:?}");
+    }
+
+    #[test]
+    fn mount_points_are_unescaped() {
+        let mount = Mount::parse("25 24 0:23 / /mnt/a\\040b\\134c rw shared:7 master:2 - tmpfs x rw").expect("a line");
+        assert_eq!(mount.point, Path::new("/mnt/a b\\c"));
+        assert!(Mount::parse("nonsense").is_none());
+    }
 }

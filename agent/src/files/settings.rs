@@ -75,6 +75,7 @@ impl RelativePath {
     }
 
     /// The names along the path, the file's own last. There is at least one.
+    #[must_use]
     pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/')
     }
@@ -168,7 +169,9 @@ impl FromStr for Mode {
         match bits.ok_or_else(|| invalid("write three or four octal digits, as in \"0400\""))? {
             bits if bits & 0o7000 != 0 => Err(invalid("leave out the setuid, setgid and sticky bits")),
             bits if bits & 0o111 != 0 => Err(invalid("leave out the bits for executing")),
-            bits if bits & 0o022 != 0 => Err(invalid("only the owner may write, or readers could change it for others")),
+            bits if bits & 0o022 != 0 => {
+                Err(invalid("only the owner may write, or readers could change it for others"))
+            }
             bits if bits & 0o400 == 0 => Err(invalid("the owner must be able to read it")),
             bits if bits & 0o044 == 0o004 => Err(invalid("what others may read, the group may read too")),
             bits => Ok(Self(bits)),

@@ -1,6 +1,5 @@
 //! Readers open files while generations are swapped under them: none may find a file missing, zeroed, torn or mixed.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
@@ -8,13 +7,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-use keyside::files::{FilesWriter, Mode, OnStop, Settings, Target, Written};
-use keyside::memory::Arena;
-use keyside::secret::{Metadata, Secret, SecretName, SecretValue};
-use keyside::store::{self, Publisher, Reader};
-use rustix::fs::{Mode as Permissions, OFlags, openat};
+use keyside::files::{FilesWriter, Written};
+use keyside::store::{Publisher, Reader};
+use rustix::fs::{Mode, OFlags, openat};
 use tokio_util::sync::CancellationToken;
+
+use crate::{folder, publish, settings, store, target};
 
 /// Near the largest value that Key Vault keeps, and six times the pieces in which files are usually read.
 const VALUE_BYTES: usize = 24_000;
@@ -27,38 +25,11 @@ const RETIRE_AFTER: Duration = Duration::from_millis(300);
 const NAMES: [&str; 2] = ["db-password", "tls-key"];
 const PATHS: [&str; 2] = ["db-password", "tls/server.key"];
 
-fn name(text: &str) -> SecretName {
-    text.parse().expect("a name")
-}
-
-fn settings(directory: &Path) -> Settings {
-    let target =
-        |path: &str| Target { path: path.parse().expect("a path"), mode: Mode::default(), readers: Vec::new() };
-    Settings {
-        directory: directory.to_owned(),
-        targets: NAMES.into_iter().zip(PATHS).map(|(name_, path)| (name(name_), target(path))).collect::<BTreeMap<_, _>>(),
-        allow_disk: false,
-        require_noswap: false,
-        on_stop: OnStop::Remove,
-        group: None,
-    }
-}
-
 /// Gives both secrets one repeated letter, another one for each generation.
-fn publish(publisher: &Publisher, arena: &Arena, generation: u64) {
+fn publish_letter(publisher: &Publisher, generation: u64) {
     let letter = b'a' + u8::try_from(generation % 26).expect("a letter");
-    let secret = || Secret {
-        metadata: Metadata {
-            version: format!("{generation:032x}").parse().expect("a version"),
-            content_type: None,
-            created: None,
-            updated: None,
-            expires: None,
-        },
-        value: SecretValue::new(arena.store(&[letter; VALUE_BYTES]).expect("memory")),
-    };
-    let outcomes = NAMES.iter().map(|local| (name(local), Ok(secret()))).collect();
-    let _ = publisher.apply(outcomes, Timestamp::UNIX_EPOCH);
+    let value = vec![letter; VALUE_BYTES];
+    publish(publisher, &NAMES.map(|local| (local, &value[..])));
 }
 
 /// What the readers saw, by kind.
@@ -95,7 +66,7 @@ impl Seen {
                 count(&self.zeroed);
                 None
             }
-            Ok(bytes) if bytes.len() != VALUE_BYTES || bytes != [bytes[0]; VALUE_BYTES] => {
+            Ok(bytes) if bytes.len() != VALUE_BYTES || bytes != vec![bytes[0]; VALUE_BYTES] => {
                 count(&self.torn);
                 None
             }
@@ -111,9 +82,12 @@ impl Seen {
     /// Opens `..data` once and reads both files through it.
     fn read_pair(&self, directory: &Path) {
         let opened = Instant::now();
-        let data = File::open(directory.join("..data")).expect("there is always a generation");
+        let Ok(data) = File::open(directory.join("..data")) else {
+            count(&self.missing);
+            return;
+        };
         let letters = PATHS.map(|path| {
-            let read = openat(&data, path, OFlags::RDONLY, Permissions::empty())
+            let read = openat(&data, path, OFlags::RDONLY, Mode::empty())
                 .map_err(io::Error::from)
                 .and_then(|file: OwnedFd| read_in_pieces(file.into()));
             count(&self.by_data);
@@ -170,13 +144,13 @@ fn write_until(directory: &Path, done: &AtomicBool) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {
         let now = tokio::time::Instant::now();
-        let mut writer = FilesWriter::open(&settings(directory), RETIRE_AFTER, now).expect("the directory is usable");
-        let (publisher, reader) = store::channel(NAMES.map(|local| (name(local), false)));
-        let arena = Arena::unlocked();
-        publish(&publisher, &arena, 0);
+        let targets = NAMES.into_iter().zip(PATHS.map(|path| target(path, "0400", &[])));
+        let mut writer = FilesWriter::open(&settings(directory, targets), RETIRE_AFTER, now).expect("usable");
+        let (publisher, reader) = store(&NAMES);
+        publish_letter(&publisher, 0);
         assert_eq!(writer.publish(&reader.snapshot(), now).expect("written"), Written::Applied);
         let stop = CancellationToken::new();
-        let swaps = swap_until(&publisher, &arena, done);
+        let swaps = swap_until(&publisher, done);
         let both = futures::future::join(swaps_then_stop(swaps, &stop), run(writer, reader, stop.clone()));
         both.await.0
     })
@@ -192,13 +166,13 @@ async fn swaps_then_stop(swaps: impl Future<Output = u64>, stop: &CancellationTo
     generations
 }
 
-async fn swap_until(publisher: &Publisher, arena: &Arena, done: &AtomicBool) -> u64 {
+async fn swap_until(publisher: &Publisher, done: &AtomicBool) -> u64 {
     let mut ticks = tokio::time::interval(SWAP_EVERY);
     let mut generation = 0;
     while !done.load(Ordering::Acquire) {
         ticks.tick().await;
         generation += 1;
-        publish(publisher, arena, generation);
+        publish_letter(publisher, generation);
     }
     generation
 }
@@ -213,8 +187,7 @@ fn wait_for(directory: &Path) {
 
 #[test]
 fn two_hundred_thousand_reads_see_whole_generations_while_these_are_swapped_and_wiped() {
-    let folder = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
-    let directory = folder.path().join("secrets");
+    let (_folder, directory) = folder();
     let (seen, done) = (Seen::default(), AtomicBool::new(false));
     let started = Instant::now();
     let generations = std::thread::scope(|threads| {
@@ -230,7 +203,10 @@ fn two_hundred_thousand_reads_see_whole_generations_while_these_are_swapped_and_
     report(&seen, generations, started.elapsed());
     let bad = [&seen.missing, &seen.zeroed, &seen.torn, &seen.mixed].map(|counter| counter.load(Ordering::Relaxed));
     assert_eq!(bad, [0; 4], "missing, zeroed, torn, mixed");
-    assert!(seen.reads() >= READS && generations >= 20 && seen.held_open.load(Ordering::Relaxed) > 0, "the reads overlapped with too few swaps");
+    assert!(
+        seen.reads() >= READS && generations >= 20 && seen.held_open.load(Ordering::Relaxed) > 0,
+        "the reads overlapped with too few swaps"
+    );
     assert!(seen.too_late.load(Ordering::Relaxed) < 10, "generations are retired before their time");
     let left: Vec<_> = fs::read_dir(&directory).expect("the directory stays").collect();
     assert!(left.is_empty(), "stopping removes everything: {left:?}");
@@ -250,7 +226,6 @@ fn read_until_enough(seen: &Seen, directory: &Path) {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the counts are what the test is run for")]
 fn report(seen: &Seen, generations: u64, took: Duration) {
     let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     eprintln!(
