@@ -1,8 +1,18 @@
 //! What the process forbids itself, and the two questions to the kernel about other processes that no binding asks.
 #![expect(unsafe_code, reason = "some system calls have no safe binding")]
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, RulesetStatus,
+};
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::stat::{Mode, umask};
 
 /// Most supplementary groups that a Linux process can have.
 /// Source: `NGROUPS_MAX` in the kernel's `limits.h`.
@@ -41,6 +51,130 @@ pub fn peer_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
     }
 }
 
+/// Whether the caller's descriptor is the only one that anybody has of this file, which must be open for writing and
+/// belong to the caller. Memory mappings count as open. When the kernel does not say, the answer is no.
+///
+/// The kernel grants a write lease only on a file that nobody else has open (`fcntl(2)`, `F_SETLEASE`).
+#[must_use]
+pub fn nobody_else_has_open(file: BorrowedFd<'_>) -> bool {
+    let lease = |kind: libc::c_int| {
+        // JUSTIFICATION: no binding knows leases.
+        // SAFETY: both calls take and give integers; no memory is involved.
+        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) == 0 }
+    };
+    // Given back at once: only the answer matters, and a lease that somebody breaks would be answered by a signal.
+    lease(libc::F_WRLCK) && lease(libc::F_UNLCK)
+}
+
+/// What the process is to forbid itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hardening {
+    /// Where files may still be made, changed and removed, with everything below: the directories of the socket and of
+    /// the files, and of what a child needs, `~/.azure` for the Azure CLI. They must exist.
+    pub writable: Vec<PathBuf>,
+}
+
+/// What of the hardening holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// No other process of this user reads the memory through `/proc` or ptrace.
+    pub not_dumpable: Outcome,
+    /// A crash writes no memory to a disk.
+    pub no_core_dumps: Outcome,
+    /// No program that is started gains rights, by setuid or file capabilities.
+    pub no_new_privileges: Outcome,
+    /// Writing is confined to [`Hardening::writable`].
+    pub confined: Outcome,
+}
+
+/// How one measure went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It holds.
+    Applied,
+    /// Part of it holds, as this kernel knows no more.
+    Partial,
+    /// The kernel refused it, for this reason.
+    Refused(String),
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Applied => formatter.write_str("applied"),
+            Self::Partial => formatter.write_str("partial"),
+            Self::Refused(reason) => write!(formatter, "refused: {reason}"),
+        }
+    }
+}
+
+impl Report {
+    /// The measures by name, in the order in which they were taken.
+    #[must_use]
+    pub fn measures(&self) -> [(&'static str, &Outcome); 4] {
+        [
+            ("not_dumpable", &self.not_dumpable),
+            ("no_core_dumps", &self.no_core_dumps),
+            ("no_new_privileges", &self.no_new_privileges),
+            ("confined", &self.confined),
+        ]
+    }
+}
+
+/// Takes every measure that the kernel allows, for the rest of the process's life, and logs those that it refuses.
+///
+/// It must be called before the first thread is started: Landlock and the privileges bind the calling thread and those
+/// that it starts later. The umask becomes 0077, so that whatever is made without a thought about its mode is private;
+/// what others should reach (the socket, the files) states its mode itself.
+///
+/// The confinement keeps a subverted agent from changing files elsewhere. It does not restrict reading, running
+/// programs, the network, signals or descriptors that are open already; nor can it follow a directory that is replaced.
+#[must_use]
+pub fn harden(hardening: &Hardening) -> Report {
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
+    let report = Report {
+        not_dumpable: outcome(prctl::set_dumpable(false)),
+        no_core_dumps: outcome(setrlimit(Resource::RLIMIT_CORE, 0, 0)),
+        no_new_privileges: outcome(prctl::set_no_new_privs()),
+        confined: confine(&hardening.writable)
+            .unwrap_or_else(|error| Outcome::Refused(crate::vault::with_causes(&*error))),
+    };
+    for (measure, outcome) in report.measures() {
+        if *outcome != Outcome::Applied {
+            tracing::warn!(measure, %outcome, "the process is less hardened than it could be");
+        }
+    }
+    report
+}
+
+fn outcome(answer: nix::Result<()>) -> Outcome {
+    answer.map_or_else(|error| Outcome::Refused(error.to_string()), |()| Outcome::Applied)
+}
+
+/// The ABI that first covers every way of changing a file; later ones add devices and sockets, which is not the aim.
+/// Source: the kernel's `Documentation/userspace-api/landlock.rst`.
+const LANDLOCK: ABI = ABI::V3;
+
+/// Programs that are started get it as a standard stream, and open it for writing.
+const NULL_DEVICE: &str = "/dev/null";
+
+/// All directories or none: half of them would let the agent start and stop it later, when nobody watches.
+fn confine(writable: &[PathBuf]) -> Result<Outcome, Box<dyn std::error::Error>> {
+    let changes = AccessFs::from_write(LANDLOCK);
+    let mut ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(changes)?.create()?;
+    for directory in writable {
+        ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new(directory)?, changes))?;
+    }
+    if Path::new(NULL_DEVICE).exists() {
+        ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new(NULL_DEVICE)?, AccessFs::WriteFile))?;
+    }
+    Ok(match ruleset.restrict_self()?.ruleset {
+        RulesetStatus::FullyEnforced => Outcome::Applied,
+        RulesetStatus::PartiallyEnforced => Outcome::Partial,
+        RulesetStatus::NotEnforced => Outcome::Refused("this kernel has no Landlock".to_owned()),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd as _;
@@ -54,6 +188,22 @@ mod tests {
         let own: Vec<u32> =
             nix::unistd::getgroups().expect("own groups").into_iter().map(nix::unistd::Gid::as_raw).collect();
         assert_eq!(peer_groups(left.as_fd()).expect("an answer"), own);
+    }
+
+    #[test]
+    fn a_file_is_ours_alone_until_somebody_else_opens_it() {
+        let file = tempfile::NamedTempFile::new_in("/dev/shm").expect("a file");
+        assert!(nobody_else_has_open(file.as_file().as_fd()));
+        let reader = std::fs::File::open(file.path()).expect("opens");
+        assert!(!nobody_else_has_open(file.as_file().as_fd()), "a reader");
+        drop(reader);
+        assert!(nobody_else_has_open(file.as_file().as_fd()), "the reader has gone, and no lease was left");
+    }
+
+    #[test]
+    fn a_descriptor_without_leases_is_never_ours_alone() {
+        let (left, _right) = UnixStream::pair().expect("a pair");
+        assert!(!nobody_else_has_open(left.as_fd()));
     }
 
     #[test]

@@ -1,0 +1,142 @@
+//! The links of the directory: `..data`, which names the current generation, and one for each name that readers open.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, FlockOperation, flock, readlinkat, renameat, symlinkat, unlinkat};
+use rustix::io::Errno;
+
+use super::generation::{GenerationName, entries};
+
+/// The link that decides which generation readers see.
+const CURRENT: &str = "..data";
+
+/// The same before it replaces the old one.
+const NEXT: &str = "..data.next";
+
+/// The directory that readers know, held open and locked against a second writer.
+#[derive(Debug)]
+pub(super) struct Directory {
+    path: PathBuf,
+    descriptor: OwnedFd,
+}
+
+impl Directory {
+    /// Opens a directory that exists, and locks it as long as the answer lives.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let descriptor = OwnedFd::from(std::fs::File::open(path)?);
+        flock(&descriptor, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+            Errno::WOULDBLOCK => io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "another agent writes there: stop it, or give each a directory of its own",
+            ),
+            other => other.into(),
+        })?;
+        Ok(Self { path: path.to_owned(), descriptor })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+
+    /// The generation that readers see.
+    pub(super) fn current(&self) -> io::Result<Option<GenerationName>> {
+        let Some(target) = self.link(CURRENT)? else { return Ok(None) };
+        GenerationName::parse(&target).map(Some).ok_or_else(|| {
+            foreign(CURRENT, "another program keeps its files there: give Keyside a directory of its own")
+        })
+    }
+
+    /// Shows `generation` to readers in place of the one before, in one step that no reader can see half of.
+    pub(super) fn show(&self, generation: &GenerationName) -> io::Result<()> {
+        self.remove(NEXT)?;
+        symlinkat(generation.as_str(), &self.descriptor, NEXT)?;
+        Ok(renameat(&self.descriptor, NEXT, &self.descriptor, CURRENT)?)
+    }
+
+    /// Refuses names that somebody else's file, folder or link takes.
+    ///
+    /// # Errors
+    /// The first such name, with the remedy.
+    pub(super) fn check_names(&self, wanted: &BTreeSet<&str>) -> io::Result<()> {
+        for name in wanted {
+            if self.link(name)?.is_some_and(|found| found != target(name)) {
+                return Err(foreign(name, "a link that Keyside did not make is in its place: remove it"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the link of every wanted name that has none, and removes those of names that are no longer wanted.
+    pub(super) fn offer(&self, wanted: &BTreeSet<&str>) -> io::Result<()> {
+        for name in wanted {
+            if self.link(name)?.is_none() {
+                symlinkat(target(name), &self.descriptor, *name)?;
+            }
+        }
+        for name in self.offered()? {
+            if !wanted.contains(name.as_str()) {
+                self.remove(&name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes every link, so that readers find nothing.
+    pub(super) fn withdraw(&self) -> io::Result<()> {
+        self.offer(&BTreeSet::new())?;
+        self.remove(NEXT)?;
+        self.current()?.map_or(Ok(()), |_| self.remove(CURRENT))
+    }
+
+    /// All generations, the current one and what earlier runs left.
+    pub(super) fn generations(&self) -> io::Result<Vec<GenerationName>> {
+        let listed = entries(self.as_fd())?.into_iter().filter(|(_, kind)| *kind == FileType::Directory);
+        Ok(listed.filter_map(|(name, _)| GenerationName::parse(name.to_str().ok()?)).collect())
+    }
+
+    /// The names of our links: those that lead through `..data` to their own name.
+    fn offered(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for (name, kind) in entries(self.as_fd())? {
+            let Ok(name) = name.into_string() else { continue };
+            if kind == FileType::Symlink && self.link(&name)?.is_some_and(|found| found == target(&name)) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn link(&self, name: &str) -> io::Result<Option<String>> {
+        match readlinkat(&self.descriptor, name, Vec::new()) {
+            Ok(target) => Ok(Some(target.to_string_lossy().into_owned())),
+            Err(Errno::NOENT) => Ok(None),
+            // What readlinkat(2) says of something that is no link.
+            Err(Errno::INVAL) => {
+                Err(foreign(name, "a file or folder that Keyside did not make is in its place: remove it"))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        match unlinkat(&self.descriptor, name, AtFlags::empty()) {
+            Err(Errno::NOENT) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+}
+
+fn target(name: &str) -> String {
+    format!("{CURRENT}/{name}")
+}
+
+fn foreign(name: &str, remedy: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::AlreadyExists, format!("'{name}': {remedy}"))
+}

@@ -1,0 +1,373 @@
+//! Whether the directory of the files is memory that is never written to a disk, and can be swapped a generation at a time.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FsWord, statfs};
+use thiserror::Error;
+
+use super::settings::{RelativePath, Settings};
+
+/// The file systems that live in memory.
+/// Source: the kernel's `include/uapi/linux/magic.h`.
+const TMPFS: FsWord = 0x0102_1994;
+const RAMFS: FsWord = 0x8584_58f6;
+
+/// The permission bits that let everybody replace a directory's entries: others may write, without the sticky bit.
+const OTHERS_WRITE: u32 = 0o002;
+const STICKY: u32 = 0o1000;
+
+/// What the machine has against the settings.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// The agent must not start.
+    pub refusals: Vec<Finding>,
+    /// The agent starts, and says so.
+    pub warnings: Vec<Finding>,
+}
+
+/// One thing that the machine has against the settings, with the remedy.
+#[derive(Debug, Error)]
+pub enum Finding {
+    /// The files would be on a disk.
+    #[error(
+        "{} is on {kind}, which keeps what is written there: mount a tmpfs (Kubernetes: emptyDir with medium Memory), \
+         use a directory below /run or /dev/shm, or set allow_disk",
+        .directory.display()
+    )]
+    Disk {
+        /// The directory of the settings.
+        directory: PathBuf,
+        /// The file system's name as the kernel lists it.
+        kind: String,
+    },
+    /// Memory can be written to a swap device.
+    #[error(
+        "what is in {} can be written to swap ({devices}): mount a tmpfs with noswap (Linux 6.4 or later), encrypt \
+         the swap, or turn it off",
+        .directory.display()
+    )]
+    Swap {
+        /// The directory of the settings.
+        directory: PathBuf,
+        /// The swap devices in use.
+        devices: String,
+    },
+    /// A file is a mount of its own.
+    #[error(
+        "{} is mounted as a single file, which can never show a new version: mount the directory {} instead",
+        .path.display(), .directory.display()
+    )]
+    SingleFile {
+        /// The mount point.
+        path: PathBuf,
+        /// The directory of the settings.
+        directory: PathBuf,
+    },
+    /// The directory is something else.
+    #[error("{} is not a directory: remove it, or configure another", .directory.display())]
+    NoDirectory {
+        /// The directory of the settings.
+        directory: PathBuf,
+    },
+    /// Others can put their own files in the place of ours.
+    #[error(
+        "every user can replace what is in {}: use a directory inside it, or mount it read-only for the readers",
+        .directory.display()
+    )]
+    WritableByOthers {
+        /// The directory of the settings.
+        directory: PathBuf,
+    },
+    /// The kernel does not say what the checks need.
+    #[error("could not look at {}", .path.display())]
+    Unknown {
+        /// What could not be read.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+/// Looks at the directory and at the mounts and swap devices that the `/proc` below `root` lists. A directory that does
+/// not exist yet is judged by the nearest one above it that does.
+#[must_use]
+pub fn examine(root: &Path, settings: &Settings) -> Findings {
+    let mut findings = Findings::default();
+    if let Err(unknown) = look(root, settings, &mut findings) {
+        findings.refusals.push(unknown);
+    }
+    findings
+}
+
+fn look(root: &Path, settings: &Settings, findings: &mut Findings) -> Result<(), Finding> {
+    let directory = || settings.directory.clone();
+    let existing = nearest_existing(&settings.directory)?;
+    let mounts = Mount::list(&root.join("proc/self/mountinfo"))?;
+    let Findings { refusals, warnings } = findings;
+    refusals.extend(single_files(&existing.resolved, settings, &mounts));
+    if !existing.is_directory && refusals.is_empty() {
+        refusals.push(Finding::NoDirectory { directory: directory() });
+    }
+    if existing.is_writable_by_others {
+        warnings.push(Finding::WritableByOthers { directory: directory() });
+    }
+    let mount = mounts
+        .iter()
+        .filter(|mount| existing.resolved.starts_with(&mount.point))
+        .max_by_key(|mount| mount.point.components().count());
+    if !is_memory(&existing.resolved)? {
+        let kind = mount.map_or_else(|| "a disk".to_owned(), |mount| mount.kind.clone());
+        let list = if settings.allow_disk { warnings } else { refusals };
+        list.push(Finding::Disk { directory: directory(), kind });
+        return Ok(());
+    }
+    let devices = swap_devices(&root.join("proc/swaps"))?;
+    let can_be_swapped = mount.is_none_or(|mount| mount.kind != "ramfs" && !mount.noswap);
+    if can_be_swapped && !devices.is_empty() {
+        let list = if settings.require_noswap { refusals } else { warnings };
+        list.push(Finding::Swap { directory: directory(), devices: devices.join(", ") });
+    }
+    Ok(())
+}
+
+/// What is there of a path, with links resolved.
+struct Existing {
+    resolved: PathBuf,
+    is_directory: bool,
+    is_writable_by_others: bool,
+}
+
+fn nearest_existing(path: &Path) -> Result<Existing, Finding> {
+    let unknown = |cause| Finding::Unknown { path: path.to_owned(), cause };
+    let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let mut ancestors = path.ancestors().map(|ancestor| (ancestor, ancestor.metadata()));
+    let found = ancestors.find(|(_, metadata)| !metadata.as_ref().is_err_and(missing));
+    let (existing, metadata) = found.ok_or_else(|| unknown(io::ErrorKind::NotFound.into()))?;
+    let metadata = metadata.map_err(unknown)?;
+    let bits = metadata.permissions().mode();
+    Ok(Existing {
+        resolved: existing.canonicalize().map_err(unknown)?,
+        is_directory: metadata.is_dir(),
+        is_writable_by_others: existing == path && bits & (OTHERS_WRITE | STICKY) == OTHERS_WRITE,
+    })
+}
+
+fn is_memory(path: &Path) -> Result<bool, Finding> {
+    let answer = statfs(path).map_err(|error| Finding::Unknown { path: path.to_owned(), cause: error.into() })?;
+    Ok([TMPFS, RAMFS].contains(&answer.f_type))
+}
+
+/// The directory itself, or a name that a target needs in it, as a mount point.
+fn single_files(resolved: &Path, settings: &Settings, mounts: &[Mount]) -> Vec<Finding> {
+    let names = settings.targets.values().flat_map(|target| prefixes(&target.path));
+    let places = names.map(|name| settings.directory.join(name)).chain([settings.directory.clone()]);
+    let is_file = |place: &PathBuf| place.symlink_metadata().is_ok_and(|found| !found.is_dir());
+    let is_mounted = |place: &PathBuf| {
+        let below = place.strip_prefix(&settings.directory).unwrap_or(Path::new(""));
+        let real = if below.as_os_str().is_empty() { resolved.to_owned() } else { resolved.join(below) };
+        mounts.iter().any(|mount| mount.point == real)
+    };
+    let mut found: Vec<_> = places.filter(|place| is_file(place) && is_mounted(place)).collect();
+    found.sort();
+    found.dedup();
+    found.into_iter().map(|path| Finding::SingleFile { path, directory: settings.directory.clone() }).collect()
+}
+
+/// The path and each folder on the way to it.
+fn prefixes(path: &RelativePath) -> impl Iterator<Item = &str> {
+    let whole = path.as_str();
+    whole.match_indices('/').map(|(end, _)| &whole[..end]).chain([whole])
+}
+
+/// A line of `/proc/self/mountinfo`, as far as it matters here.
+struct Mount {
+    point: PathBuf,
+    kind: String,
+    noswap: bool,
+}
+
+impl Mount {
+    fn list(mountinfo: &Path) -> Result<Vec<Self>, Finding> {
+        Ok(read(mountinfo)?.lines().filter_map(Self::parse).collect())
+    }
+
+    /// The mount point is the fifth field; behind the separator come the kind, the source and the options.
+    /// Source: `proc_pid_mountinfo(5)`.
+    fn parse(line: &str) -> Option<Self> {
+        let (about_mount, about_file_system) = line.split_once(" - ")?;
+        let point = PathBuf::from(unescape(about_mount.split(' ').nth(4)?));
+        let mut fields = about_file_system.split(' ');
+        let kind = fields.next()?.to_owned();
+        let noswap = fields.nth(1)?.split(',').any(|option| option == "noswap");
+        Some(Self { point, kind, noswap })
+    }
+}
+
+/// Undoes the four octal escapes that the kernel uses for white space and the backslash.
+fn unescape(field: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(field.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain))
+}
+
+/// The first field of every line but the heading; a kernel without swap has no such file.
+fn swap_devices(swaps: &Path) -> Result<Vec<String>, Finding> {
+    match read(swaps) {
+        Ok(text) => Ok(text.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(unescape).collect()),
+        Err(Finding::Unknown { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(other) => Err(other),
+    }
+}
+
+fn read(path: &Path) -> Result<String, Finding> {
+    std::fs::read_to_string(path).map_err(|cause| Finding::Unknown { path: path.to_owned(), cause })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::super::settings::{Mode, OnStop, Target};
+    use super::*;
+
+    /// A directory in memory, and a root whose `/proc` tells of it what the test wants.
+    struct Machine {
+        root: TempDir,
+        memory: TempDir,
+        settings: Settings,
+    }
+
+    impl Machine {
+        fn new(mounts: &str, swaps: &str) -> Self {
+            let root = tempfile::tempdir().expect("a folder");
+            let memory = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
+            let here = memory.path().canonicalize().expect("it is there").display().to_string();
+            fs::create_dir_all(root.path().join("proc/self")).expect("made");
+            let heading = "Filename\tType\tSize\tUsed\tPriority\n";
+            fs::write(root.path().join("proc/swaps"), format!("{heading}{swaps}")).expect("written");
+            fs::write(root.path().join("proc/self/mountinfo"), mounts.replace("HERE", &here)).expect("written");
+            let target =
+                Target { path: "db/password".parse().expect("a path"), mode: Mode::default(), readers: Vec::new() };
+            let settings = Settings {
+                directory: memory.path().join("secrets"),
+                targets: BTreeMap::from([("db".parse().expect("a name"), target)]),
+                allow_disk: false,
+                require_noswap: false,
+                on_stop: OnStop::Remove,
+                group: None,
+            };
+            Self { root, memory, settings }
+        }
+
+        /// The refusals and the warnings, with the changing part of paths left out.
+        fn findings(&self) -> [Vec<String>; 2] {
+            let Findings { refusals, warnings } = examine(self.root.path(), &self.settings);
+            let plain = |finding: &Finding| {
+                let memory = self.memory.path().display().to_string();
+                finding.to_string().replace(&memory, "HERE")
+            };
+            [refusals.iter().map(plain).collect(), warnings.iter().map(plain).collect()]
+        }
+    }
+
+    const PLAIN: &str = "24 1 0:22 / / rw shared:1 - ext4 /dev/vda rw\n\
+                         25 24 0:23 / /dev/shm rw,nosuid - tmpfs tmpfs rw,size=1g\n";
+    const NOSWAP: &str = "24 1 0:22 / / rw - ext4 /dev/vda rw\n25 24 0:23 / HERE rw - tmpfs tmpfs rw,noswap,size=1g\n";
+    const OVERMOUNTED: &str = "25 24 0:23 / HERE rw - tmpfs tmpfs rw,noswap\n26 24 0:24 / HERE rw - tmpfs tmpfs rw\n";
+    const RAMFS: &str = "25 24 0:23 / HERE rw - ramfs ramfs rw\n";
+    const DEVICE: &str = "/dev/sda2 partition 1048572 0 -2\n";
+    const SWAP: &str = "what is in HERE/secrets can be written to swap (/dev/sda2): mount a tmpfs with noswap (Linux 6.4 or \
+                        later), encrypt the swap, or turn it off";
+
+    #[test]
+    fn swap_matters_where_it_is_on_and_the_file_system_can_be_swapped() {
+        let rows = [
+            (PLAIN, "", false),
+            (PLAIN, DEVICE, true),
+            (NOSWAP, DEVICE, false),
+            (OVERMOUNTED, DEVICE, true),
+            (RAMFS, DEVICE, false),
+        ];
+        for (mounts, swaps, warned) in rows {
+            let mut machine = Machine::new(mounts, swaps);
+            let swap = if warned { vec![SWAP.to_owned()] } else { Vec::new() };
+            assert_eq!(machine.findings(), [Vec::new(), swap.clone()], "{mounts} {swaps}");
+            machine.settings.require_noswap = true;
+            assert_eq!(machine.findings(), [swap, Vec::new()], "{mounts} {swaps}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_without_swap_has_none() {
+        let machine = Machine::new(PLAIN, DEVICE);
+        fs::remove_file(machine.root.path().join("proc/swaps")).expect("removed");
+        assert_eq!(machine.findings(), [Vec::<String>::new(), Vec::new()]);
+    }
+
+    #[test]
+    fn a_disk_is_refused_unless_it_is_allowed() {
+        let mut machine = Machine::new(PLAIN, DEVICE);
+        // Whatever a machine has, this is no file system for data.
+        let disk = Path::new("/proc/no/such/secrets");
+        machine.settings.directory = disk.to_owned();
+        let expected = format!(
+            "{} is on ext4, which keeps what is written there: mount a tmpfs (Kubernetes: emptyDir with medium Memory), use \
+             a directory below /run or /dev/shm, or set allow_disk",
+            disk.display()
+        );
+        assert_eq!(machine.findings(), [vec![expected.clone()], Vec::new()]);
+        machine.settings.allow_disk = true;
+        assert_eq!(machine.findings(), [Vec::new(), vec![expected]]);
+    }
+
+    #[test]
+    fn a_single_mounted_file_is_refused_and_a_mounted_directory_is_not() {
+        let mounts = "25 24 0:23 / HERE/secrets/db/password rw - tmpfs tmpfs rw\n";
+        let machine = Machine::new(mounts, "");
+        let file = machine.settings.directory.join("db/password");
+        fs::create_dir_all(&file).expect("made");
+        assert_eq!(machine.findings(), [Vec::<String>::new(), Vec::new()], "a directory");
+        fs::remove_dir(&file).expect("removed");
+        fs::write(&file, "").expect("written");
+        let expected = "HERE/secrets/db/password is mounted as a single file, which can never show a new version: mount the \
+                        directory HERE/secrets instead";
+        assert_eq!(machine.findings(), [vec![expected.to_owned()], Vec::new()]);
+    }
+
+    #[test]
+    fn what_is_no_directory_or_open_to_all_is_named() {
+        let machine = Machine::new(PLAIN, "");
+        let directory = &machine.settings.directory;
+        fs::create_dir(directory).expect("made");
+        for (mode, warned) in [(0o777, true), (0o1777, false), (0o775, false)] {
+            fs::set_permissions(directory, fs::Permissions::from_mode(mode)).expect("changed");
+            let [refusals, warnings] = machine.findings();
+            assert_eq!((refusals.len(), warnings.len()), (0, usize::from(warned)), "{mode:o}");
+        }
+        fs::remove_dir(directory).expect("removed");
+        fs::write(directory, "").expect("written");
+        let expected = "HERE/secrets is not a directory: remove it, or configure another";
+        assert_eq!(machine.findings(), [vec![expected.to_owned()], Vec::new()]);
+    }
+
+    #[test]
+    fn without_a_list_of_mounts_nothing_is_promised() {
+        let machine = Machine::new(PLAIN, "");
+        fs::remove_file(machine.root.path().join("proc/self/mountinfo")).expect("removed");
+        let [refusals, _] = machine.findings();
+        assert!(refusals[0].starts_with("could not look at") && refusals[0].ends_with("mountinfo"), "{refusals:?}");
+    }
+
+    #[test]
+    fn mount_points_are_unescaped() {
+        let mount = Mount::parse("25 24 0:23 / /mnt/a\\040b\\134c rw shared:7 master:2 - tmpfs x rw").expect("a line");
+        assert_eq!(mount.point, Path::new("/mnt/a b\\c"));
+        assert!(Mount::parse("nonsense").is_none());
+    }
+}

@@ -1,0 +1,72 @@
+//! The files as programs see them: whole generations, access for the named readers, nothing left behind.
+
+mod access;
+mod generations;
+mod publishing;
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use keyside::files::{FilesWriter, OnStop, RETIRE_AFTER, Settings, Target};
+use keyside::memory::Arena;
+use keyside::principal::Principal;
+use keyside::secret::{Metadata, Secret, SecretName, SecretValue};
+use keyside::store::{self, Publisher, Reader};
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+fn name(text: &str) -> SecretName {
+    text.parse().expect("a name")
+}
+
+fn secret(bytes: &[u8]) -> Secret {
+    let metadata = Metadata {
+        version: "d673228733a64a7c98d997c0b8a1c769".parse().expect("a version"),
+        content_type: None,
+        created: None,
+        updated: None,
+        expires: None,
+    };
+    Secret { metadata, value: SecretValue::new(Arena::unlocked().store(bytes).expect("memory")) }
+}
+
+fn target(path: &str, mode: &str, readers: &[Principal]) -> Target {
+    Target { path: path.parse().expect("a path"), mode: mode.parse().expect("a mode"), readers: readers.to_vec() }
+}
+
+/// Settings for a directory, with one target for each `(secret, target)`.
+fn settings(directory: &Path, targets: impl IntoIterator<Item = (&'static str, Target)>) -> Settings {
+    Settings {
+        directory: directory.to_owned(),
+        targets: targets.into_iter().map(|(secret, target)| (name(secret), target)).collect::<BTreeMap<_, _>>(),
+        allow_disk: false,
+        require_noswap: false,
+        on_stop: OnStop::Remove,
+        group: None,
+    }
+}
+
+/// A store with an empty slot for each secret.
+fn store(secrets: &[&str]) -> (Publisher, Reader) {
+    store::channel(secrets.iter().map(|local| (name(local), false)))
+}
+
+/// Puts values into the store as one look would.
+fn publish(publisher: &Publisher, values: &[(&str, &[u8])]) {
+    let outcomes = values.iter().map(|(local, bytes)| (name(local), Ok(secret(bytes)))).collect();
+    let _ = publisher.apply(outcomes, Timestamp::UNIX_EPOCH);
+}
+
+/// A folder in memory that other users can pass through, and the path of a directory in it that does not exist yet.
+fn folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711)).expect("our own folder");
+    let directory = folder.path().join("secrets");
+    (folder, directory)
+}
+
+fn open(settings: &Settings) -> FilesWriter {
+    FilesWriter::open(settings, RETIRE_AFTER, Instant::now()).expect("the directory is usable")
+}
