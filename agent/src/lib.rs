@@ -3,11 +3,14 @@
 pub mod clock;
 pub mod encoding;
 pub mod memory;
+pub mod metrics;
 pub mod principal;
 pub mod process;
 pub mod refresh;
 pub mod schedule;
 pub mod secret;
+pub mod serve;
+pub mod socket;
 pub mod store;
 pub mod tasks;
 pub mod vault;

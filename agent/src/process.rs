@@ -2,7 +2,8 @@
 #![expect(unsafe_code, reason = "some system calls have no safe binding")]
 
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Most supplementary groups that a Linux process can have.
 /// Source: `NGROUPS_MAX` in the kernel's `limits.h`.
@@ -39,6 +40,22 @@ pub fn peer_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
         }
         groups.resize((length as usize / size_of::<u32>()).clamp(groups.len() + 1, GROUPS_MAX), 0);
     }
+}
+
+/// The sockets that the service manager passed to this process (`sd_listen_fds(3)`). Only the first call gets them.
+///
+/// # Errors
+/// When the service manager's variables make no sense or name descriptors that are not open.
+pub fn inherited_sockets() -> io::Result<Vec<OwnedFd>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Ordering::Relaxed) {
+        return Ok(Vec::new());
+    }
+    let passed = sd_notify::listen_fds()?;
+    // JUSTIFICATION: the service manager passes descriptors by number, and ownership begins where that is read.
+    // SAFETY: they were open when `listen_fds` marked them, they belong to this process by the protocol, which also
+    // says that nothing else uses them, and this function owns them once.
+    Ok(passed.map(|raw| unsafe { OwnedFd::from_raw_fd(raw) }).collect())
 }
 
 #[cfg(test)]
