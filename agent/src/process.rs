@@ -1,10 +1,11 @@
-//! What the process forbids itself, and the two questions to the kernel about other processes that no binding asks.
+//! What the process forbids itself, and what it asks the kernel or is handed by it that no safe binding covers.
 #![expect(unsafe_code, reason = "some system calls have no safe binding")]
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use landlock::{
     ABI, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
@@ -49,6 +50,22 @@ pub fn peer_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
         }
         groups.resize((length as usize / size_of::<u32>()).clamp(groups.len() + 1, GROUPS_MAX), 0);
     }
+}
+
+/// The sockets that the service manager passed to this process (`sd_listen_fds(3)`). Only the first call gets them.
+///
+/// # Errors
+/// When the service manager's variables make no sense or name descriptors that are not open.
+pub fn inherited_sockets() -> io::Result<Vec<OwnedFd>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Ordering::Relaxed) {
+        return Ok(Vec::new());
+    }
+    let passed = sd_notify::listen_fds()?;
+    // JUSTIFICATION: the service manager passes descriptors by number, and ownership begins where that is read.
+    // SAFETY: they were open when `listen_fds` marked them, they belong to this process by the protocol, which also
+    // says that nothing else uses them, and this function owns them once.
+    Ok(passed.map(|raw| unsafe { OwnedFd::from_raw_fd(raw) }).collect())
 }
 
 /// Whether the caller's descriptor is the only one that anybody has of this file, which must be open for writing and

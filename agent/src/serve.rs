@@ -1,0 +1,144 @@
+//! The socket: what is in the store, over HTTP, to those who may read it.
+
+mod accept;
+pub mod access;
+pub mod audit;
+pub mod body;
+pub mod condition;
+mod connection;
+pub mod documents;
+#[cfg(test)]
+pub(crate) mod fixtures;
+pub mod limits;
+pub mod listen;
+pub mod peer;
+pub mod problem;
+pub mod request;
+pub mod routes;
+pub mod wait;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use self::access::Access;
+use self::audit::Audit;
+use self::limits::{Connections, RefreshBudget};
+use self::routes::Server;
+use crate::clock::Clock;
+use crate::memory::Arena;
+use crate::metrics::Metrics;
+use crate::principal::Principal;
+use crate::refresh::Demands;
+use crate::secret::SecretName;
+use crate::store::Reader;
+
+pub use self::limits::Limits;
+pub use self::listen::{Listeners, bind};
+
+/// The operator's settings for the socket.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the socket is made.
+    pub socket: PathBuf,
+    /// Where health, readiness and metrics are served too, for kubelets and Prometheus. Nobody is known there, so the
+    /// metrics name no secret.
+    pub tcp: Option<SocketAddr>,
+    /// Who may see every secret's name and state, and ask for a look at all of them.
+    pub operators: Vec<Principal>,
+    /// Who may read which secret.
+    pub readers: BTreeMap<SecretName, Vec<Principal>>,
+    /// How much the server takes upon itself.
+    pub limits: Limits,
+    /// How long answers that are under way at the end may take.
+    pub grace: Duration,
+}
+
+/// What the server answers from.
+pub struct Sources {
+    /// The secrets.
+    pub reader: Reader,
+    /// Has the vault looked at.
+    pub demands: Demands,
+    /// Tells the time for ages.
+    pub clock: Arc<dyn Clock>,
+    /// What does not change, or changes elsewhere.
+    pub about: About,
+    /// Where requests are counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether the loop that looks for new versions lives.
+    pub alive: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Sources").field("about", &self.about).finish_non_exhaustive()
+    }
+}
+
+/// What the status says about the agent.
+pub struct About {
+    /// The URL of the vault.
+    pub vault: String,
+    /// When the agent started.
+    pub started: Timestamp,
+    /// Where values are kept.
+    pub arena: Arena,
+    /// As whom the agent signed in, once it did.
+    pub identity: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// How often the vault is looked at.
+    pub poll_interval: Duration,
+}
+
+impl fmt::Debug for About {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("About").field("vault", &self.vault).finish_non_exhaustive()
+    }
+}
+
+/// Serves until stopped, then lets the answers under way finish within the grace period.
+///
+/// The server has a thread and a runtime of its own, so that nothing that concerns the vault shows in a reader's latency.
+///
+/// # Errors
+/// When the thread or its runtime cannot be had, or when the server panicked.
+pub async fn run(listeners: Listeners, settings: Settings, sources: Sources, stop: CancellationToken) -> Result<()> {
+    let stop = stop.child_token();
+    // Also when this future is dropped before its end.
+    let _stop_thread = stop.clone().drop_guard();
+    let (tell, end) = oneshot::channel();
+    let serve = move || {
+        // Nobody waits for the answer only when the whole agent was given up.
+        drop(tell.send(serve(listeners, settings, sources, stop)));
+    };
+    let thread = std::thread::Builder::new().name("serve".to_owned()).spawn(serve).context("no thread to serve on")?;
+    let outcome = end.await;
+    match thread.join() {
+        Ok(()) => outcome.unwrap_or_else(|_| Err(anyhow!("the server ended without a word"))),
+        Err(_) => Err(anyhow!("the server panicked")),
+    }
+}
+
+fn serve(listeners: Listeners, settings: Settings, sources: Sources, stop: CancellationToken) -> Result<()> {
+    let Settings { operators, readers, limits, grace, .. } = settings;
+    let server = Arc::new(Server {
+        access: Access { operators, readers },
+        limits,
+        sources,
+        connections: Connections::new(limits),
+        stop,
+        audit: Audit::default(),
+        budget: Mutex::new(RefreshBudget::new(limits)),
+    });
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime to serve on")?;
+    runtime.block_on(accept::everyone(listeners, server, grace))
+}

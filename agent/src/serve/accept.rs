@@ -1,0 +1,168 @@
+//! Takes connections in, asks the kernel who is at the other end, and turns away whom there is no room for.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::task::JoinSet;
+
+use super::connection::{Visitor, converse};
+use super::listen::Listeners;
+use super::peer::{Caller, Peer};
+use super::problem::Problem;
+use super::request::Door;
+use super::routes::Server;
+
+/// How long to leave a listener alone that cannot accept, which happens when the process has no descriptor left. The
+/// connections that wait meanwhile are not lost.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A listener with a door of its own.
+trait Gate: Send + Sync + 'static {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    const DOOR: Door;
+
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    fn caller(stream: &Self::Stream) -> io::Result<Caller>;
+    /// Writes as much as goes without waiting.
+    fn try_write(stream: &Self::Stream, bytes: &[u8]) -> io::Result<usize>;
+}
+
+impl Gate for UnixListener {
+    type Stream = UnixStream;
+    const DOOR: Door = Door::Socket;
+
+    async fn accept(&self) -> io::Result<UnixStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+
+    fn caller(stream: &UnixStream) -> io::Result<Caller> {
+        Peer::of(stream).map(Caller::Process)
+    }
+
+    fn try_write(stream: &UnixStream, bytes: &[u8]) -> io::Result<usize> {
+        stream.try_write(bytes)
+    }
+}
+
+impl Gate for TcpListener {
+    type Stream = TcpStream;
+    const DOOR: Door = Door::Network;
+
+    async fn accept(&self) -> io::Result<TcpStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+
+    fn caller(_: &TcpStream) -> io::Result<Caller> {
+        Ok(Caller::Network)
+    }
+
+    fn try_write(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+        stream.try_write(bytes)
+    }
+}
+
+/// Serves all listeners until the server is stopped, then lets the connections end within `grace`.
+pub(super) async fn everyone(listeners: Listeners, server: Arc<Server>, grace: Duration) -> Result<()> {
+    let Listeners { unix, tcp, file } = listeners;
+    let mut gates = JoinSet::new();
+    for listener in unix {
+        let listener = UnixListener::from_std(listener).context("the socket")?;
+        gates.spawn(welcome(listener, Arc::clone(&server), grace));
+    }
+    if let Some(listener) = tcp {
+        let listener = TcpListener::from_std(listener).context("the TCP address")?;
+        gates.spawn(welcome(listener, Arc::clone(&server), grace));
+    }
+    gates.spawn(count_changes(Arc::clone(&server)));
+    server.stop.cancelled().await;
+    // Without its file, nobody finds the socket any more.
+    drop(file);
+    while let Some(ended) = gates.join_next().await {
+        ended.context("the server panicked")?;
+    }
+    Ok(())
+}
+
+async fn count_changes(server: Arc<Server>) {
+    let mut reader = server.sources.reader.clone();
+    loop {
+        server.sources.metrics.saw(&reader.snapshot());
+        tokio::select! {
+            () = server.stop.cancelled() => return,
+            true = reader.changed() => {}
+            else => return,
+        }
+    }
+}
+
+async fn welcome<G: Gate>(gate: G, server: Arc<Server>, grace: Duration) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = server.stop.cancelled() => break,
+            Some(ended) = connections.join_next() => report(ended),
+            accepted = gate.accept() => match accepted {
+                Ok(stream) => admit::<G>(stream, &server, &mut connections),
+                Err(error) => {
+                    tracing::warn!(%error, "no connection can be accepted for a moment");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(gate);
+    let all = async {
+        while let Some(ended) = connections.join_next().await {
+            report(ended);
+        }
+    };
+    if tokio::time::timeout(grace, all).await.is_err() {
+        tracing::warn!(connections = connections.len(), "answers that nobody took in time are cut off");
+    }
+}
+
+fn admit<G: Gate>(stream: G::Stream, server: &Arc<Server>, connections: &mut JoinSet<()>) {
+    let caller = match G::caller(&stream) {
+        Ok(caller) => caller,
+        Err(error) => {
+            tracing::warn!(%error, "the kernel does not say who is calling");
+            return;
+        }
+    };
+    match server.connections.admit(caller.uid()) {
+        Ok(admission) => {
+            let visitor = Visitor { caller, door: G::DOOR, _admission: admission };
+            connections.spawn(converse(stream, visitor, Arc::clone(server)));
+        }
+        Err(problem) => {
+            tracing::debug!(%caller, code = problem.code.as_str(), "turned away");
+            // There is no room to wait for who does not read it.
+            drop(G::try_write(&stream, farewell(&problem).as_bytes()));
+        }
+    }
+}
+
+/// A whole answer for a peer whose request is not even read.
+fn farewell(problem: &Problem) -> String {
+    let document = problem.document();
+    let body = serde_json::to_string(&document).unwrap_or_default();
+    format!(
+        "HTTP/1.1 {} {}\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\nRetry-After: {}\r\n\
+         Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        document.status,
+        document.title,
+        problem.retry_after_seconds().unwrap_or(1),
+        body.len(),
+    )
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection's task panicked");
+    }
+}

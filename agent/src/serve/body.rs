@@ -1,0 +1,209 @@
+//! Bodies of answers: a value straight from its locked memory, or JSON written around it piece by piece.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use base64ct::{Base64, Encoding as _};
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+
+/// How many bytes of a value are encoded at a time: a multiple of three, so that only the last piece is padded, and
+/// little, so that no more than this much of the value is ever in ordinary memory.
+const BASE64_PIECE_BYTES: usize = 384;
+
+/// The escapes of JSON (RFC 8259, section 7) that a string cannot do without, by byte.
+const CONTROL_ESCAPES: [&str; 32] = [
+    "\\u0000", "\\u0001", "\\u0002", "\\u0003", "\\u0004", "\\u0005", "\\u0006", "\\u0007", "\\b", "\\t", "\\n",
+    "\\u000b", "\\f", "\\r", "\\u000e", "\\u000f", "\\u0010", "\\u0011", "\\u0012", "\\u0013", "\\u0014", "\\u0015",
+    "\\u0016", "\\u0017", "\\u0018", "\\u0019", "\\u001a", "\\u001b", "\\u001c", "\\u001d", "\\u001e", "\\u001f",
+];
+
+/// The body of an answer: pieces that are made as they are sent, of a length that is known before.
+#[derive(Debug, Default)]
+pub struct Body {
+    pieces: VecDeque<Piece>,
+    left: u64,
+}
+
+enum Piece {
+    /// As it is.
+    Plain(Bytes),
+    /// Text, inside a JSON string.
+    Text(Bytes),
+    /// Bytes, in base64 inside a JSON string.
+    Base64(Bytes),
+}
+
+impl std::fmt::Debug for Piece {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Piece(redacted)")
+    }
+}
+
+impl Body {
+    /// Bytes that are sent as they are; those of a value stay where they lie.
+    #[must_use]
+    pub fn plain(bytes: impl Into<Bytes>) -> Self {
+        Self::of([Piece::Plain(bytes.into())])
+    }
+
+    /// The JSON object `metadata` with the value as one more field: `value` where it is text, else `value_base64`.
+    ///
+    /// # Panics
+    /// Never: `metadata` must be a JSON object with at least one field, and only this crate calls it.
+    #[must_use]
+    pub fn document(value: Bytes, metadata: &str) -> Self {
+        let fields = metadata.strip_prefix('{').expect("a JSON object").to_owned();
+        let (field, value) = match std::str::from_utf8(&value) {
+            Ok(_) => ("{\"value\":\"", Piece::Text(value)),
+            Err(_) => ("{\"value_base64\":\"", Piece::Base64(value)),
+        };
+        let between = Bytes::from_static(b"\",");
+        Self::of([Piece::Plain(field.into()), value, Piece::Plain(between), Piece::Plain(fields.into())])
+    }
+
+    fn of(pieces: impl IntoIterator<Item = Piece>) -> Self {
+        let pieces: VecDeque<_> = pieces.into_iter().collect();
+        let left = pieces.iter().map(Piece::sent_bytes).sum::<usize>() as u64;
+        Self { pieces, left }
+    }
+
+    /// The next bytes to send, never a copy of more than a few hundred bytes of a value.
+    fn next_bytes(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(bytes) = self.pieces.front_mut()?.next_bytes() {
+                self.left -= bytes.len() as u64;
+                return Some(bytes);
+            }
+            self.pieces.pop_front();
+        }
+    }
+}
+
+impl Piece {
+    fn sent_bytes(&self) -> usize {
+        match self {
+            Self::Plain(bytes) => bytes.len(),
+            Self::Text(bytes) => bytes.iter().map(|&byte| escape(byte).map_or(1, str::len)).sum(),
+            Self::Base64(bytes) => bytes.len().div_ceil(3) * 4,
+        }
+    }
+
+    fn next_bytes(&mut self) -> Option<Bytes> {
+        match self {
+            Self::Plain(bytes) => Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty()),
+            Self::Text(bytes) => next_text(bytes),
+            Self::Base64(bytes) => {
+                let piece = bytes.split_to(bytes.len().min(BASE64_PIECE_BYTES));
+                Some(piece).filter(|piece| !piece.is_empty()).map(|piece| Base64::encode_string(&piece).into())
+            }
+        }
+    }
+}
+
+/// The longest run without an escape, still in locked memory, or one escape, which is a constant.
+fn next_text(bytes: &mut Bytes) -> Option<Bytes> {
+    let run = bytes.iter().position(|&byte| escape(byte).is_some()).unwrap_or(bytes.len());
+    if run > 0 {
+        return Some(bytes.split_to(run));
+    }
+    let escaped = escape(*bytes.first()?)?;
+    drop(bytes.split_to(1));
+    Some(Bytes::from_static(escaped.as_bytes()))
+}
+
+fn escape(byte: u8) -> Option<&'static str> {
+    match byte {
+        b'"' => Some("\\\""),
+        b'\\' => Some("\\\\"),
+        _ => CONTROL_ESCAPES.get(usize::from(byte)).copied(),
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Poll::Ready(self.next_bytes().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::body::Body as _;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sent(mut body: Body) -> Vec<u8> {
+        let promised = body.size_hint().exact();
+        let mut all = Vec::new();
+        while let Some(bytes) = body.next_bytes() {
+            assert!(!bytes.is_empty(), "an empty frame would end a chunked body");
+            all.extend_from_slice(&bytes);
+        }
+        assert_eq!(promised, Some(all.len() as u64));
+        assert!(body.is_end_stream());
+        all
+    }
+
+    fn document(value: &[u8]) -> serde_json::Value {
+        let sent = sent(Body::document(Bytes::copy_from_slice(value), r#"{"name":"db"}"#));
+        serde_json::from_slice(&sent).expect("valid JSON")
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_comes_back_from_its_document(text in ".*") {
+            prop_assert_eq!(&document(text.as_bytes())["value"], &serde_json::Value::from(text));
+        }
+
+        #[test]
+        fn all_bytes_come_back_from_their_document(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+            let document = document(&bytes);
+            let expected = match String::from_utf8(bytes.clone()) {
+                Ok(text) => ("value", text),
+                Err(_) => ("value_base64", Base64::encode_string(&bytes)),
+            };
+            prop_assert_eq!(&document[expected.0], &serde_json::Value::from(expected.1));
+            prop_assert_eq!(&document["name"], "db");
+        }
+    }
+
+    #[test]
+    fn every_control_character_is_escaped() {
+        let text: String = (0..=0x7f_u8).map(char::from).collect();
+        assert_eq!(document(text.as_bytes())["value"], text);
+    }
+
+    #[test]
+    fn runs_of_text_are_sent_from_where_they_lie() {
+        let value = Bytes::from_owner(b"left\"right".to_vec());
+        let (left, right) = (value[..4].as_ptr(), value[5..].as_ptr());
+        let mut body = Body::document(value, r#"{"name":"db"}"#);
+        let frames: Vec<Bytes> = std::iter::from_fn(|| body.next_bytes()).collect();
+        assert_eq!(frames[1].as_ptr(), left);
+        assert_eq!(&frames[2][..], b"\\\"");
+        assert_eq!(frames[3].as_ptr(), right);
+    }
+
+    #[test]
+    fn no_way_of_formatting_shows_the_value() {
+        let body = Body::document(Bytes::from_static(b"hunter2"), r#"{"name":"db"}"#);
+        assert!(!format!("{body:?}").contains("hunter2"), "{body:?}");
+    }
+}

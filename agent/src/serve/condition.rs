@@ -1,0 +1,186 @@
+//! Entity tags and the header `If-None-Match` (RFC 9110, sections 8.8.3 and 13.1.2).
+
+use std::fmt::Write as _;
+
+use hyper::HeaderMap;
+use hyper::header::IF_NONE_MATCH;
+use sha2::{Digest as _, Sha256};
+
+use super::request::Form;
+use crate::secret::{Metadata, SecretName};
+use crate::store::{Published, Snapshot};
+
+/// The tag of one representation, as it is written in the header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ETag(String);
+
+impl ETag {
+    /// The tag of a secret in one form.
+    #[must_use]
+    pub fn of(published: &Published, form: Form) -> Self {
+        match form {
+            Form::Value => Self::of_value(published),
+            Form::Document => Self::of_document(published),
+        }
+    }
+
+    /// The tag of a value's bytes: its version, which never changes its value.
+    fn of_value(published: &Published) -> Self {
+        Self(format!("\"{}\"", published.secret.metadata.version))
+    }
+
+    /// The tag of a secret's JSON: version and metadata. It is weak, because the time of the latest look is not in it.
+    fn of_document(published: &Published) -> Self {
+        Self(format!("W/\"{}\"", digest([facts(&published.secret.metadata)])))
+    }
+
+    /// The tag of a list: the names and the metadata of what is in it. Weak for the same reason.
+    #[must_use]
+    pub fn of_list(snapshot: &Snapshot, visible: impl Fn(&SecretName) -> bool) -> Self {
+        let listed = snapshot.slots.iter().filter(|(name, _)| visible(name));
+        let facts = listed.map(|(name, slot)| {
+            let published = slot.published.as_ref().map(|published| facts(&published.secret.metadata));
+            format!("{name} {}", published.unwrap_or_default())
+        });
+        Self(format!("W/\"{}\"", digest(facts)))
+    }
+
+    /// The tag as a header has it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What stands between the quotes.
+    #[must_use]
+    pub fn opaque(&self) -> &str {
+        opaque(&self.0)
+    }
+}
+
+fn facts(metadata: &Metadata) -> String {
+    let Metadata { version, content_type, created, updated, expires } = metadata;
+    format!("{version} {created:?} {updated:?} {expires:?} {content_type:?}")
+}
+
+/// Sixteen hexadecimal digits: enough that two states of one agent do not meet by chance.
+fn digest(lines: impl IntoIterator<Item = String>) -> String {
+    let mut hash = Sha256::new();
+    for line in lines {
+        hash.update(line.as_bytes());
+        hash.update(b"\n");
+    }
+    hash.finalize().iter().take(8).fold(String::new(), |mut text, byte| {
+        // Writing to a text does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// What the caller has already.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum IfNoneMatch {
+    /// The caller does not say.
+    #[default]
+    Nothing,
+    /// Anything that exists.
+    Any,
+    /// One of these representations.
+    OneOf(Vec<String>),
+}
+
+impl IfNoneMatch {
+    /// Reads the header. What is no list of tags is no condition, as RFC 9110 has it for fields that make no sense.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut tags = Vec::new();
+        for field in headers.get_all(IF_NONE_MATCH) {
+            let Ok(field) = field.to_str() else { return Self::Nothing };
+            if field.trim() == "*" {
+                return Self::Any;
+            }
+            let Some(more) = list(field) else { return Self::Nothing };
+            tags.extend(more);
+        }
+        if tags.is_empty() { Self::Nothing } else { Self::OneOf(tags) }
+    }
+
+    /// Whether the caller has this representation already, by the weak comparison that the header asks for.
+    #[must_use]
+    pub fn has(&self, tag: &ETag) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Any => true,
+            Self::OneOf(tags) => tags.iter().any(|known| known == tag.opaque()),
+        }
+    }
+}
+
+/// The opaque parts of a list of tags. A comma may stand inside a tag, so the list cannot be split at commas.
+fn list(field: &str) -> Option<Vec<String>> {
+    let mut tags = Vec::new();
+    let mut rest = field.trim_start_matches([' ', '\t', ',']);
+    while !rest.is_empty() {
+        let quoted = rest.strip_prefix("W/").unwrap_or(rest).strip_prefix('"')?;
+        let (tag, after) = quoted.split_once('"')?;
+        let after = after.trim_start_matches([' ', '\t']);
+        if !after.is_empty() && !after.starts_with(',') {
+            return None;
+        }
+        tags.push(tag.to_owned());
+        rest = after.trim_start_matches([' ', '\t', ',']);
+    }
+    Some(tags)
+}
+
+fn opaque(tag: &str) -> &str {
+    tag.trim_start_matches("W/").trim_matches('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    fn header(fields: &[&str]) -> IfNoneMatch {
+        let mut headers = HeaderMap::new();
+        for field in fields {
+            headers.append(IF_NONE_MATCH, HeaderValue::from_str(field).expect("a header"));
+        }
+        IfNoneMatch::of(&headers)
+    }
+
+    #[test]
+    fn a_tag_is_found_in_every_form_of_the_header() {
+        let tag = ETag("\"abc\"".to_owned());
+        let rows: &[(&[&str], bool)] = &[
+            (&["\"abc\""], true),
+            (&["W/\"abc\""], true),
+            (&["\"x\", W/\"y\",\"abc\""], true),
+            (&["\"x,y\" , \"abc\""], true),
+            (&["\"x\"", "\"abc\""], true),
+            (&[", ,\"abc\","], true),
+            (&["*"], true),
+            (&[" * "], true),
+            (&["\"ab\""], false),
+            (&["\"x\""], false),
+            (&["abc"], false),
+            (&["\"abc"], false),
+            (&["\"x\"\"abc\""], false),
+            (&["w/\"abc\""], false),
+            (&[""], false),
+            (&[], false),
+        ];
+        for (fields, expected) in rows {
+            assert_eq!(header(fields).has(&tag), *expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_is_no_text_is_no_condition() {
+        let mut headers = HeaderMap::new();
+        headers.append(IF_NONE_MATCH, HeaderValue::from_bytes(b"\"\xff\"").expect("a header"));
+        assert_eq!(IfNoneMatch::of(&headers), IfNoneMatch::Nothing);
+    }
+}

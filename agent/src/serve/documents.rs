@@ -1,0 +1,195 @@
+//! The shapes of the answers in JSON, for the server that writes them and for the client that reads them.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::secret::SecretName;
+use crate::store::{Failure, Slot};
+
+/// The answer to `GET /v1/secrets`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    /// Changes whenever anything in the list does; opaque, so that it tells nothing about secrets that are not listed.
+    pub generation: String,
+    /// What the caller may read, by name.
+    pub secrets: Vec<Item>,
+}
+
+/// One secret without its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item {
+    /// What readers call it.
+    pub name: String,
+    /// Whether there is a value, and whether the vault still confirms it.
+    pub state: State,
+    /// The version of the value.
+    pub version: Option<String>,
+    /// The owner's free text about the format.
+    pub content_type: Option<String>,
+    /// When this version was made.
+    pub created: Option<Timestamp>,
+    /// When this version or its attributes last changed.
+    pub updated: Option<Timestamp>,
+    /// When this version expires.
+    pub expires: Option<Timestamp>,
+    /// When the vault last confirmed it.
+    pub fetched: Option<Timestamp>,
+    /// How long ago that was, in whole seconds.
+    pub age_seconds: Option<u64>,
+    /// Whether the latest look failed, so that the vault may have a newer version.
+    pub stale: bool,
+}
+
+/// How a secret fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// The latest look confirmed it.
+    Fresh,
+    /// There is a value, and the latest look failed.
+    Stale,
+    /// There has not been a value yet.
+    Awaited,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Fresh, Self::Stale, Self::Awaited];
+
+    /// How a slot fares.
+    #[must_use]
+    pub fn of(slot: &Slot) -> Self {
+        match (&slot.published, &slot.failure) {
+            (None, _) => Self::Awaited,
+            (Some(_), Some(_)) => Self::Stale,
+            (Some(_), None) => Self::Fresh,
+        }
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Stale => "stale",
+            Self::Awaited => "awaited",
+        }
+    }
+}
+
+/// The answer to `POST /v1/refresh`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refreshed {
+    /// Whether the look brought anything new to anyone.
+    pub changed: bool,
+    /// What the look could not fetch, of what the caller asked for.
+    pub failures: Vec<Trouble>,
+}
+
+/// A look that brought nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// What readers call the secret.
+    pub name: String,
+    /// The word for programs.
+    pub code: String,
+    /// The first of the unbroken row of failures.
+    pub since: Timestamp,
+    /// The latest error with its causes; for operators only.
+    pub message: Option<String>,
+}
+
+impl Trouble {
+    /// What the caller is told of a failure.
+    #[must_use]
+    pub fn of(name: &SecretName, failure: &Failure, to_operator: bool) -> Self {
+        Self {
+            name: name.to_string(),
+            code: failure.code.to_owned(),
+            since: failure.since,
+            message: to_operator.then(|| failure.message.clone()),
+        }
+    }
+}
+
+/// The answer to `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The agent's own version.
+    pub agent: String,
+    /// When the agent started.
+    pub started: Timestamp,
+    /// Whether every required secret has been published.
+    pub ready: bool,
+    /// Whether the loop that looks for new versions runs.
+    pub refreshing: bool,
+    /// How often it looks, in seconds.
+    pub poll_interval_seconds: u64,
+    /// What only operators are told.
+    pub operation: Option<Operation>,
+    /// The secrets that the caller may see.
+    pub secrets: Vec<Item>,
+    /// Why the latest looks at some of them failed.
+    pub failures: Vec<Trouble>,
+}
+
+/// What only operators are told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    /// Where the secrets come from.
+    pub vault: String,
+    /// As whom the agent signed in; none before it did.
+    pub identity: Option<String>,
+    /// The worst protection among the memory in use: `memfd_secret`, `mlock` or `unprotected`.
+    pub memory_protection: String,
+    /// How much memory values take, in bytes.
+    pub memory_used_bytes: u64,
+    /// How many times anything was published.
+    pub generation: u64,
+}
+
+/// The answer to `GET /healthz` and `GET /readyz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// `ok` or `ready`.
+    pub status: String,
+}
+
+impl Item {
+    /// What is known of a secret at `now`.
+    #[must_use]
+    pub fn of(name: &SecretName, slot: &Slot, now: Timestamp) -> Self {
+        let published = slot.published.as_ref();
+        let metadata = published.map(|published| &published.secret.metadata);
+        Self {
+            name: name.to_string(),
+            state: State::of(slot),
+            version: metadata.map(|metadata| metadata.version.to_string()),
+            content_type: metadata.and_then(|metadata| metadata.content_type.clone()),
+            created: metadata.and_then(|metadata| metadata.created),
+            updated: metadata.and_then(|metadata| metadata.updated),
+            expires: metadata.and_then(|metadata| metadata.expires),
+            fetched: published.map(|published| published.fetched),
+            age_seconds: published.map(|published| age_seconds(published.fetched, now)),
+            stale: State::of(slot) == State::Stale,
+        }
+    }
+}
+
+/// Whole seconds from `then` to `now`; none when the clock was set back.
+#[must_use]
+pub fn age_seconds(then: Timestamp, now: Timestamp) -> u64 {
+    u64::try_from(now.duration_since(then).as_secs()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_whole_seconds_and_never_negative() {
+        let at = |second| Timestamp::from_second(second).expect("in range");
+        assert_eq!(age_seconds(at(10), at(25)), 15);
+        assert_eq!(age_seconds(at(25), at(10)), 0);
+    }
+}

@@ -1,0 +1,179 @@
+//! The sockets that the server listens on: made here, or inherited from the service manager.
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use super::Settings;
+use crate::process::inherited_sockets;
+
+/// Bound sockets that nothing serves yet. Callers can connect already and will wait.
+#[derive(Debug)]
+pub struct Listeners {
+    pub(super) unix: Vec<UnixListener>,
+    pub(super) tcp: Option<TcpListener>,
+    pub(super) file: Option<SocketFile>,
+}
+
+/// Binds everything that the settings ask for; a socket that the service manager passes replaces the one of the path.
+///
+/// The directory of the socket is made, open to all for reading, when it is missing. A socket that is left over from an
+/// agent that died is replaced. The socket itself is open to everyone, because access is decided for each request.
+///
+/// # Errors
+/// `AddrInUse` when another agent answers there, `AlreadyExists` when something else is in the way, and whatever the
+/// operating system answers.
+pub fn bind(settings: &Settings) -> io::Result<Listeners> {
+    let tcp = settings.tcp.map(TcpListener::bind).transpose()?;
+    let inherited: Vec<_> = inherited_sockets()?.into_iter().map(UnixListener::from).collect();
+    let (unix, file) = if inherited.is_empty() {
+        let (listener, file) = bind_path(&settings.socket)?;
+        (vec![listener], Some(file))
+    } else {
+        (inherited, None)
+    };
+    unix.iter().try_for_each(|listener| listener.set_nonblocking(true))?;
+    tcp.iter().try_for_each(|listener| listener.set_nonblocking(true))?;
+    Ok(Listeners { unix, tcp, file })
+}
+
+fn bind_path(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_directory(directory)?;
+    // Two agents that start at once must not take each other's fresh socket for a left-over one.
+    let lock = path.with_extension("lock");
+    let lock = File::options().write(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(lock)?;
+    lock.lock()?;
+    remove_left_over(path)?;
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o666))?;
+    let made = fs::symlink_metadata(path)?;
+    Ok((listener, SocketFile { path: path.to_owned(), device: made.dev(), inode: made.ino() }))
+}
+
+fn make_directory(directory: &Path) -> io::Result<()> {
+    match fs::metadata(directory) {
+        Ok(found) if found.mode() & 0o022 != 0 => {
+            let directory = directory.display();
+            tracing::warn!(%directory, "others can write to the socket's directory, and could put one of their own there");
+            Ok(())
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
+            // The umask may have taken from the mode what readers of another user need.
+            fs::set_permissions(directory, Permissions::from_mode(0o755))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes a socket that nobody answers on.
+fn remove_left_over(path: &Path) -> io::Result<()> {
+    let refuse = |kind, what: &str| Err(io::Error::new(kind, format!("{}: {what}", path.display())));
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(found) if !found.file_type().is_socket() => {
+            return refuse(io::ErrorKind::AlreadyExists, "there is something that is no socket");
+        }
+        Ok(_) => {}
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => refuse(io::ErrorKind::AddrInUse, "another agent answers there"),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) => Err(error),
+    }
+}
+
+/// The socket in the file system, removed on drop, unless another one has taken its place.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let still_ours =
+            fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode));
+        if still_ours && let Err(error) = fs::remove_file(&self.path) {
+            tracing::warn!(socket = %self.path.display(), %error, "the socket is left behind");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).expect("there").mode() & 0o777
+    }
+
+    #[test]
+    fn the_socket_is_open_to_all_in_a_directory_that_is_not() {
+        let base = tempfile::tempdir().expect("a directory");
+        let path = base.path().join("made/agent.sock");
+        let (_listener, file) = bind_path(&path).expect("bound");
+        assert_eq!((mode(&path), mode(path.parent().expect("a parent"))), (0o666, 0o755));
+        drop(file);
+        assert!(!path.exists(), "removed with its owner");
+    }
+
+    #[test]
+    fn a_left_over_socket_is_replaced_and_an_answering_one_is_not() {
+        let base = tempfile::tempdir().expect("a directory");
+        let path = base.path().join("agent.sock");
+        drop(UnixListener::bind(&path).expect("bound"));
+        let (_listener, _file) = bind_path(&path).expect("the left-over one is replaced");
+        assert_eq!(bind_path(&path).expect_err("answers").kind(), io::ErrorKind::AddrInUse);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn what_is_no_socket_is_not_touched() {
+        let base = tempfile::tempdir().expect("a directory");
+        let path = base.path().join("agent.sock");
+        fs::write(&path, "precious").expect("written");
+        let error = bind_path(&path).expect_err("refused");
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert!(error.to_string().contains("agent.sock"), "{error}");
+        assert_eq!(fs::read(&path).expect("still there"), b"precious");
+    }
+
+    #[test]
+    fn a_socket_that_took_the_place_of_ours_is_left_alone() {
+        let base = tempfile::tempdir().expect("a directory");
+        let path = base.path().join("agent.sock");
+        let (_listener, file) = bind_path(&path).expect("bound");
+        fs::rename(&path, base.path().join("moved")).expect("moved away");
+        let _other = UnixListener::bind(&path).expect("bound");
+        drop(file);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn of_many_that_start_at_once_one_gets_the_socket() {
+        let base = tempfile::tempdir().expect("a directory");
+        let path = base.path().join("agent.sock");
+        drop(UnixListener::bind(&path).expect("a left-over one for all to find"));
+        let start = std::sync::Barrier::new(8);
+        let outcomes: Vec<_> = std::thread::scope(|scope| {
+            let one = || {
+                start.wait();
+                bind_path(&path)
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(one)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+        assert!(UnixStream::connect(&path).is_ok());
+    }
+}

@@ -1,0 +1,211 @@
+//! What a caller is told when there is no answer: problem documents (RFC 9457), each with a code that stays.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+use serde::{Deserialize, Serialize};
+
+/// Everything that can keep a request from its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// There is no such route, no such secret, or none that the caller may read.
+    NotFound,
+    /// The route does not have this method.
+    MethodNotAllowed,
+    /// A query key is unknown, doubled, or has a value that cannot be read.
+    BadQuery,
+    /// The request came through a browser or a proxy.
+    Forwarded,
+    /// The request has a body.
+    BodyRefused,
+    /// Only operators may ask for this.
+    NotOperator,
+    /// The secret has not been published yet.
+    NotPublished,
+    /// A required secret has not been published yet.
+    NotReady,
+    /// The loop that looks for new versions does not run.
+    RefreshStopped,
+    /// The look did not end in time. It goes on.
+    RefreshTimeout,
+    /// This user asks for too many looks.
+    TooManyRefreshes,
+    /// Too many looks are waiting already.
+    Busy,
+    /// This user has too many connections.
+    TooManyConnections,
+    /// The agent has too many connections.
+    ConnectionsExhausted,
+    /// The agent is stopping.
+    Stopping,
+}
+
+impl Code {
+    /// Every code, for tests and documentation.
+    pub const ALL: [Self; 15] = [
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::BadQuery,
+        Self::Forwarded,
+        Self::BodyRefused,
+        Self::NotOperator,
+        Self::NotPublished,
+        Self::NotReady,
+        Self::RefreshStopped,
+        Self::RefreshTimeout,
+        Self::TooManyRefreshes,
+        Self::Busy,
+        Self::TooManyConnections,
+        Self::ConnectionsExhausted,
+        Self::Stopping,
+    ];
+
+    /// The HTTP status, the word for programs, and the sentence for people that stands unless there is a better one.
+    fn row(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::NotFound => {
+                (StatusCode::NOT_FOUND, "not_found", "there is nothing here, or nothing that you may read")
+            }
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "the header Allow lists the methods")
+            }
+            Self::BadQuery => (StatusCode::BAD_REQUEST, "bad_query", "the query cannot be read"),
+            Self::Forwarded => {
+                (StatusCode::FORBIDDEN, "forwarded", "requests from browsers and through proxies are refused")
+            }
+            Self::BodyRefused => (StatusCode::PAYLOAD_TOO_LARGE, "body_refused", "no request here has a body"),
+            Self::NotOperator => (
+                StatusCode::FORBIDDEN,
+                "not_operator",
+                "only operators may look at every secret: name one that you may read",
+            ),
+            Self::NotPublished => {
+                (StatusCode::SERVICE_UNAVAILABLE, "not_published", "the secret has not been fetched yet")
+            }
+            Self::NotReady => {
+                (StatusCode::SERVICE_UNAVAILABLE, "not_ready", "a required secret has not been fetched yet")
+            }
+            Self::RefreshStopped => {
+                (StatusCode::SERVICE_UNAVAILABLE, "refresh_stopped", "nothing looks for new versions any more")
+            }
+            Self::RefreshTimeout => {
+                (StatusCode::GATEWAY_TIMEOUT, "refresh_timeout", "the vault takes long: the look goes on")
+            }
+            Self::TooManyRefreshes => {
+                (StatusCode::TOO_MANY_REQUESTS, "too_many_refreshes", "this user asks for too many looks")
+            }
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "too many looks are waiting already"),
+            Self::TooManyConnections => {
+                (StatusCode::TOO_MANY_REQUESTS, "too_many_connections", "this user has too many connections")
+            }
+            Self::ConnectionsExhausted => {
+                (StatusCode::SERVICE_UNAVAILABLE, "connections_exhausted", "the agent has too many connections")
+            }
+            Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", "the agent is stopping"),
+        }
+    }
+
+    /// The word for programs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.row().1
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        self.row().0
+    }
+}
+
+/// One refusal, on its way to a caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What it is.
+    pub code: Code,
+    /// What a person should know.
+    pub detail: String,
+    /// After which time a further try makes sense.
+    pub retry_after: Option<Duration>,
+    /// The methods that the route has.
+    pub allow: Option<&'static str>,
+}
+
+impl From<Code> for Problem {
+    fn from(code: Code) -> Self {
+        Self { code, detail: code.row().2.to_owned(), retry_after: None, allow: None }
+    }
+}
+
+impl Problem {
+    /// A problem with a sentence of its own.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { detail: detail.into(), ..code.into() }
+    }
+
+    /// Adds after which time a further try makes sense.
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
+    }
+
+    /// The document that is sent.
+    #[must_use]
+    pub fn document(&self) -> Document {
+        let status = self.code.status();
+        Document {
+            title: status.canonical_reason().unwrap_or_default().to_owned(),
+            status: status.as_u16(),
+            code: self.code.as_str().to_owned(),
+            detail: self.detail.clone(),
+        }
+    }
+
+    /// The header `Retry-After`, in whole seconds and at least one.
+    #[must_use]
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after.map(|wait| wait.as_secs_f64().ceil().max(1.0)).map(whole)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of seconds")]
+fn whole(seconds: f64) -> u64 {
+    seconds as u64
+}
+
+/// A problem as it is sent, in `application/problem+json`. Its type is `about:blank`, so the title is the status's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Document {
+    /// The status in words.
+    pub title: String,
+    /// The status.
+    pub status: u16,
+    /// The word for programs.
+    pub code: String,
+    /// The sentence for people.
+    pub detail: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_code_is_a_word_of_its_own_with_an_error_status() {
+        let words: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(words.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert!(code.status().is_client_error() || code.status().is_server_error(), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_rounded_up() {
+        let seconds = |wait| Problem::from(Code::Busy).retry_after(wait).retry_after_seconds();
+        assert_eq!(seconds(Duration::from_millis(1)), Some(1));
+        assert_eq!(seconds(Duration::from_millis(1001)), Some(2));
+        assert_eq!(Problem::from(Code::Busy).retry_after_seconds(), None);
+    }
+}

@@ -1,0 +1,281 @@
+//! The answer to each call: what is in the store, for those who may have it.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::header::{AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::http::response::Builder;
+use hyper::{Method, Response, StatusCode};
+use serde::Serialize;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::Sources;
+use super::access::Access;
+use super::audit::Audit;
+use super::body::Body;
+use super::condition::{ETag, IfNoneMatch};
+use super::documents::{Item, Listing, Operation, Refreshed, State, Status, Trouble, Verdict, age_seconds};
+use super::limits::{Connections, Limits, RefreshBudget};
+use super::peer::Caller;
+use super::problem::{Code, Problem};
+use super::request::{Call, Form};
+use super::wait::newest;
+use crate::metrics::{self, View};
+use crate::refresh::DemandError;
+use crate::secret::SecretName;
+use crate::store::{Slot, Snapshot};
+
+/// Says that the latest look at the secret failed.
+pub const STALE: HeaderName = HeaderName::from_static("keyside-stale");
+
+/// When to ask again for what has not been fetched yet: a first fetch takes about a second, and `?wait` is better.
+const NOT_YET_RETRY: Duration = Duration::from_secs(2);
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
+const METRICS: HeaderValue = HeaderValue::from_static(metrics::MEDIA_TYPE);
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// Everything that answers are made from. All connections share one.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) access: Access,
+    pub(super) limits: Limits,
+    pub(super) sources: Sources,
+    pub(super) connections: Connections,
+    pub(super) stop: CancellationToken,
+    pub(super) audit: Audit,
+    pub(super) budget: Mutex<RefreshBudget>,
+}
+
+/// What of a request is not in its [`Call`].
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) method: Method,
+    pub(super) if_none_match: IfNoneMatch,
+}
+
+type Answer = Result<Response<Body>, Problem>;
+
+impl Server {
+    /// Answers a call.
+    pub(super) async fn answer(&self, caller: &Caller, call: Call, asked: &Asked) -> Answer {
+        match call {
+            Call::List { wait, after } => Ok(self.list(caller, wait, after, &asked.if_none_match).await),
+            Call::Secret { name, form, wait } => {
+                self.allow(caller, &name)?;
+                let answer = self.secret(&name, form, wait, &asked.if_none_match).await?;
+                if answer.status() == StatusCode::OK && asked.method == Method::GET {
+                    tracing::debug!(secret = %name, %caller, "read");
+                    self.sources.metrics.read(&name);
+                }
+                Ok(answer)
+            }
+            Call::Refresh { name } => self.refresh(caller, name).await,
+            Call::Status => Ok(json(StatusCode::OK, &self.status(caller))),
+            Call::Health if (self.sources.alive)() => Ok(json(StatusCode::OK, &verdict("ok"))),
+            Call::Health => Err(Code::RefreshStopped.into()),
+            Call::Ready => self.ready(caller),
+            Call::Metrics => Ok(self.metrics(caller)),
+        }
+    }
+
+    /// A caller who may not read a secret is told what one is told about a secret that does not exist.
+    fn allow(&self, caller: &Caller, name: &SecretName) -> Result<(), Problem> {
+        let exists = self.sources.reader.snapshot().slots.contains_key(name);
+        if exists && self.access.may_read(caller, name) {
+            return Ok(());
+        }
+        self.audit.refused(caller, name, exists);
+        self.sources.metrics.denied(exists.then_some(name));
+        Err(Code::NotFound.into())
+    }
+
+    async fn list(
+        &self,
+        caller: &Caller,
+        wait: Option<Duration>,
+        after: Option<String>,
+        known: &IfNoneMatch,
+    ) -> Response<Body> {
+        let tag = |snapshot: &Snapshot| ETag::of_list(snapshot, |name| self.access.may_read(caller, name));
+        let start = tag(&self.sources.reader.snapshot());
+        let is_news = |snapshot: &Snapshot| match (&after, known) {
+            (Some(after), _) => tag(snapshot).opaque() != after,
+            (None, IfNoneMatch::Nothing) => tag(snapshot) != start,
+            (None, known) => !known.has(&tag(snapshot)),
+        };
+        let snapshot = newest(self.sources.reader.clone(), wait, &self.stop, is_news).await;
+        let tag = tag(&snapshot);
+        let answer = Response::builder().header(ETAG, tag.as_str()).header(CACHE_CONTROL, NO_STORE);
+        if known.has(&tag) {
+            return finish(answer.status(StatusCode::NOT_MODIFIED), Body::default());
+        }
+        let secrets = self.items(&snapshot, |name| self.access.may_read(caller, name));
+        let listing = Listing { generation: tag.opaque().to_owned(), secrets };
+        finish(answer.header(CONTENT_TYPE, JSON), json_body(&listing))
+    }
+
+    async fn secret(&self, name: &SecretName, form: Form, wait: Option<Duration>, known: &IfNoneMatch) -> Answer {
+        let is_news = |snapshot: &Snapshot| {
+            let published = snapshot.slots.get(name).and_then(|slot| slot.published.as_ref());
+            published.is_some_and(|published| !known.has(&ETag::of(published, form)))
+        };
+        let snapshot = newest(self.sources.reader.clone(), wait, &self.stop, is_news).await;
+        let slot = snapshot.slots.get(name).ok_or(Code::NotFound)?;
+        self.secret_answer(name, slot, form, known)
+    }
+
+    fn secret_answer(&self, name: &SecretName, slot: &Slot, form: Form, known: &IfNoneMatch) -> Answer {
+        let Some(published) = &slot.published else {
+            let why = slot.failure.as_ref().map(|failure| format!(": the latest look ended with '{}'", failure.code));
+            let detail = format!("the secret has not been fetched yet{}", why.unwrap_or_default());
+            return Err(Problem::new(Code::NotPublished, detail).retry_after(NOT_YET_RETRY));
+        };
+        let now = self.sources.clock.now();
+        let tag = ETag::of(published, form);
+        let mut answer = Response::builder()
+            .header(ETAG, tag.as_str())
+            .header(CACHE_CONTROL, NO_STORE)
+            .header(AGE, age_seconds(published.fetched, now));
+        if State::of(slot) == State::Stale {
+            answer = answer.header(STALE, "true");
+        }
+        if known.has(&tag) {
+            return Ok(finish(answer.status(StatusCode::NOT_MODIFIED), Body::default()));
+        }
+        let value = published.secret.value.to_buffer();
+        Ok(match form {
+            Form::Value => finish(answer.header(CONTENT_TYPE, OCTETS), Body::plain(value)),
+            Form::Document => {
+                let metadata = json_text(&Item::of(name, slot, now));
+                finish(answer.header(CONTENT_TYPE, JSON), Body::document(value, &metadata))
+            }
+        })
+    }
+
+    async fn refresh(&self, caller: &Caller, name: Option<SecretName>) -> Answer {
+        match &name {
+            Some(name) => self.allow(caller, name)?,
+            None if self.access.is_operator(caller) => {}
+            None => return Err(Code::NotOperator.into()),
+        }
+        // Held only to take from the budget; nothing waits or fails inside.
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner).take(caller.uid(), Instant::now())?;
+        let look = timeout(self.limits.refresh_time, self.sources.demands.look(name.clone()));
+        let publication =
+            look.await.map_err(|_| Problem::from(Code::RefreshTimeout))?.map_err(|error| match error {
+                DemandError::Busy => Problem::from(Code::Busy).retry_after(NOT_YET_RETRY),
+                DemandError::Stopping => Code::Stopping.into(),
+            })?;
+        let asked = |other: &SecretName| name.as_ref().is_none_or(|name| name == other);
+        let failures = self.failures(caller, &self.sources.reader.snapshot(), asked);
+        let changed = matches!(publication, crate::store::Publication::Applied(_));
+        Ok(json(StatusCode::OK, &Refreshed { changed, failures }))
+    }
+
+    fn status(&self, caller: &Caller) -> Status {
+        let snapshot = self.sources.reader.snapshot();
+        let about = &self.sources.about;
+        let visible = |name: &SecretName| self.access.may_see(caller, name);
+        Status {
+            agent: env!("CARGO_PKG_VERSION").to_owned(),
+            started: about.started,
+            ready: snapshot.is_ready(),
+            refreshing: (self.sources.alive)(),
+            poll_interval_seconds: about.poll_interval.as_secs(),
+            operation: self.access.is_operator(caller).then(|| Operation {
+                vault: about.vault.clone(),
+                identity: (about.identity)(),
+                memory_protection: about.arena.protection().to_string(),
+                memory_used_bytes: about.arena.used_bytes() as u64,
+                generation: snapshot.generation,
+            }),
+            secrets: self.items(&snapshot, visible),
+            failures: self.failures(caller, &snapshot, visible),
+        }
+    }
+
+    fn ready(&self, caller: &Caller) -> Answer {
+        let snapshot = self.sources.reader.snapshot();
+        if snapshot.is_ready() {
+            return Ok(json(StatusCode::OK, &verdict("ready")));
+        }
+        let names: Vec<_> = snapshot.awaited().filter(|name| self.access.may_see(caller, name)).collect();
+        let awaited = names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+        let detail = match (snapshot.awaited().count(), awaited.as_str()) {
+            (count, "") => format!("{count} required secrets have not been fetched yet"),
+            (count, awaited) => format!("{count} required secrets have not been fetched yet, among them: {awaited}"),
+        };
+        Err(Problem::new(Code::NotReady, detail).retry_after(NOT_YET_RETRY))
+    }
+
+    fn metrics(&self, caller: &Caller) -> Response<Body> {
+        let about = &self.sources.about;
+        let text = self.sources.metrics.text(&View {
+            snapshot: &self.sources.reader.snapshot(),
+            visible: &|name| self.access.may_see(caller, name),
+            now: self.sources.clock.now(),
+            started: about.started,
+            protection: about.arena.protection(),
+            used_bytes: about.arena.used_bytes(),
+            connections: self.connections.count(),
+        });
+        finish(Response::builder().header(CONTENT_TYPE, METRICS).header(CACHE_CONTROL, NO_STORE), Body::plain(text))
+    }
+
+    fn items(&self, snapshot: &Snapshot, visible: impl Fn(&SecretName) -> bool) -> Vec<Item> {
+        let now = self.sources.clock.now();
+        let seen = snapshot.slots.iter().filter(|(name, _)| visible(name));
+        seen.map(|(name, slot)| Item::of(name, slot, now)).collect()
+    }
+
+    fn failures(&self, caller: &Caller, snapshot: &Snapshot, asked: impl Fn(&SecretName) -> bool) -> Vec<Trouble> {
+        let operator = self.access.is_operator(caller);
+        let failing = snapshot.slots.iter().filter(|(name, _)| asked(name));
+        failing
+            .filter_map(|(name, slot)| slot.failure.as_ref().map(|failure| Trouble::of(name, failure, operator)))
+            .collect()
+    }
+}
+
+fn verdict(status: &str) -> Verdict {
+    Verdict { status: status.to_owned() }
+}
+
+/// The answer that a problem makes. A connection on which a body may follow is closed, not read on.
+pub(super) fn refusal(problem: &Problem) -> Response<Body> {
+    let mut answer = Response::builder()
+        .status(problem.code.status())
+        .header(CONTENT_TYPE, PROBLEM_JSON)
+        .header(CACHE_CONTROL, NO_STORE);
+    if let Some(seconds) = problem.retry_after_seconds() {
+        answer = answer.header(RETRY_AFTER, seconds);
+    }
+    if let Some(allow) = problem.allow {
+        answer = answer.header(ALLOW, allow);
+    }
+    if problem.code == Code::BodyRefused {
+        answer = answer.header(CONNECTION, "close");
+    }
+    finish(answer, json_body(&problem.document()))
+}
+
+fn json(status: StatusCode, document: &impl Serialize) -> Response<Body> {
+    let answer = Response::builder().status(status).header(CONTENT_TYPE, JSON).header(CACHE_CONTROL, NO_STORE);
+    finish(answer, json_body(document))
+}
+
+fn json_body(document: &impl Serialize) -> Body {
+    Body::plain(json_text(document))
+}
+
+fn json_text(document: &impl Serialize) -> String {
+    serde_json::to_string(document).expect("documents have text keys and plain values")
+}
+
+fn finish(answer: Builder, body: Body) -> Response<Body> {
+    answer.body(body).expect("every header above is made of visible characters")
+}

@@ -1,0 +1,78 @@
+//! Answers that wait for a change of the store, at most until a deadline or the agent's end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{Reader, Snapshot};
+
+/// The newest snapshot, once it has news or no more time is left to wait for some.
+///
+/// No snapshot is held while waiting, so that a value which was replaced meanwhile is wiped.
+pub async fn newest(
+    mut reader: Reader,
+    wait: Option<Duration>,
+    stop: &CancellationToken,
+    is_news: impl Fn(&Snapshot) -> bool,
+) -> Arc<Snapshot> {
+    if let Some(wait) = wait {
+        let news = async { while !is_news(&reader.snapshot()) && reader.changed().await {} };
+        tokio::select! {
+            () = news => {}
+            () = tokio::time::sleep(wait) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    reader.snapshot()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::serve::fixtures::{publish, secret};
+    use crate::store;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn after(known: u64) -> impl Fn(&Snapshot) -> bool {
+        move |snapshot| snapshot.generation > known
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_there_already_is_answered_at_once() {
+        let (publisher, reader) = store::channel([("db".parse().expect("a name"), false)]);
+        publish(&publisher, "db", Ok(secret('a', b"one")));
+        let start = Instant::now();
+        assert_eq!(newest(reader, Some(MINUTE), &CancellationToken::new(), after(0)).await.generation, 1);
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_ends_the_waiting() {
+        let (publisher, reader) = store::channel([("db".parse().expect("a name"), false)]);
+        let stop = CancellationToken::new();
+        let change = async {
+            tokio::time::sleep(MINUTE / 2).await;
+            publish(&publisher, "db", Ok(secret('a', b"one")));
+        };
+        let start = Instant::now();
+        let (answer, ()) = tokio::join!(newest(reader, Some(MINUTE), &stop, after(0)), change);
+        assert_eq!((answer.generation, start.elapsed()), (1, MINUTE / 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_and_the_end_of_the_agent_end_the_waiting_too() {
+        let (_publisher, reader) = store::channel([]);
+        let stop = CancellationToken::new();
+        let start = Instant::now();
+        assert_eq!(newest(reader.clone(), Some(MINUTE), &stop, after(0)).await.generation, 0);
+        assert_eq!(start.elapsed(), MINUTE);
+        stop.cancel();
+        assert_eq!(newest(reader.clone(), Some(MINUTE), &stop, after(0)).await.generation, 0);
+        assert_eq!(newest(reader, None, &CancellationToken::new(), after(0)).await.generation, 0);
+        assert_eq!(start.elapsed(), MINUTE);
+    }
+}
