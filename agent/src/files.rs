@@ -205,7 +205,8 @@ impl FilesWriter {
             let now = Instant::now();
             if due.is_some_and(|due| due <= now) {
                 let snapshot = reader.snapshot();
-                complete |= snapshot.is_ready();
+                // Before the first look nothing is known, even where nothing is required.
+                complete |= snapshot.generation > 0 && snapshot.is_ready();
                 due = if complete { self.publish_or_retry(&snapshot, now) } else { None };
             }
             self.retire(now);
@@ -227,8 +228,7 @@ impl FilesWriter {
     pub fn finish(mut self) -> Result<(), FilesError> {
         match self.on_stop {
             OnStop::Keep => {
-                self.superseded.iter_mut().for_each(|(_, due)| *due = Instant::now());
-                self.retire(Instant::now());
+                self.retire(Instant::now() + self.retire_after);
                 Ok(())
             }
             OnStop::Remove => wipe(&self.directory),

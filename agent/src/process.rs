@@ -145,7 +145,8 @@ impl Report {
 /// what others should reach (the socket, the files) states its mode itself.
 ///
 /// The confinement keeps a subverted agent from changing files elsewhere. It does not restrict reading, running
-/// programs, the network, signals or descriptors that are open already; nor can it follow a directory that is replaced.
+/// programs, changing modes and owners, the network, signals or descriptors that are open already; and it knows a
+/// directory itself, not its path: one that is replaced by another is no longer writable.
 #[must_use]
 pub fn harden(hardening: &Hardening) -> Report {
     umask(Mode::S_IRWXG | Mode::S_IRWXO);

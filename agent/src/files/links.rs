@@ -34,7 +34,10 @@ impl Directory {
             ),
             other => other.into(),
         })?;
-        Ok(Self { path: path.to_owned(), descriptor })
+        let directory = Self { path: path.to_owned(), descriptor };
+        // An agent that died between making and renaming it leaves it.
+        directory.remove(NEXT)?;
+        Ok(directory)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -55,9 +58,11 @@ impl Directory {
 
     /// Shows `generation` to readers in place of the one before, in one step that no reader can see half of.
     pub(super) fn show(&self, generation: &GenerationName) -> io::Result<()> {
-        self.remove(NEXT)?;
         symlinkat(generation.as_str(), &self.descriptor, NEXT)?;
-        Ok(renameat(&self.descriptor, NEXT, &self.descriptor, CURRENT)?)
+        renameat(&self.descriptor, NEXT, &self.descriptor, CURRENT).or_else(|error| {
+            self.remove(NEXT)?;
+            Err(error.into())
+        })
     }
 
     /// Refuses names that somebody else's file, folder or link takes.
@@ -91,7 +96,6 @@ impl Directory {
     /// Removes every link, so that readers find nothing.
     pub(super) fn withdraw(&self) -> io::Result<()> {
         self.offer(&BTreeSet::new())?;
-        self.remove(NEXT)?;
         self.current()?.map_or(Ok(()), |_| self.remove(CURRENT))
     }
 
@@ -129,6 +133,15 @@ impl Directory {
         match unlinkat(&self.descriptor, name, AtFlags::empty()) {
             Err(Errno::NOENT) => Ok(()),
             other => Ok(other?),
+        }
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // A child that was forked and has not yet executed its program holds the descriptor too, and so would the lock.
+        if let Err(error) = flock(&self.descriptor, FlockOperation::Unlock) {
+            tracing::debug!(%error, "the lock of the directory of files is left to the kernel");
         }
     }
 }
