@@ -1,9 +1,12 @@
 //! Puts an Azure Key Vault's secrets beside the program that needs them, and keeps them fresh there.
 
+pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod encoding;
 pub mod memory;
 pub mod metrics;
+pub mod notify;
 pub mod principal;
 pub mod process;
 pub mod refresh;
