@@ -1,5 +1,7 @@
 //! Puts an Azure Key Vault's secrets beside the program that needs them, and keeps them fresh there.
 
+pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod encoding;
@@ -7,6 +9,7 @@ pub mod files;
 pub mod logging;
 pub mod memory;
 pub mod metrics;
+pub mod notify;
 pub mod principal;
 pub mod process;
 pub mod refresh;

@@ -15,6 +15,8 @@ pub mod peer;
 pub mod problem;
 pub mod request;
 pub mod routes;
+#[cfg(test)]
+mod tests;
 pub mod wait;
 
 use std::collections::BTreeMap;

@@ -1,11 +1,31 @@
-//! Secrets, stores and callers for the tests of the server.
+//! Secrets, stores and a whole served agent for tests.
 
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Result;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{HeaderMap, Request, StatusCode};
+use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
+use super::{About, Limits, Settings, Sources, bind, run};
+use crate::clock::Clock;
+use crate::encoding::Encoding;
 use crate::memory::Arena;
-use crate::secret::{Metadata, Secret, SecretName, SecretValue};
-use crate::store::{Publication, Publisher};
-use crate::vault::FetchError;
+use crate::metrics::{Counted, Metrics};
+use crate::principal::Principal;
+use crate::refresh::{Demands, Refresh, Wanted, demands};
+use crate::secret::{Metadata, Secret, SecretName, SecretValue, Version};
+use crate::store::{self, Publication, Publisher};
+use crate::vault::{FetchError, Vault};
 
 /// The moment at which everything in these tests is fetched: 2026-01-01T00:00:00Z.
 pub(crate) fn new_year() -> Timestamp {
@@ -19,10 +39,234 @@ pub(crate) fn name(text: &str) -> SecretName {
 /// A secret whose version is 32 times the `digit`.
 pub(crate) fn secret(digit: char, value: &[u8]) -> Secret {
     let version = digit.to_string().repeat(32).parse().expect("a version");
-    let metadata = Metadata { version, content_type: None, created: None, updated: None, expires: None };
+    let metadata = Metadata {
+        version,
+        content_type: Some("text/plain".to_owned()),
+        created: Some(new_year()),
+        updated: Some(new_year()),
+        expires: None,
+    };
     Secret { metadata, value: SecretValue::new(Arena::unlocked().store(value).expect("memory")) }
 }
 
 pub(crate) fn publish(publisher: &Publisher, local: &str, outcome: Result<Secret, FetchError>) -> Publication {
     publisher.apply(vec![(name(local), outcome)], new_year())
+}
+
+pub(crate) fn own_uid() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
+/// A clock that shows half a minute after [`new_year`].
+#[derive(Debug)]
+pub(crate) struct HalfAMinuteLater;
+
+impl Clock for HalfAMinuteLater {
+    fn now(&self) -> Timestamp {
+        new_year() + jiff::SignedDuration::from_secs(30)
+    }
+}
+
+#[derive(Debug)]
+struct AtNewYear;
+
+impl Clock for AtNewYear {
+    fn now(&self) -> Timestamp {
+        new_year()
+    }
+}
+
+/// Gives what the test put in, and says of everything else that it does not exist.
+#[derive(Clone, Default)]
+struct FakeVault(Arc<Mutex<BTreeMap<SecretName, Secret>>>);
+
+impl Vault for FakeVault {
+    async fn fetch(&self, name: &SecretName, _: Option<&Version>) -> Result<Secret, FetchError> {
+        self.0.lock().expect("no panic").get(name).cloned().ok_or(FetchError::NotFound)
+    }
+}
+
+/// How an agent is set up.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Setup {
+    pub(crate) operators: Vec<Principal>,
+    pub(crate) limits: Limits,
+    pub(crate) tcp: bool,
+}
+
+/// An agent that serves `db` and `token` to this process, and `hidden` to another user, over a real socket.
+pub(crate) struct Agent {
+    pub(crate) socket: PathBuf,
+    pub(crate) tcp: Option<std::net::SocketAddr>,
+    pub(crate) demands: Demands,
+    vault: FakeVault,
+    stop: CancellationToken,
+    tasks: JoinSet<Result<()>>,
+    _directory: tempfile::TempDir,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Reply {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
+    }
+
+    pub(crate) fn code(&self) -> String {
+        self.json()["code"].as_str().expect("a code").to_owned()
+    }
+}
+
+impl Setup {
+    /// Starts the agent. The vault is looked at when the test asks for it, and nothing is published before.
+    pub(crate) fn start(self) -> Agent {
+        let directory = tempfile::tempdir().expect("a directory");
+        let socket = directory.path().join("agent.sock");
+        let (vault, stop, metrics) = (FakeVault::default(), CancellationToken::new(), Arc::new(Metrics::new()));
+        let (publisher, reader) =
+            store::channel(["db", "hidden", "token"].map(|local| (name(local), local == "token")));
+        let (demands, queue) = demands();
+        let refresh = Refresh {
+            vault: Counted::new(vault.clone(), Arc::clone(&metrics)),
+            wanted: ["db", "hidden", "token"].map(wanted).into(),
+            publisher,
+            arena: Arena::unlocked(),
+            clock: Arc::new(AtNewYear),
+        };
+        let own = vec![Principal::User(own_uid())];
+        let others = vec![Principal::User(own_uid() + 1)];
+        let settings = Settings {
+            socket: socket.clone(),
+            tcp: self.tcp.then(|| ([127, 0, 0, 1], 0).into()),
+            operators: self.operators,
+            readers: [(name("db"), own.clone()), (name("token"), own), (name("hidden"), others)].into(),
+            limits: self.limits,
+            grace: Duration::from_secs(5),
+        };
+        let sources = Sources {
+            reader,
+            demands: demands.clone(),
+            clock: Arc::new(HalfAMinuteLater),
+            about: about(),
+            metrics,
+            alive: Arc::new(|| true),
+        };
+        let listeners = bind(&settings).expect("bound");
+        let tcp = listeners.tcp.as_ref().map(|listener| listener.local_addr().expect("an address"));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(refresh.run(Duration::from_hours(1), queue, stop.clone()));
+        tasks.spawn(run(listeners, settings, sources, stop.clone()));
+        Agent { socket, tcp, demands, vault, stop, tasks, _directory: directory }
+    }
+}
+
+fn wanted(local: &str) -> Wanted {
+    Wanted {
+        name: name(local),
+        vault_name: name(local),
+        version: None,
+        encoding: Encoding::Text,
+        optional: local == "token",
+    }
+}
+
+fn about() -> About {
+    About {
+        vault: "https://v.vault.azure.net".to_owned(),
+        started: new_year(),
+        arena: Arena::unlocked(),
+        identity: Arc::new(|| Some("managed identity".to_owned())),
+        poll_interval: Duration::from_mins(2),
+    }
+}
+
+impl Agent {
+    /// An agent with one value in `db`, `token` and `hidden` each, already published.
+    pub(crate) async fn with_values(setup: Setup) -> Self {
+        let agent = setup.start();
+        for local in ["db", "token", "hidden"] {
+            agent.set(local, 'a', b"one");
+        }
+        agent.look().await;
+        agent
+    }
+
+    /// Puts a value into the vault.
+    pub(crate) fn set(&self, local: &str, digit: char, value: &[u8]) {
+        self.vault.0.lock().expect("no panic").insert(name(local), secret(digit, value));
+    }
+
+    /// Takes a secret out of the vault.
+    pub(crate) fn remove(&self, local: &str) {
+        self.vault.0.lock().expect("no panic").remove(&name(local));
+    }
+
+    /// Has the vault looked at.
+    pub(crate) async fn look(&self) {
+        self.demands.look(None).await.expect("the loop answers");
+    }
+
+    pub(crate) async fn get(&self, target: &str) -> Reply {
+        self.ask("GET", target, &[]).await
+    }
+
+    /// Asks over a connection of its own.
+    pub(crate) async fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Reply {
+        let stream = tokio::net::UnixStream::connect(&self.socket).await.expect("connected");
+        exchange(stream, method, target, headers).await
+    }
+
+    /// Sends bytes and reads until the agent closes the connection, at most a few seconds.
+    pub(crate) fn send(&self, bytes: &[u8]) -> String {
+        let mut stream = UnixStream::connect(&self.socket).expect("connected");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
+        // The agent may refuse before it has read everything.
+        drop(stream.write_all(bytes));
+        let mut answer = Vec::new();
+        match stream.read_to_end(&mut answer) {
+            Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => {
+                panic!("no end of the answer: {error}")
+            }
+            _ => String::from_utf8_lossy(&answer).into_owned(),
+        }
+    }
+
+    /// Stops the agent and waits for its end.
+    pub(crate) async fn stop(mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.expect("no panic").expect("a clean end");
+        }
+    }
+}
+
+/// Sends one request over `stream` with a real client.
+pub(crate) async fn exchange(
+    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+) -> Reply {
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
+    let mut driver = JoinSet::new();
+    driver.spawn(connection);
+    let mut request = Request::builder().method(method).uri(target).header("host", "keyside");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answer = sender.send_request(request.body(Full::<Bytes>::default()).expect("a request")).await;
+    let (parts, body) = answer.expect("an answer").into_parts();
+    let body = body.collect().await.expect("a whole body").to_bytes();
+    Reply { status: parts.status, headers: parts.headers, body }
 }

@@ -3,7 +3,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper::header::{AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{
+    AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use hyper::http::response::Builder;
 use hyper::{Method, Response, StatusCode};
 use serde::Serialize;
@@ -148,7 +150,9 @@ impl Server {
         }
         let value = published.secret.value.to_buffer();
         Ok(match form {
-            Form::Value => finish(answer.header(CONTENT_TYPE, OCTETS), Body::plain(value)),
+            Form::Value => {
+                finish(answer.header(CONTENT_TYPE, OCTETS).header(CONTENT_LENGTH, value.len()), Body::plain(value))
+            }
             Form::Document => {
                 let metadata = json_text(&Item::of(name, slot, now));
                 finish(answer.header(CONTENT_TYPE, JSON), Body::document(value, &metadata))

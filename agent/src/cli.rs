@@ -1,0 +1,266 @@
+//! The commands and their flags, and how the shell and the manual learn about them.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::secret::SecretName;
+
+/// Puts an Azure Key Vault's secrets beside the program that needs them, and keeps them fresh there.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "keyside", version, propagate_version = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 64 usage; 66 the secret is absent or not readable; 69 no agent answers, or \
+no vault; 75 not yet; 78 the configuration is wrong";
+
+/// Every command.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Fetches the configured secrets, keeps them fresh, and serves them until it is stopped.
+    Agent(AgentArgs),
+    /// Checks a configuration without starting anything, and tells everything that is wrong with it.
+    Check(CheckArgs),
+    /// A command that asks a running agent.
+    #[command(flatten)]
+    Client(ClientCommand),
+    /// Prints the completions of a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Writes the manual pages.
+    Man {
+        /// The directory that they go to.
+        directory: PathBuf,
+    },
+}
+
+/// The flags of `keyside agent`.
+#[derive(Clone, Debug, Args)]
+pub struct AgentArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Look once, write the files, and exit: for an init container.
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// The flags of `keyside check`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// The commands that ask a running agent.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ClientCommand {
+    /// Prints a secret's bytes, without a newline at the end.
+    Get {
+        /// Which secret.
+        name: SecretName,
+        #[command(flatten)]
+        #[expect(missing_docs, reason = "a doc comment would replace the command's description")]
+        at: Place,
+    },
+    /// Lists the secrets that you may read.
+    List {
+        /// How to print.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+        #[command(flatten)]
+        #[expect(missing_docs, reason = "a doc comment would replace the command's description")]
+        at: Place,
+    },
+    /// Waits until a secret is there, or until it changes.
+    Wait {
+        /// Which secret.
+        name: SecretName,
+        /// Wait for another version than the present one.
+        #[arg(long)]
+        change: bool,
+        /// How long to wait at most, such as 90s or 5m; without it there is no end.
+        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+        timeout: Option<Duration>,
+        #[command(flatten)]
+        #[expect(missing_docs, reason = "a doc comment would replace the command's description")]
+        at: Place,
+    },
+    /// Shows how the agent and the secrets that you may see fare.
+    Status {
+        /// How to print.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+        #[command(flatten)]
+        #[expect(missing_docs, reason = "a doc comment would replace the command's description")]
+        at: Place,
+    },
+    /// Tells by its exit code whether the agent lives: 0, or 69.
+    Health {
+        /// Whether every required secret is there, too: 0, or 75.
+        #[arg(long)]
+        ready: bool,
+        #[command(flatten)]
+        #[expect(missing_docs, reason = "a doc comment would replace the command's description")]
+        at: Place,
+    },
+}
+
+/// Where the agent is found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct Place {
+    /// The agent's socket. Default: /run/keyside/agent.sock, else /dev/shm/keyside-UID/agent.sock.
+    #[arg(long, env = "KEYSIDE_SOCKET", value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// How a command ends; the numbers are those of `sysexits.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Success = 0,
+    /// The command line is wrong.
+    Usage = 64,
+    /// The secret is absent, or not readable by this user.
+    Absent = 66,
+    /// No agent answers, or no vault.
+    Unavailable = 69,
+    /// Something failed that should not.
+    Internal = 70,
+    /// Not yet: a later try may succeed.
+    NotYet = 75,
+    /// The configuration is wrong.
+    Config = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl Cli {
+    /// Understands a command line. What is wrong with it, or the help that it asks for, is printed here.
+    ///
+    /// # Errors
+    /// [`Exit::Success`] after help or version, [`Exit::Usage`] after a mistake.
+    pub fn understand(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Exit> {
+        Self::try_parse_from(arguments).map_err(|error| {
+            // When the terminal is gone, nobody is left to tell.
+            drop(error.print());
+            exit(&error)
+        })
+    }
+}
+
+fn exit(error: &clap::Error) -> Exit {
+    if error.use_stderr() { Exit::Usage } else { Exit::Success }
+}
+
+/// Prints the completions of a shell.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub fn print_completions(shell: Shell, out: &mut dyn io::Write) -> io::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "keyside", &mut script);
+    out.write_all(&script)
+}
+
+/// Writes the manual page of each command into `directory`.
+///
+/// # Errors
+/// When a page cannot be written.
+pub fn write_manual(directory: &Path) -> io::Result<()> {
+    clap_mangen::generate_to(Cli::command(), directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_commands_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn command_lines_are_understood_or_end_with_the_code_for_it() {
+        let rows = [
+            ("keyside agent --config a.toml", None),
+            ("keyside agent --config a.toml --once", None),
+            ("keyside check --config a.toml --output json", None),
+            ("keyside get db", None),
+            ("keyside get db --socket /tmp/s", None),
+            ("keyside list --output json", None),
+            ("keyside wait db --change --timeout 90s", None),
+            ("keyside status", None),
+            ("keyside health --ready", None),
+            ("keyside completions bash", None),
+            ("keyside man /tmp", None),
+            ("keyside --version", Some(Exit::Success)),
+            ("keyside get --help", Some(Exit::Success)),
+            ("keyside", Some(Exit::Usage)),
+            ("keyside agent", Some(Exit::Usage)),
+            ("keyside get", Some(Exit::Usage)),
+            ("keyside get ../etc/passwd", Some(Exit::Usage)),
+            ("keyside get db token", Some(Exit::Usage)),
+            ("keyside list --output yaml", Some(Exit::Usage)),
+            ("keyside wait db --timeout soon", Some(Exit::Usage)),
+            ("keyside fetch db", Some(Exit::Usage)),
+        ];
+        for (line, expected) in rows {
+            let understood = Cli::try_parse_from(line.split(' '));
+            assert_eq!(understood.err().as_ref().map(exit), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_not_where_its_flags_come_from() {
+        for command in Cli::command().get_subcommands() {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(
+                !about.is_empty() && !about.contains("Where the agent is found"),
+                "{}: {about}",
+                command.get_name()
+            );
+        }
+    }
+
+    #[test]
+    fn completions_and_manual_name_every_command() {
+        let mut script = Vec::new();
+        print_completions(Shell::Bash, &mut script).expect("written");
+        let directory = tempfile::tempdir().expect("a directory");
+        write_manual(directory.path()).expect("written");
+        for command in Cli::command().get_subcommands().map(clap::Command::get_name) {
+            assert!(String::from_utf8_lossy(&script).contains(command), "{command} is completed");
+            assert!(directory.path().join(format!("keyside-{command}.1")).exists(), "{command} has a page");
+        }
+    }
+}

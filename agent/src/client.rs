@@ -1,0 +1,232 @@
+//! The client's side of the socket: `keyside get`, `list`, `wait`, `status` and `health`.
+
+pub mod connection;
+pub mod text;
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::ETAG;
+use hyper::{Method, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::time::{Instant, timeout};
+
+use self::connection::{Connection, Question, Search, Unanswered};
+use crate::cli::{ClientCommand, Exit, Output, Place};
+use crate::memory::{Arena, Locked, MemoryExhausted, Settings};
+use crate::secret::SecretName;
+use crate::serve::documents::{Listing, Status};
+use crate::serve::problem::Document;
+use crate::vault::with_causes;
+
+/// Most bytes that an answer may have: a value has at most 25 KiB (Key Vault's limit), a list may have many secrets.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How long a value may take to arrive once its head did.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// How long one question waits: well under what the agent grants, and short enough that a lost agent is noticed.
+const WAIT_STEP: Duration = Duration::from_mins(1);
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug, Error)]
+enum Failure {
+    #[error("no secret '{name}': absent, or not readable by uid {uid}: see the agent's log")]
+    Absent { name: SecretName, uid: u32 },
+    #[error("{0}")]
+    NotYet(String),
+    #[error("'{name}' did not come or change in time")]
+    TimedOut { name: SecretName },
+    #[error("the socket is not used")]
+    Unsafe(#[source] io::Error),
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    #[error("the agent answered {status}: {detail}")]
+    Refused { status: StatusCode, detail: String },
+    #[error("the agent's answer is not understood: are both of the same version?")]
+    NotUnderstood,
+    #[error("the value finds no room")]
+    NoRoom(#[from] MemoryExhausted),
+    #[error("the output cannot be written")]
+    Output(#[from] io::Error),
+}
+
+impl Failure {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Absent { .. } => Exit::Absent,
+            Self::NotYet(_) | Self::TimedOut { .. } => Exit::NotYet,
+            Self::Unsafe(_) | Self::Unanswered(_) | Self::Refused { .. } | Self::NotUnderstood => Exit::Unavailable,
+            Self::NoRoom(_) | Self::Output(_) => Exit::Internal,
+        }
+    }
+}
+
+/// Runs a command that asks an agent. Results go to `out`, and one line about what went wrong to `err`.
+pub fn run(command: &ClientCommand, search: &Search, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return explain(&Failure::Output(error), err),
+    };
+    match runtime.block_on(ask(command, search, out)) {
+        Ok(()) => Exit::Success,
+        Err(failure) => explain(&failure, err),
+    }
+}
+
+fn explain(failure: &Failure, err: &mut dyn Write) -> Exit {
+    // A terminal that is gone changes nothing about the exit code.
+    drop(writeln!(err, "keyside: {}", with_causes(failure)));
+    failure.exit()
+}
+
+async fn ask(command: &ClientCommand, search: &Search, out: &mut dyn Write) -> Result<(), Failure> {
+    let (ClientCommand::Get { at, .. }
+    | ClientCommand::List { at, .. }
+    | ClientCommand::Wait { at, .. }
+    | ClientCommand::Status { at, .. }
+    | ClientCommand::Health { at, .. }) = command;
+    let Place { socket } = at;
+    let path = search.find(socket.as_deref()).map_err(Failure::Unsafe)?;
+    let mut agent = Client { connection: Connection::open(&path).await?, uid: search.uid };
+    match command {
+        ClientCommand::Get { name, .. } => agent.get(name, out).await,
+        ClientCommand::List { output, .. } => agent.show::<Listing>("/v1/secrets", *output, text::listing, out).await,
+        ClientCommand::Status { output, .. } => agent.show::<Status>("/v1/status", *output, text::status, out).await,
+        ClientCommand::Wait { name, change, timeout, .. } => agent.wait(name, *change, *timeout).await,
+        ClientCommand::Health { ready, .. } => agent.health(*ready).await,
+    }
+}
+
+struct Client {
+    connection: Connection,
+    uid: u32,
+}
+
+impl Client {
+    /// Writes a value only when all of it is there, so that what comes behind a pipe never takes a part for the whole.
+    async fn get(&mut self, name: &SecretName, out: &mut dyn Write) -> Result<(), Failure> {
+        let target = format!("/v1/secrets/{name}/value");
+        let answer = self.connection.ask(Question::get(&target)).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(self.refused(answer, Some(name)).await);
+        }
+        let value = self.body(answer).await?;
+        out.write_all(value.as_ref())?;
+        out.flush()?;
+        Ok(())
+    }
+
+    async fn show<T: DeserializeOwned>(
+        &mut self,
+        target: &str,
+        output: Output,
+        print: fn(&T) -> String,
+        out: &mut dyn Write,
+    ) -> Result<(), Failure> {
+        let answer = self.connection.ask(Question::get(target)).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(self.refused(answer, None).await);
+        }
+        let document = self.body(answer).await?;
+        match output {
+            Output::Json => {
+                out.write_all(document.as_ref())?;
+                out.write_all(b"\n")?;
+            }
+            Output::Text => {
+                let document = serde_json::from_slice(document.as_ref()).map_err(|_| Failure::NotUnderstood)?;
+                out.write_all(print(&document).as_bytes())?;
+            }
+        }
+        out.flush()?;
+        Ok(())
+    }
+
+    /// Waits by asking for the head of the value only, so that no value travels.
+    async fn wait(&mut self, name: &SecretName, change: bool, limit: Option<Duration>) -> Result<(), Failure> {
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        let mut known = None;
+        if change {
+            known = self.present_tag(name).await?;
+        }
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let step = left.unwrap_or(WAIT_STEP).min(WAIT_STEP);
+            let target = format!("/v1/secrets/{name}/value?wait={}ms", step.as_millis());
+            let question = Question { method: Method::HEAD, target: &target, known: known.as_deref(), wait: step };
+            let answer = self.connection.ask(question).await?;
+            match answer.status() {
+                StatusCode::OK => return Ok(()),
+                StatusCode::NOT_MODIFIED | StatusCode::SERVICE_UNAVAILABLE => {}
+                _ => return Err(self.refused(answer, Some(name)).await),
+            }
+            if left.is_some_and(|left| left <= step) {
+                return Err(Failure::TimedOut { name: name.clone() });
+            }
+        }
+    }
+
+    /// The tag of the present version; none when there is no version yet.
+    async fn present_tag(&mut self, name: &SecretName) -> Result<Option<String>, Failure> {
+        let target = format!("/v1/secrets/{name}/value");
+        let answer = self.connection.ask(Question { method: Method::HEAD, ..Question::get(&target) }).await?;
+        match answer.status() {
+            StatusCode::OK => Ok(answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned)),
+            StatusCode::SERVICE_UNAVAILABLE => Ok(None),
+            _ => Err(self.refused(answer, Some(name)).await),
+        }
+    }
+
+    async fn health(&mut self, ready: bool) -> Result<(), Failure> {
+        let target = if ready { "/readyz" } else { "/healthz" };
+        let answer = self.connection.ask(Question::get(target)).await?;
+        match (answer.status(), ready) {
+            (StatusCode::OK, _) => Ok(()),
+            (StatusCode::SERVICE_UNAVAILABLE, true) => Err(Failure::NotYet(self.detail(answer).await)),
+            _ => Err(self.refused(answer, None).await),
+        }
+    }
+
+    /// What a refusal means for a command about this secret.
+    async fn refused(&mut self, answer: Response<Incoming>, about: Option<&SecretName>) -> Failure {
+        match (answer.status(), about) {
+            (StatusCode::NOT_FOUND, Some(name)) => Failure::Absent { name: name.clone(), uid: self.uid },
+            (StatusCode::SERVICE_UNAVAILABLE, Some(_)) => Failure::NotYet(self.detail(answer).await),
+            (status, _) => Failure::Refused { status, detail: self.detail(answer).await },
+        }
+    }
+
+    /// The sentence for people in a problem document.
+    async fn detail(&mut self, answer: Response<Incoming>) -> String {
+        let Ok(body) = self.body(answer).await else { return "no reason is given".to_owned() };
+        match serde_json::from_slice::<Document>(body.as_ref()) {
+            Ok(document) => document.detail,
+            Err(_) => "no reason is given".to_owned(),
+        }
+    }
+
+    /// The whole body, in locked memory where there is some.
+    async fn body(&mut self, answer: Response<Incoming>) -> Result<Locked, Failure> {
+        let promised = answer.body().size_hint().lower();
+        let capacity = usize::try_from(promised).unwrap_or(usize::MAX).min(ANSWER_BYTES_MAX);
+        let mut buffer = Arena::new(Settings::default()).buffer(capacity)?;
+        let mut body = answer.into_body();
+        let all = async {
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|error| self.connection.broken(error))?;
+                let data = frame.data_ref().map(AsRef::as_ref).unwrap_or_default();
+                if buffer.len() + data.len() > ANSWER_BYTES_MAX {
+                    return Err(Failure::NotUnderstood);
+                }
+                buffer.extend(data)?;
+            }
+            Ok(())
+        };
+        timeout(BODY_TIME, all).await.map_err(|_| self.connection.late())??;
+        Ok(buffer.freeze())
+    }
+}

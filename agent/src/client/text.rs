@@ -1,0 +1,153 @@
+//! What people see: columns, ages and states.
+
+use std::time::Duration;
+
+use crate::serve::documents::{Item, Listing, Status};
+
+/// The table of `keyside list`.
+#[must_use]
+pub fn listing(listing: &Listing) -> String {
+    if listing.secrets.is_empty() {
+        return "no secret here is readable by you\n".to_owned();
+    }
+    items(&listing.secrets)
+}
+
+/// The page of `keyside status`.
+#[must_use]
+pub fn status(status: &Status) -> String {
+    let mut facts = vec![
+        row(["agent", &format!("{}, started {}", status.agent, status.started)]),
+        row(["ready", if status.ready { "yes" } else { "not yet" }]),
+        row(["looks", &looks(status)]),
+    ];
+    if let Some(operation) = &status.operation {
+        let memory = format!("{} ({} bytes of values)", operation.memory_protection, operation.memory_used_bytes);
+        facts.push(row(["vault", &operation.vault]));
+        facts.push(row(["identity", operation.identity.as_deref().unwrap_or("not signed in yet")]));
+        facts.push(row(["memory", &memory]));
+        facts.push(row(["generation", &operation.generation.to_string()]));
+    }
+    let mut page = columns(&facts);
+    if !status.secrets.is_empty() {
+        page = page + "\n" + &items(&status.secrets);
+    }
+    for trouble in &status.failures {
+        let why = trouble.message.as_deref().unwrap_or(&trouble.code);
+        page += &format!("\n{}: no fresh value since {}: {why}\n", trouble.name, trouble.since);
+    }
+    page
+}
+
+fn looks(status: &Status) -> String {
+    let every = humantime::format_duration(Duration::from_secs(status.poll_interval_seconds));
+    if status.refreshing { format!("every {every}") } else { "stopped".to_owned() }
+}
+
+fn items(items: &[Item]) -> String {
+    let mut rows = vec![row(["NAME", "STATE", "VERSION", "AGE", "EXPIRES"])];
+    rows.extend(items.iter().map(|item| {
+        let age = item.age_seconds.map(age);
+        let expires = item.expires.map(|expires| expires.to_string());
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        row([&item.name, item.state.as_str(), &or_none(item.version.clone()), &or_none(age), &or_none(expires)])
+    }));
+    columns(&rows)
+}
+
+/// The two greatest units of an age: `1h 5m`, not `1h 5m 12s`.
+fn age(seconds: u64) -> String {
+    let whole = humantime::format_duration(Duration::from_secs(seconds)).to_string();
+    whole.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+type Row = Vec<String>;
+
+fn row<const N: usize>(cells: [&str; N]) -> Row {
+    cells.map(str::to_owned).to_vec()
+}
+
+/// Rows with each column as wide as its widest cell.
+fn columns(rows: &[Row]) -> String {
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let mut text = String::new();
+    for row in rows {
+        let padded = row.iter().enumerate().map(|(column, cell)| format!("{cell:<0$}", width(column).unwrap_or(0)));
+        text += padded.collect::<Vec<_>>().join("  ").trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::documents::{Operation, State, Trouble};
+
+    fn item(name: &str, state: State) -> Item {
+        let known = state != State::Awaited;
+        Item {
+            name: name.to_owned(),
+            state,
+            version: known.then(|| "a".repeat(32)),
+            content_type: None,
+            created: None,
+            updated: None,
+            expires: known.then(|| "2026-06-01T00:00:00Z".parse().expect("a time")),
+            fetched: None,
+            age_seconds: known.then_some(3912),
+            stale: state == State::Stale,
+        }
+    }
+
+    #[test]
+    fn a_list_is_a_table() {
+        let secrets = vec![item("db", State::Fresh), item("model-token", State::Awaited)];
+        let text = listing(&Listing { generation: String::new(), secrets });
+        let expected = "\
+NAME         STATE    VERSION                           AGE    EXPIRES
+db           fresh    aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa  1h 5m  2026-06-01T00:00:00Z
+model-token  awaited  -                                 -      -
+";
+        assert_eq!(text, expected);
+        assert_eq!(
+            listing(&Listing { generation: String::new(), secrets: vec![] }),
+            "no secret here is readable by you\n"
+        );
+    }
+
+    #[test]
+    fn a_status_shows_what_the_caller_may_know() {
+        let since = "2026-01-01T00:00:00Z".parse().expect("a time");
+        let mut known = Status {
+            agent: "0.1.0".to_owned(),
+            started: since,
+            ready: false,
+            refreshing: true,
+            poll_interval_seconds: 120,
+            operation: None,
+            secrets: vec![],
+            failures: vec![Trouble { name: "db".to_owned(), code: "denied".to_owned(), since, message: None }],
+        };
+        let expected = "\
+agent  0.1.0, started 2026-01-01T00:00:00Z
+ready  not yet
+looks  every 2m
+
+db: no fresh value since 2026-01-01T00:00:00Z: denied
+";
+        assert_eq!(status(&known), expected);
+        known.operation = Some(Operation {
+            vault: "https://v.vault.azure.net".to_owned(),
+            identity: None,
+            memory_protection: "mlock".to_owned(),
+            memory_used_bytes: 64,
+            generation: 3,
+        });
+        known.refreshing = false;
+        let shown = status(&known);
+        for part in ["looks       stopped", "identity    not signed in yet", "memory      mlock (64 bytes of values)"] {
+            assert!(shown.contains(part), "{part:?} in {shown}");
+        }
+    }
+}

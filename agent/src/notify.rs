@@ -1,0 +1,143 @@
+//! What systemd is told: ready, what the state is, that the agent lives, that it reloads or stops.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use sd_notify::NotifyState;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{Reader, Snapshot};
+use crate::tasks::stopped_within;
+
+/// Tells the service manager that every required secret is there, once it is, and what the state is with every change.
+/// Without a service manager that listens, nothing is said.
+///
+/// # Errors
+/// None: a service manager that does not listen is told to the log.
+pub async fn follow(reader: Reader, stop: CancellationToken) -> Result<()> {
+    follow_with(reader, stop, send).await;
+    Ok(())
+}
+
+async fn follow_with(mut reader: Reader, stop: CancellationToken, mut send: impl FnMut(&[NotifyState<'_>])) {
+    let mut announced = false;
+    loop {
+        let snapshot = reader.snapshot();
+        let status = status(&snapshot);
+        let ready = snapshot.is_ready() && !announced;
+        announced |= ready;
+        drop(snapshot);
+        match ready {
+            true => send(&[NotifyState::Ready, NotifyState::Status(&status)]),
+            false => send(&[NotifyState::Status(&status)]),
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            true = reader.changed() => {}
+            else => break,
+        }
+    }
+    send(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+}
+
+/// Tells the service manager that the agent lives, twice in each interval that it grants, as `sd_watchdog_enabled(3)`
+/// advises. Does nothing where it grants none.
+///
+/// # Errors
+/// None.
+pub async fn keep_alive(alive: impl Fn() -> bool, stop: CancellationToken) -> Result<()> {
+    match sd_notify::watchdog_enabled() {
+        Some(interval) => keep_alive_with(interval, alive, stop, send).await,
+        None => stop.cancelled().await,
+    }
+    Ok(())
+}
+
+async fn keep_alive_with(
+    interval: Duration,
+    alive: impl Fn() -> bool,
+    stop: CancellationToken,
+    mut send: impl FnMut(&[NotifyState<'_>]),
+) {
+    loop {
+        if alive() {
+            send(&[NotifyState::Watchdog]);
+        }
+        if stopped_within(&stop, interval / 2).await {
+            return;
+        }
+    }
+}
+
+/// Tells the service manager that the configuration is being read again; [`reloaded`] must follow.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => send(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "the service manager is not told about the reload"),
+    }
+}
+
+/// Tells the service manager that the reload is over, whatever came of it.
+pub fn reloaded() {
+    send(&[NotifyState::Ready]);
+}
+
+fn send(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "the service manager does not listen");
+    }
+}
+
+fn status(snapshot: &Snapshot) -> String {
+    let awaited: Vec<_> = snapshot.awaited().map(|name| name.as_str()).collect();
+    if awaited.is_empty() {
+        return format!("serving {} secrets, generation {}", snapshot.slots.len(), snapshot.generation);
+    }
+    format!("waiting for {}", awaited.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::serve::fixtures::{name, publish, secret};
+    use crate::store;
+
+    #[tokio::test]
+    async fn the_service_manager_hears_ready_once_and_every_change() {
+        let (publisher, reader) = store::channel([(name("db"), false)]);
+        let stop = CancellationToken::new();
+        let (tell, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let follow = follow_with(reader, stop.clone(), |states| {
+            let lines: Vec<_> = states.iter().map(ToString::to_string).collect();
+            tell.send(lines.join(" ")).expect("the test listens");
+        });
+        let changes = async {
+            assert_eq!(heard.recv().await.expect("a word"), "STATUS=waiting for db");
+            publish(&publisher, "db", Ok(secret('a', b"one")));
+            assert_eq!(heard.recv().await.expect("a word"), "READY=1 STATUS=serving 1 secrets, generation 1");
+            publish(&publisher, "db", Ok(secret('b', b"two")));
+            assert_eq!(heard.recv().await.expect("a word"), "STATUS=serving 1 secrets, generation 2");
+            stop.cancel();
+            assert_eq!(heard.recv().await.expect("a word"), "STOPPING=1 STATUS=stopping");
+        };
+        tokio::join!(follow, changes);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_watchdog_is_fed_only_while_the_agent_lives() {
+        let interval = Duration::from_secs(10);
+        let start = Instant::now();
+        let stop = CancellationToken::new();
+        let mut fed = 0;
+        let alive = || start.elapsed() < Duration::from_secs(20);
+        let feed = keep_alive_with(interval, alive, stop.clone(), |_| fed += 1);
+        let end = async {
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            stop.cancel();
+        };
+        tokio::join!(feed, end);
+        assert_eq!(fed, 4, "at 0, 5, 10 and 15 s");
+    }
+}

@@ -1,0 +1,6 @@
+//! The server over a real socket.
+
+mod limits;
+mod malformed;
+mod operation;
+mod reading;

@@ -1,0 +1,177 @@
+//! What readers get.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+
+use crate::serve::fixtures::{Agent, Setup};
+
+#[tokio::test]
+async fn a_value_is_its_bytes_and_nothing_else() {
+    let agent = Agent::with_values(Setup::default()).await;
+    let every: Vec<u8> = (0..=255).collect();
+    let rows: [&[u8]; 5] = [b"", b"one", &every, &[b'x'; 25_600], "Schlüssel \u{1f511}\n".as_bytes()];
+    for (value, digit) in rows.into_iter().zip('b'..) {
+        agent.set("db", digit, value);
+        agent.look().await;
+        let reply = agent.get("/v1/secrets/db/value").await;
+        assert_eq!(reply.status, StatusCode::OK);
+        assert_eq!(reply.body, value);
+        assert_eq!(reply.header("content-length"), value.len().to_string());
+        assert_eq!(reply.header("content-type"), "application/octet-stream");
+        assert_eq!(reply.header("cache-control"), "no-store");
+        assert_eq!(reply.header("age"), "30");
+        assert_eq!(reply.header("etag"), format!("\"{}\"", digit.to_string().repeat(32)));
+        let head = agent.ask("HEAD", "/v1/secrets/db/value", &[]).await;
+        assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0));
+        assert_eq!(head.header("content-length"), value.len().to_string());
+    }
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_document_has_the_value_and_what_is_known_of_it() {
+    let agent = Agent::with_values(Setup::default()).await;
+    agent.set("db", 'b', "a \"quoted\"\\\n\u{1} Schlüssel".as_bytes());
+    agent.set("token", 'c', b"\xff\x00");
+    agent.look().await;
+    let reply = agent.get("/v1/secrets/db").await;
+    assert_eq!(reply.header("content-type"), "application/json");
+    let expected = serde_json::json!({
+        "name": "db", "value": "a \"quoted\"\\\n\u{1} Schlüssel", "state": "fresh", "version": "b".repeat(32),
+        "content_type": "text/plain", "created": "2026-01-01T00:00:00Z", "updated": "2026-01-01T00:00:00Z",
+        "expires": null, "fetched": "2026-01-01T00:00:00Z", "age_seconds": 30, "stale": false,
+    });
+    assert_eq!(reply.json(), expected);
+    assert_eq!(agent.get("/v1/secrets/token").await.json()["value_base64"], "/wA=");
+}
+
+#[tokio::test]
+async fn a_list_shows_what_the_caller_may_read_without_values() {
+    let agent = Agent::with_values(Setup::default()).await;
+    let reply = agent.get("/v1/secrets").await;
+    let document = reply.json();
+    let names: Vec<_> = document["secrets"].as_array().expect("a list").iter().map(|item| &item["name"]).collect();
+    assert_eq!(names, ["db", "token"]);
+    assert!(document["secrets"][0].get("value").is_none());
+    assert_eq!(agent.ask("GET", "/v1/secrets", &[("if-none-match", reply.header("etag"))]).await.status, 304);
+}
+
+#[tokio::test]
+async fn a_hidden_secret_looks_like_an_absent_one() {
+    let agent = Agent::with_values(Setup::default()).await;
+    for (form, wait) in [("", ""), ("/value", ""), ("", "?wait=1s"), ("/value", "?wait=1s")] {
+        let answer = |name: &'static str| agent.get(format!("/v1/secrets/{name}{form}{wait}").leak());
+        let (hidden, absent) = (answer("hidden").await, answer("absent").await);
+        assert_eq!(hidden.status, StatusCode::NOT_FOUND);
+        assert_eq!((hidden.status, &hidden.body), (absent.status, &absent.body));
+        let names = |reply: &crate::serve::fixtures::Reply| reply.headers.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&hidden), names(&absent));
+    }
+    let reply = agent.ask("POST", "/v1/refresh?name=hidden", &[]).await;
+    assert_eq!((reply.status, reply.code()), (StatusCode::NOT_FOUND, "not_found".to_owned()));
+}
+
+#[tokio::test]
+async fn a_changed_hidden_secret_changes_nothing_that_others_see() {
+    let agent = Agent::with_values(Setup::default()).await;
+    let before = agent.get("/v1/secrets").await.body;
+    agent.set("hidden", 'b', b"two");
+    agent.look().await;
+    assert_eq!(agent.get("/v1/secrets").await.body, before);
+}
+
+#[tokio::test]
+async fn who_has_the_version_already_is_told_so() {
+    let agent = Agent::with_values(Setup::default()).await;
+    for target in ["/v1/secrets/db", "/v1/secrets/db/value"] {
+        let tag = agent.get(target).await.header("etag").to_owned();
+        for known in [tag.as_str(), "*", &format!("\"x\", {tag}"), &format!("W/{}", tag.trim_start_matches("W/"))] {
+            let reply = agent.ask("GET", target, &[("if-none-match", known)]).await;
+            assert_eq!((reply.status, reply.body.len()), (StatusCode::NOT_MODIFIED, 0), "{known}");
+            assert_eq!((reply.header("etag"), reply.header("age")), (tag.as_str(), "30"));
+        }
+        let reply = agent.ask("GET", target, &[("if-none-match", "\"other\"")]).await;
+        assert_eq!(reply.status, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_yet_is_waited_for_or_said() {
+    let agent = Setup::default().start();
+    let reply = agent.get("/v1/secrets/db/value").await;
+    assert_eq!((reply.status, reply.code()), (StatusCode::SERVICE_UNAVAILABLE, "not_published".to_owned()));
+    assert_eq!(reply.header("retry-after"), "2");
+    let publication = async {
+        agent.set("db", 'a', b"one");
+        agent.look().await;
+    };
+    let (reply, ()) = tokio::join!(agent.get("/v1/secrets/db/value?wait=60s"), publication);
+    assert_eq!(reply.body, "one");
+}
+
+#[tokio::test]
+async fn a_reader_can_wait_for_the_next_version() {
+    let agent = Agent::with_values(Setup::default()).await;
+    let first = agent.get("/v1/secrets/db/value").await;
+    let known = [("if-none-match", first.header("etag"))];
+    let late = agent.ask("GET", "/v1/secrets/db/value?wait=20ms", &known).await;
+    assert_eq!(late.status, StatusCode::NOT_MODIFIED);
+    let rotation = async {
+        agent.set("token", 'b', b"another secret's change does not count");
+        agent.look().await;
+        agent.set("db", 'b', b"two");
+        agent.look().await;
+    };
+    let (second, ()) = tokio::join!(agent.ask("GET", "/v1/secrets/db/value?wait=60s", &known), rotation);
+    assert_eq!((second.status, &second.body[..]), (StatusCode::OK, &b"two"[..]));
+}
+
+#[tokio::test]
+async fn a_list_can_be_waited_for() {
+    let agent = Agent::with_values(Setup::default()).await;
+    let known = agent.get("/v1/secrets").await.json()["generation"].as_str().expect("a text").to_owned();
+    let target = format!("/v1/secrets?wait=60s&after={known}");
+    let rotation = async {
+        agent.set("db", 'b', b"two");
+        agent.look().await;
+    };
+    let (reply, ()) = tokio::join!(agent.get(&target), rotation);
+    assert_ne!(reply.json()["generation"], known.as_str());
+    assert_eq!(reply.json()["secrets"][0]["version"], "b".repeat(32));
+    let again = agent.get("/v1/secrets?wait=60s&after=0").await;
+    assert_eq!(again.json()["generation"], reply.json()["generation"], "another generation is answered at once");
+    let late = agent.get("/v1/secrets?wait=20ms").await;
+    assert_eq!((late.status, &late.body), (StatusCode::OK, &reply.body), "nothing happened meanwhile");
+}
+
+#[tokio::test]
+async fn a_stale_value_is_served_and_marked() {
+    let agent = Agent::with_values(Setup::default()).await;
+    assert_eq!(agent.get("/v1/secrets/db/value").await.header("keyside-stale"), "");
+    agent.remove("db");
+    agent.look().await;
+    let reply = agent.get("/v1/secrets/db/value").await;
+    assert_eq!((reply.status, &reply.body[..]), (StatusCode::OK, &b"one"[..]));
+    assert_eq!(reply.header("keyside-stale"), "true");
+    let document = agent.get("/v1/secrets/db").await.json();
+    assert_eq!((&document["stale"], &document["state"]), (&true.into(), &"stale".into()));
+}
+
+#[tokio::test]
+async fn the_end_of_the_agent_answers_those_who_wait_and_removes_the_socket() {
+    let agent = Agent::with_values(Setup::default()).await;
+    let socket = agent.socket.clone();
+    let stream = tokio::net::UnixStream::connect(&socket).await.expect("connected");
+    let known = [("if-none-match", "*")];
+    let waiting = crate::serve::fixtures::exchange(stream, "GET", "/v1/secrets/db/value?wait=600s", &known);
+    // The server has taken the connection in once it answers on a later one.
+    let stop = async {
+        agent.get("/healthz").await;
+        agent.stop().await;
+    };
+    let both = async { tokio::join!(waiting, stop) };
+    let (reply, ()) = tokio::time::timeout(Duration::from_secs(5), both).await.expect("in time");
+    assert_eq!(reply.status, StatusCode::NOT_MODIFIED);
+    assert!(!socket.exists());
+}
