@@ -1,5 +1,6 @@
 //! Puts an Azure Key Vault's secrets beside the program that needs them, and keeps them fresh there.
 
+pub mod azure;
 pub mod cli;
 pub mod client;
 pub mod clock;

@@ -1,0 +1,68 @@
+//! The connection to Azure: signing in, and a Key Vault behind [`crate::vault::Vault`].
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use self::cloud::VaultUrl;
+use self::environment::Environment;
+use self::identity::{Authority, Identity, InvalidAuthority};
+use self::key_vault::KeyVault;
+use self::transport::{Timeouts, Transport, TransportError};
+use crate::clock::Clock;
+use crate::memory::Arena;
+
+mod app_service;
+mod azure_ml;
+pub mod cloud;
+pub mod environment;
+pub mod identity;
+mod imds;
+pub mod key_vault;
+#[cfg(test)]
+mod testing;
+pub mod transport;
+pub mod value_stream;
+
+/// What an operator says about the connection.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The vault.
+    pub vault_url: VaultUrl,
+    /// Who Keyside is to it.
+    pub identity: identity::Settings,
+    /// How long a request may take.
+    pub timeouts: Timeouts,
+}
+
+/// Why a connection cannot even be tried.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// The environment names no usable roots or proxies.
+    #[error("no connection to Azure can be made")]
+    Transport(#[from] TransportError),
+    /// The environment names no usable sign-in service.
+    #[error("no sign-in to Azure can be made")]
+    Authority(#[from] InvalidAuthority),
+    /// The client refuses the vault's address.
+    #[error("the vault's address is refused")]
+    Client(#[source] azure_core::Error),
+}
+
+/// Prepares the connection to a vault. Reads the trusted roots; sends nothing before the first fetch.
+///
+/// # Errors
+/// [`ConnectError`], where the environment rules every connection out.
+pub fn connect(
+    settings: Settings,
+    environment: &Environment,
+    arena: Arena,
+    clock: Arc<dyn Clock>,
+) -> Result<(KeyVault, Arc<Identity>), ConnectError> {
+    let Settings { vault_url, identity, timeouts } = settings;
+    let transport = Arc::new(Transport::new(environment, timeouts)?);
+    let authority = Authority::new(environment, vault_url.cloud())?;
+    let identity = Identity::new(&identity, environment, (Arc::clone(&transport), authority), Arc::clone(&clock));
+    let vault = KeyVault::new(vault_url, Arc::clone(&identity), &transport, (arena, clock));
+    Ok((vault.map_err(ConnectError::Client)?, identity))
+}

@@ -1,0 +1,250 @@
+//! Who Keyside is to Azure: one token per audience, shared by all, renewed before it expires and after a rejection.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
+use azure_core::error::ErrorKind;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use self::chain::Candidate;
+use self::source::{Mint, Minter};
+use super::environment::Environment;
+use super::transport::Transport;
+use crate::clock::Clock;
+
+mod attempt;
+mod certificate;
+mod chain;
+mod entra;
+mod platform;
+mod rejection;
+mod settings;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub use self::attempt::{Attempt, Outcome, TokenError};
+pub use self::entra::{Authority, InvalidAuthority};
+pub(super) use self::platform::Endpoint;
+pub use self::rejection::RejectionWatch;
+pub use self::settings::{Kind, Settings, UnknownKind};
+pub use self::source::Source;
+
+/// A token is renewed no sooner than this after it was got, and a failed renewal is tried again after it.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
+
+/// The identity that Keyside has, from whichever source it comes.
+pub struct Identity {
+    candidates: Vec<Candidate>,
+    minter: Box<dyn Mint>,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    /// Held while a token is asked for, so that everybody who needs one waits for the same.
+    minting: tokio::sync::Mutex<()>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// The candidate that gave the first token; it is kept to.
+    chosen: Option<usize>,
+    attempts: Vec<Attempt>,
+    tokens: BTreeMap<String, Held>,
+}
+
+/// A token and when to think of the next one.
+#[derive(Clone)]
+struct Held {
+    token: AccessToken,
+    renew_at: Timestamp,
+}
+
+impl Identity {
+    /// An identity of the demanded kind. Nothing is read or asked before the first token is needed.
+    #[must_use]
+    pub fn new(
+        settings: &Settings,
+        environment: &Environment,
+        (transport, authority): (Arc<Transport>, Authority),
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
+        let candidates = chain::candidates(settings, environment, transport.timeouts());
+        let minter = Minter { transport, authority, clock: Arc::clone(&clock) };
+        Arc::new(Self::with(candidates, Box::new(minter), clock))
+    }
+
+    fn with(candidates: Vec<Candidate>, minter: Box<dyn Mint>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            candidates,
+            minter,
+            clock,
+            state: Mutex::default(),
+            minting: tokio::sync::Mutex::default(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Where the tokens come from, once there has been one.
+    #[must_use]
+    pub fn source(&self) -> Option<Source> {
+        self.state().chosen.map(|index| self.candidates[index].source)
+    }
+
+    /// What was tried for the last token, in order, and what came of it.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<Attempt> {
+        self.state().attempts.clone()
+    }
+
+    /// Renews every token ahead of its expiry, until `stop` is cancelled, so that nobody waits for any but the first.
+    pub async fn refresh_ahead(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            let next = self.state().tokens.iter().map(|(scope, held)| (held.renew_at, scope.clone())).min();
+            let wait = async {
+                match &next {
+                    Some((at, _)) => tokio::time::sleep(until(*at, self.clock.now())).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.changed.notified() => continue,
+                () = wait => {}
+            }
+            if let Some((_, scope)) = next {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = self.renew(&scope) => {}
+                }
+            }
+        }
+    }
+
+    async fn renew(&self, scope: &str) {
+        let _single = self.minting.lock().await;
+        if let Err(error) = self.mint(scope).await {
+            let now = self.clock.now();
+            let mut state = self.state();
+            if let Some(held) = state.tokens.get_mut(scope) {
+                held.renew_at = now + RENEWAL_PAUSE;
+                let left = until(expiry(&held.token), now);
+                tracing::warn!(scope, ?left, error = %error, "the token could not be renewed; the present one still holds");
+            }
+        }
+    }
+
+    /// Forgets `token`, which a service has rejected, so that the next request gets a fresh one.
+    pub(super) fn reject(&self, token: &str) {
+        let mut state = self.state();
+        let before = state.tokens.len();
+        state.tokens.retain(|_, held| held.token.token.secret() != token);
+        if state.tokens.len() < before {
+            tracing::info!("a service rejected the token; the next request gets a fresh one");
+        }
+    }
+
+    async fn token(&self, scope: &str) -> Result<AccessToken, TokenError> {
+        if let Some(token) = self.valid(scope) {
+            return Ok(token);
+        }
+        let _single = self.minting.lock().await;
+        match self.valid(scope) {
+            Some(token) => Ok(token),
+            None => self.mint(scope).await,
+        }
+    }
+
+    fn valid(&self, scope: &str) -> Option<AccessToken> {
+        let now = self.clock.now();
+        self.state().tokens.get(scope).filter(|held| expiry(&held.token) > now).map(|held| held.token.clone())
+    }
+
+    /// Asks the chosen candidate, or each until one gives a token. Every try makes a credential anew, because those of
+    /// the SDK keep the token that they once had until it is about to expire.
+    async fn mint(&self, scope: &str) -> Result<AccessToken, TokenError> {
+        let chosen = self.state().chosen;
+        let mut attempts = Vec::new();
+        for (index, candidate) in self.candidates.iter().enumerate() {
+            if chosen.is_some_and(|chosen| chosen != index) {
+                continue;
+            }
+            let source = candidate.source;
+            let outcome = match &candidate.plan {
+                Err(reason) => Outcome::Skipped(reason.clone()),
+                Ok(plan) => match self.minter.mint(plan, scope).await {
+                    Ok(token) => {
+                        attempts.push(Attempt { source, outcome: Outcome::Token });
+                        self.keep(scope, &token, (index, attempts));
+                        return Ok(token);
+                    }
+                    Err(reason) => {
+                        tracing::info!(%source, reason, "no token from this source");
+                        Outcome::Failed(reason)
+                    }
+                },
+            };
+            attempts.push(Attempt { source, outcome });
+        }
+        self.state().attempts.clone_from(&attempts);
+        Err(TokenError { attempts })
+    }
+
+    fn keep(&self, scope: &str, token: &AccessToken, (index, attempts): (usize, Vec<Attempt>)) {
+        let now = self.clock.now();
+        let renew_at = now + renew_after(until(expiry(token), now));
+        let mut state = self.state();
+        if state.chosen.replace(index).is_none() {
+            let passed = attempts[..attempts.len() - 1].iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            tracing::info!(source = %self.candidates[index].source, passed, "signed in to Azure");
+        }
+        state.attempts = attempts;
+        state.tokens.insert(scope.to_owned(), Held { token: token.clone(), renew_at });
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Held only to look at or change a few fields; nothing waits or fails inside.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl TokenCredential for Identity {
+    /// The options are for a caller's context, which may hold the place for a secret's value; a token is none.
+    async fn get_token(
+        &self,
+        scopes: &[&str],
+        _options: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
+        let token = self.token(&scopes.join(" ")).await;
+        token.map_err(|error| azure_core::Error::new(ErrorKind::Credential, error))
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Identity").field("source", &self.source()).finish_non_exhaustive()
+    }
+}
+
+/// How long after it was got a token is renewed: after half of what was left of its life. That leaves at least five
+/// minutes before expiry for every token that lives ten, and many tries for one of a day. A platform that gives the
+/// same token again is asked less and less late, as half of the rest, but never without a pause.
+fn renew_after(lifetime: Duration) -> Duration {
+    (lifetime / 2).max(RENEWAL_PAUSE)
+}
+
+fn until(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(now).max(SignedDuration::ZERO)).unwrap_or_default()
+}
+
+fn expiry(token: &AccessToken) -> Timestamp {
+    Timestamp::from_second(token.expires_on.unix_timestamp()).unwrap_or(Timestamp::MAX)
+}

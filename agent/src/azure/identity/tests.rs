@@ -1,0 +1,306 @@
+//! Tests of the identity: which source is kept to, when tokens are renewed, and what platforms are asked.
+
+use std::collections::VecDeque;
+
+use azure_core::time::OffsetDateTime;
+use bytes::Bytes;
+use hyper::Request;
+
+use super::source::Plan;
+use super::*;
+use crate::azure::cloud::Cloud;
+use crate::azure::testing::{FakeServer, Reply, TestCa};
+use crate::azure::transport::Timeouts;
+use crate::clock::{SystemClock, TimerClock};
+
+const SCOPE: &str = "https://vault.azure.net/.default";
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Gives tokens of one hour, numbered, except where the plan says otherwise.
+#[derive(Clone)]
+struct FakeMint {
+    clock: TimerClock,
+    log: Arc<Mutex<Vec<&'static str>>>,
+    /// Answers to come, per request; afterwards all succeed.
+    failures: Arc<Mutex<VecDeque<bool>>>,
+}
+
+impl FakeMint {
+    fn new(failures: &[bool]) -> Self {
+        let failures = failures.iter().copied().collect::<VecDeque<_>>();
+        Self { clock: TimerClock::start(), log: Arc::default(), failures: Arc::new(Mutex::new(failures)) }
+    }
+
+    fn log(&self) -> Vec<&'static str> {
+        self.log.lock().expect("no panic").clone()
+    }
+
+    fn identity(&self, kind: Kind, environment: &Environment) -> Arc<Identity> {
+        let settings = Settings { kind, ..Settings::default() };
+        let candidates = chain::candidates(&settings, environment, Timeouts::default());
+        Arc::new(Identity::with(candidates, Box::new(self.clone()), Arc::new(self.clock)))
+    }
+}
+
+#[async_trait]
+impl Mint for FakeMint {
+    async fn mint(&self, plan: &Plan, _scope: &str) -> Result<AccessToken, String> {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let name = match plan {
+            Plan::ClientSecret { .. } => "client secret",
+            Plan::ClientCertificate { .. } => "certificate",
+            Plan::WorkloadIdentity { .. } => "workload",
+            Plan::Platform(_) => "platform",
+            Plan::AzureCli { .. } => "cli",
+        };
+        let number = {
+            let mut log = self.log.lock().expect("no panic");
+            log.push(name);
+            log.len()
+        };
+        if self.failures.lock().expect("no panic").pop_front().unwrap_or(false) {
+            return Err("down".to_owned());
+        }
+        let expires = self.clock.now() + HOUR;
+        let expires = OffsetDateTime::from_unix_timestamp(expires.as_second()).expect("in range");
+        Ok(AccessToken::new(format!("token-{number}"), expires))
+    }
+}
+
+async fn token(identity: &Identity) -> Result<String, TokenError> {
+    identity.token(SCOPE).await.map(|token| token.token.secret().to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn auto_takes_the_first_that_yields_a_token_and_keeps_to_it() {
+    let mint = FakeMint::new(&[true, true, false]);
+    let environment = Environment::from([
+        ("AZURE_TENANT_ID", "t"),
+        ("AZURE_CLIENT_ID", "c"),
+        ("AZURE_CLIENT_SECRET", "s"),
+        ("AZURE_FEDERATED_TOKEN_FILE", "/t"),
+        ("IDENTITY_ENDPOINT", "http://127.0.0.1:1/"),
+        ("IDENTITY_HEADER", "h"),
+    ]);
+    let identity = mint.identity(Kind::Auto, &environment);
+    assert_eq!(token(&identity).await.expect("a token"), "token-3");
+    assert_eq!(identity.source(), Some(Source::AppService));
+    let shown = identity.attempts().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let expected = [
+        "client secret: down",
+        "client certificate: AZURE_CLIENT_CERTIFICATE_PATH is not set",
+        "workload identity: down",
+        "App Service identity: signed in",
+    ];
+    assert_eq!(shown, expected);
+
+    identity.reject("token-3");
+    assert_eq!(token(&identity).await.expect("a token"), "token-4");
+    assert_eq!(mint.log(), ["client secret", "workload", "platform", "platform"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_none_yields_a_token_every_reason_is_told() {
+    let mint = FakeMint::new(&[true, true]);
+    let identity = mint.identity(Kind::Auto, &Environment::default());
+    let error = token(&identity).await.expect_err("no token").to_string();
+    for part in [
+        "client secret: AZURE_CLIENT_SECRET is not set",
+        "Azure ML identity: MSI_ENDPOINT",
+        "IMDS: down",
+        "Azure CLI: down",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert_eq!(identity.source(), None);
+    assert_eq!(token(&identity).await.expect("the next try succeeds"), "token-3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_callers_wait_for_one_token() {
+    let mint = FakeMint::new(&[]);
+    let identity = mint.identity(Kind::ManagedIdentity, &Environment::default());
+    let tokens = futures::future::join_all((0..10).map(|_| token(&identity))).await;
+    assert!(tokens.into_iter().all(|token| token.is_ok_and(|token| token == "token-1")));
+    assert_eq!(mint.log().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_rejected_twice_is_replaced_once() {
+    let mint = FakeMint::new(&[]);
+    let identity = mint.identity(Kind::ManagedIdentity, &Environment::default());
+    token(&identity).await.expect("a token");
+    identity.reject("token-1");
+    assert_eq!(token(&identity).await.expect("a token"), "token-2");
+    identity.reject("token-1");
+    assert_eq!(token(&identity).await.expect("a token"), "token-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_are_renewed_ahead_so_that_nobody_waits() {
+    // The second and third requests fail: the token holds on, and the fourth renews it.
+    let mint = FakeMint::new(&[false, true, true]);
+    let identity = mint.identity(Kind::ManagedIdentity, &Environment::default());
+    let stop = CancellationToken::new();
+    let renewing = Arc::clone(&identity).refresh_ahead(stop.clone());
+    let using = async {
+        token(&identity).await.expect("the first is waited for");
+        let start = tokio::time::Instant::now();
+        for quarter in 1..=12 {
+            tokio::time::sleep_until(start + HOUR / 4 * quarter).await;
+            let asked = tokio::time::Instant::now();
+            token(&identity).await.expect("a token");
+            assert_eq!(asked.elapsed(), Duration::ZERO, "quarter {quarter}");
+        }
+        stop.cancel();
+    };
+    tokio::join!(renewing, using);
+    assert!(
+        (7..=9).contains(&mint.log().len()),
+        "a renewal each half hour of three, two of them thrice: {:?}",
+        mint.log()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_renewal_an_expired_token_is_not_given_out() {
+    let mint = FakeMint::new(&[]);
+    let identity = mint.identity(Kind::ManagedIdentity, &Environment::default());
+    token(&identity).await.expect("a token");
+    tokio::time::sleep(HOUR).await;
+    assert_eq!(token(&identity).await.expect("a token"), "token-2");
+}
+
+#[test]
+fn renewal_comes_at_half_of_the_lifetime() {
+    let rows = [(86_400, 43_200), (3_600, 1_800), (600, 300), (120, 60), (10, 30), (0, 30)];
+    for (lifetime, expected) in rows {
+        assert_eq!(renew_after(Duration::from_secs(lifetime)), Duration::from_secs(expected), "{lifetime} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_way_of_formatting_shows_a_token() {
+    let mint = FakeMint::new(&[]);
+    let identity = mint.identity(Kind::ManagedIdentity, &Environment::default());
+    token(&identity).await.expect("a token");
+    assert!(!format!("{identity:?} {:?}", identity.attempts()).contains("token-1"));
+}
+
+/// Signs in against one fake endpoint that is each platform's, and shows what was asked of it.
+async fn platform_request(settings: Settings, variables: &[(&str, &str)]) -> (String, Option<Source>) {
+    let seen = Arc::new(Mutex::new(String::new()));
+    let log = Arc::clone(&seen);
+    let server = FakeServer::plain(move |request: &Request<Bytes>| {
+        let header = ["metadata", "x-identity-header", "secret"].into_iter().find_map(|name| {
+            let value = request.headers().get(name)?;
+            Some(format!("{name}={}", value.to_str().expect("text")))
+        });
+        *log.lock().expect("no panic") = format!("{} {}", request.uri(), header.unwrap_or_default());
+        Reply::ok(r#"{"access_token":"t","expires_on":"32503680000","resource":"r","token_type":"Bearer"}"#)
+    })
+    .await;
+    let ca = TestCa::new();
+    // A proxy that leads nowhere: none of these endpoints may be asked through one.
+    let own = ca.environment([("HTTP_PROXY", "http://127.0.0.1:1"), ("ALL_PROXY", "http://127.0.0.1:1")]);
+    let transport = Arc::new(Transport::new(&own, Timeouts::default()).expect("a transport"));
+    let variables =
+        variables.iter().map(|&(name, value)| (name.into(), value.replace("SERVER", &server.url("")).into()));
+    let environment: Environment = variables.collect();
+    let authority = Authority::new(&environment, Cloud::Public).expect("an authority");
+    let identity = Identity::new(&settings, &environment, (transport, authority), Arc::new(SystemClock));
+    identity.get_token(&[SCOPE], None).await.expect("a token");
+    let request = seen.lock().expect("no panic").clone();
+    (request, identity.source())
+}
+
+#[tokio::test]
+async fn each_platform_is_asked_in_its_own_way() {
+    const RESOURCE: &str = "resource=https%3A%2F%2Fvault.azure.net";
+    let kind = |kind| Settings { kind, ..Settings::default() };
+    let imds = ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "SERVER");
+    let app_service: [_; 2] = [("IDENTITY_ENDPOINT", "SERVER/app"), ("IDENTITY_HEADER", "h")];
+    let azure_ml: [_; 2] = [("MSI_ENDPOINT", "SERVER/ml"), ("MSI_SECRET", "s")];
+    let both = [app_service[0], app_service[1], azure_ml[0], azure_ml[1], imds];
+    let with_client = Settings { client_id: Some("mine".to_owned()), ..kind(Kind::ManagedIdentity) };
+    let with_object = Settings { object_id: Some("thing".to_owned()), ..kind(Kind::ManagedIdentity) };
+    let cluster = [azure_ml[0], azure_ml[1], ("DEFAULT_IDENTITY_CLIENT_ID", "cluster")];
+    let metadata = "/metadata/identity/oauth2/token?api-version=2018-02-01";
+    let rows: &[(Settings, &[(&str, &str)], String, Source)] = &[
+        (kind(Kind::Auto), &[imds], format!("{metadata}&{RESOURCE} metadata=true"), Source::Imds),
+        (with_client, &[imds], format!("{metadata}&client_id=mine&{RESOURCE} metadata=true"), Source::Imds),
+        (
+            with_object,
+            &[imds, ("AZURE_CLIENT_ID", "c")],
+            format!("{metadata}&object_id=thing&{RESOURCE} metadata=true"),
+            Source::Imds,
+        ),
+        (
+            kind(Kind::ManagedIdentity),
+            &[imds, ("AZURE_CLIENT_ID", "c")],
+            format!("{metadata}&client_id=c&{RESOURCE} metadata=true"),
+            Source::Imds,
+        ),
+        (
+            kind(Kind::Auto),
+            &app_service,
+            format!("/app?api-version=2019-08-01&{RESOURCE} x-identity-header=h"),
+            Source::AppService,
+        ),
+        (
+            kind(Kind::Auto),
+            &both,
+            format!("/app?api-version=2019-08-01&{RESOURCE} x-identity-header=h"),
+            Source::AppService,
+        ),
+        (
+            kind(Kind::ManagedIdentity),
+            &both,
+            format!("/app?api-version=2019-08-01&{RESOURCE} x-identity-header=h"),
+            Source::AppService,
+        ),
+        (kind(Kind::Auto), &azure_ml, format!("/ml?api-version=2017-09-01&{RESOURCE} secret=s"), Source::AzureMl),
+        (kind(Kind::AzureMl), &both, format!("/ml?api-version=2017-09-01&{RESOURCE} secret=s"), Source::AzureMl),
+        (
+            kind(Kind::AzureMl),
+            &cluster,
+            format!("/ml?api-version=2017-09-01&clientid=cluster&{RESOURCE} secret=s"),
+            Source::AzureMl,
+        ),
+        (
+            kind(Kind::AzureMlOnBehalfOf),
+            &[("OBO_ENDPOINT", "SERVER/obo")],
+            format!("/obo?{RESOURCE} "),
+            Source::AzureMlOnBehalfOf,
+        ),
+    ];
+    for (settings, variables, request, source) in rows {
+        let seen = platform_request(settings.clone(), variables).await;
+        assert_eq!(seen, (request.clone(), Some(*source)), "{settings:?} {variables:?}");
+    }
+}
+
+async fn refused(server: &FakeServer) -> String {
+    let ca = TestCa::new();
+    let transport = Arc::new(Transport::new(&ca.environment([]), Timeouts::default()).expect("a transport"));
+    let environment = Environment::from([("AZURE_POD_IDENTITY_AUTHORITY_HOST", server.url("/").as_str())]);
+    let settings = Settings { kind: Kind::ManagedIdentity, ..Settings::default() };
+    let authority = Authority::new(&environment, Cloud::Public).expect("an authority");
+    let identity = Identity::new(&settings, &environment, (transport, authority), Arc::new(SystemClock));
+    identity.token(SCOPE).await.expect_err("no token").to_string()
+}
+
+#[tokio::test]
+async fn an_imds_that_refuses_or_is_silent_is_reported_within_five_seconds() {
+    let refusing = FakeServer::plain(|_| {
+        Reply::status(400, r#"{"error":"invalid_request","error_description":"Identity not found"}"#)
+    })
+    .await;
+    assert!(refused(&refusing).await.contains("answers 400: Identity not found"));
+
+    let started = std::time::Instant::now();
+    let silent = FakeServer::plain(|_| Reply::hang()).await;
+    let error = refused(&silent).await;
+    assert!(error.contains("took longer than"), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}

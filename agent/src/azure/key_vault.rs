@@ -1,0 +1,148 @@
+//! One Azure Key Vault, read through its official client, behind [`Vault`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use azure_core::http::{ClientMethodOptions, ClientOptions, Context, RetryOptions};
+use azure_core::time::OffsetDateTime;
+use azure_security_keyvault_secrets::models::{SecretAttributes, SecretClientGetSecretOptions};
+use azure_security_keyvault_secrets::{ResourceExt as _, SecretClient, SecretClientOptions, models};
+use jiff::Timestamp;
+use thiserror::Error;
+
+use self::answer::fetch_error;
+use super::cloud::VaultUrl;
+use super::identity::{Identity, RejectionWatch};
+use super::transport::{SdkTransport, Transport, ValueSink};
+use crate::clock::Clock;
+use crate::memory::Arena;
+use crate::secret::{Metadata, Secret, SecretName, SecretValue, Version};
+use crate::vault::{FetchError, Vault};
+
+mod answer;
+#[cfg(test)]
+mod tests;
+
+/// One Key Vault.
+pub struct KeyVault {
+    url: VaultUrl,
+    client: SecretClient,
+    arena: Arena,
+    deadline: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+/// The vault answered that all is well, with something that Key Vault does not answer.
+#[derive(Debug, Error)]
+enum UnusableAnswer {
+    #[error("it is not the JSON of a secret")]
+    NotASecret,
+    #[error("it has no value")]
+    NoValue,
+    #[error("it has no identifier of a secret and its version")]
+    NoIdentifier,
+    #[error("it is about {0}, which is not the secret that was asked for")]
+    AnotherSecret(String),
+}
+
+impl KeyVault {
+    /// The vault at `url`, read as `identity`. Sends nothing.
+    ///
+    /// # Errors
+    /// The client's own, for an address that it does not accept.
+    pub(super) fn new(
+        url: VaultUrl,
+        identity: Arc<Identity>,
+        transport: &Arc<Transport>,
+        (arena, clock): (Arena, Arc<dyn Clock>),
+    ) -> azure_core::Result<Self> {
+        let sdk_transport = Arc::new(SdkTransport(Arc::clone(transport)));
+        let options = SecretClientOptions {
+            client_options: ClientOptions {
+                per_try_policies: vec![Arc::new(RejectionWatch(Arc::clone(&identity)))],
+                // When to try again is for the refresh loop to say, which knows of every secret.
+                retry: RetryOptions::none(),
+                transport: Some(azure_core::http::Transport::with_policy(sdk_transport)),
+                ..ClientOptions::default()
+            },
+            ..SecretClientOptions::default()
+        };
+        let client = SecretClient::new(&url.to_string(), identity, Some(options))?;
+        Ok(Self { url, client, arena, deadline: transport.timeouts().total, clock })
+    }
+
+    /// The vault's address.
+    #[must_use]
+    pub fn url(&self) -> &VaultUrl {
+        &self.url
+    }
+
+    async fn ask(&self, name: &SecretName, version: Option<&Version>) -> Result<Secret, FetchError> {
+        let sink = ValueSink::new(self.arena.clone());
+        let options = SecretClientGetSecretOptions {
+            secret_version: version.map(|version| version.as_str().to_owned()),
+            method_options: ClientMethodOptions { context: Context::new().with_value(sink.clone()) },
+            ..SecretClientGetSecretOptions::default()
+        };
+        let answer = self.client.get_secret(name.as_str(), Some(options)).await;
+        let answer = answer.map_err(|error| fetch_error(error, self.clock.now()))?;
+        // The parser's error is dropped, for it may quote what it could not parse.
+        let model = answer.into_model().map_err(|_| unusable(UnusableAnswer::NotASecret))?;
+        let metadata = self.metadata(model, name, version).map_err(unusable)?;
+        let value = sink.take().ok_or_else(|| unusable(UnusableAnswer::NoValue))?;
+        Ok(Secret { metadata, value: SecretValue::new(value) })
+    }
+
+    fn metadata(
+        &self,
+        model: models::Secret,
+        name: &SecretName,
+        pinned: Option<&Version>,
+    ) -> Result<Metadata, UnusableAnswer> {
+        let id = model.resource_id().map_err(|_| UnusableAnswer::NoIdentifier)?;
+        let version: Version =
+            id.version.as_deref().and_then(|text| text.parse().ok()).ok_or(UnusableAnswer::NoIdentifier)?;
+        // Identifiers are case-insensitive, and the vault keeps the case in which the secret was first written.
+        let same = id.vault_url.eq_ignore_ascii_case(&self.url.to_string())
+            && id.name.eq_ignore_ascii_case(name.as_str())
+            && pinned.is_none_or(|pinned| *pinned == version);
+        if !same {
+            return Err(UnusableAnswer::AnotherSecret(id.source_id.chars().take(300).collect()));
+        }
+        let attributes = model.attributes.unwrap_or_default();
+        let SecretAttributes { created, updated, expires, .. } = attributes;
+        Ok(Metadata {
+            version,
+            content_type: model.content_type,
+            created: created.and_then(timestamp),
+            updated: updated.and_then(timestamp),
+            expires: expires.and_then(timestamp),
+        })
+    }
+}
+
+impl Vault for KeyVault {
+    async fn fetch(&self, name: &SecretName, version: Option<&Version>) -> Result<Secret, FetchError> {
+        match tokio::time::timeout(self.deadline, Box::pin(self.ask(name, version))).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let text = format!("no answer within {:?}, sign-in included", self.deadline);
+                Err(FetchError::Unavailable(text.into()))
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for KeyVault {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("KeyVault").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+fn unusable(cause: UnusableAnswer) -> FetchError {
+    FetchError::Unusable(cause.into())
+}
+
+fn timestamp(time: OffsetDateTime) -> Option<Timestamp> {
+    Timestamp::from_second(time.unix_timestamp()).ok()
+}
