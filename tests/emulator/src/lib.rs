@@ -1,1 +1,9 @@
-//! Azure on localhost.
+//! Azure on localhost: Entra tokens, instance metadata and the Key Vault secrets data plane over real TLS, with
+//! faults that can be scripted.
+
+pub mod app_service;
+pub mod azure_ml;
+pub mod clock;
+pub mod directory;
+pub mod entra;
+pub mod imds;

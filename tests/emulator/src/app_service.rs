@@ -1,0 +1,1 @@
+//! The App Service identity endpoint.

@@ -1,0 +1,1 @@
+//! The tenant: who exists in it, and who signs for it.
