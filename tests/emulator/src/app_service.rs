@@ -1,1 +1,11 @@
-//! The App Service identity endpoint.
+//! The identity endpoint of App Service, Functions and Container Apps.
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use crate::clock::Clock;
+use crate::directory::Directory;
+
+/// The routes of this endpoint.
+pub fn router(directory: Arc<Directory>, clock: Clock) -> Router { unimplemented!() }

@@ -1,1 +1,11 @@
-//! The Azure Machine Learning identity endpoints.
+//! The identity endpoint of Azure ML compute.
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use crate::clock::Clock;
+use crate::directory::Directory;
+
+/// The routes of this endpoint.
+pub fn router(directory: Arc<Directory>, clock: Clock) -> Router { unimplemented!() }

@@ -1,1 +1,11 @@
-//! The Entra token endpoints.
+//! Entra: where clients prove who they are and get their tokens.
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use crate::clock::Clock;
+use crate::directory::Directory;
+
+/// The routes of this endpoint.
+pub fn router(directory: Arc<Directory>, clock: Clock) -> Router { unimplemented!() }
