@@ -1,16 +1,39 @@
 //! The tenant: who exists, what proves them, and the key that signs their tokens.
 
+mod credential;
+mod key;
 pub mod seed;
+mod token;
 
-use jiff::Timestamp;
+use std::collections::HashSet;
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use jsonwebtoken::jwk::JwkSet;
+use serde_json::json;
 use thiserror::Error;
 use uuid::Uuid;
 
-pub use self::seed::{Application, DirectorySeed, ManagedIdentity};
+pub(crate) use self::credential::{AssertionProblem, Registration};
+use self::key::Keyring;
+pub use self::seed::{Application, DirectorySeed, ExpiresOnForm, IdentityKind, ManagedIdentity, User};
+pub(crate) use self::token::{Issued, Principal};
 
-/// The tenant's identities with the key that signs their tokens.
-#[derive(Debug)]
-pub struct Directory;
+/// How long a projected service-account token lives: what Kubernetes gives by default.
+const PROJECTED_TOKEN_LIFETIME: SignedDuration = SignedDuration::from_hours(1);
+
+/// The tenant's identities with the keys that sign for them.
+pub struct Directory {
+    tenant: Uuid,
+    keys: Keyring,
+    applications: Vec<Registration>,
+    managed_identities: Vec<ManagedIdentity>,
+    user: Option<User>,
+    lifetimes: seed::Lifetimes,
+    identity_header: String,
+    msi_secret: String,
+    expires_on: ExpiresOnForm,
+}
 
 /// Who a token speaks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,41 +72,231 @@ pub enum TokenProblem {
 /// Why a seed makes no directory.
 #[derive(Debug, Error)]
 pub enum DirectoryError {
-    /// A key could not be made or read.
-    #[error("{0} is not usable")]
-    Key(String),
+    /// The library made no key or no certificate.
+    #[error("key or certificate could not be made")]
+    KeyNotMade(#[source] rcgen::Error),
+    /// The stored keys cannot be read.
+    #[error("stored signing keys are no RSA keys in PEM (PKCS #8)")]
+    SigningKey,
+    /// An application's certificate cannot be read.
+    #[error("certificate of application {app_id} is no RSA certificate in PEM")]
+    Certificate {
+        /// The application's client id.
+        app_id: Uuid,
+    },
+    /// A federated credential's key cannot be read.
+    #[error("issuer {issuer} needs one of public_key (RSA, PEM) and jwks (a JSON key set)")]
+    IssuerKey {
+        /// The credential's issuer.
+        issuer: String,
+    },
+    /// Two identities share an id, so that a token would speak for both.
+    #[error("id {id} is used by two identities")]
+    Duplicate {
+        /// The id found twice.
+        id: Uuid,
+    },
+}
+
+/// Which managed identity a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Selector {
+    /// The machine's own, or the only one that is assigned.
+    Default,
+    ClientId(String),
+    ObjectId(String),
+    ResourceId(String),
+}
+
+/// Why no managed identity is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SelectionProblem {
+    Unknown,
+    Ambiguous,
 }
 
 impl Directory {
-    /// Makes the directory of `seed`, with the keys of `signing_key_pem` or new ones.
+    /// Makes the directory of `seed`, with the keys of `signing_key_pem` (as [`Directory::keys_pem`] writes them) or
+    /// new ones.
     ///
     /// # Errors
-    /// `Key` when a PEM or a key set cannot be read.
+    /// A key or certificate of the seed or of `signing_key_pem` cannot be read, or two identities share an id.
     pub fn new(seed: DirectorySeed, signing_key_pem: Option<&str>) -> Result<Directory, DirectoryError> {
-        unimplemented!()
+        check_ids(&seed)?;
+        let keys = Keyring::new(signing_key_pem)?;
+        let applications = seed
+            .applications
+            .into_iter()
+            .map(|application| Registration::read(application, &keys))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            tenant: seed.tenant,
+            keys,
+            applications,
+            managed_identities: seed.managed_identities,
+            user: seed.user,
+            lifetimes: seed.lifetimes,
+            identity_header: given_or_random(seed.app_service.identity_header),
+            msi_secret: given_or_random(seed.azure_ml.secret),
+            expires_on: seed.azure_ml.expires_on,
+        })
     }
 
-    /// Every private key that was made, as the PEM text that `new` takes to make the same directory again.
-    pub fn keys_pem(&self) -> String { unimplemented!() }
+    /// The private keys of the directory and of the outsiders it plays: what `new` takes to make the same again.
+    #[must_use]
+    pub fn keys_pem(&self) -> String {
+        self.keys.pem()
+    }
 
     /// The tenant's id.
-    pub fn tenant(&self) -> Uuid { unimplemented!() }
+    #[must_use]
+    pub fn tenant(&self) -> Uuid {
+        self.tenant
+    }
 
-    /// Checks a bearer token against this directory's key and issuer, the clock, and one audience.
+    /// Checks a bearer token against this directory's issuer and key, the clock, and one audience, which may or may
+    /// not end in a slash.
     ///
     /// # Errors
-    /// The first of: malformed, expired, issuer, audience.
-    pub fn verify(&self, bearer: &str, expected_audience: &str, now: Timestamp) -> Result<Caller, TokenProblem> { unimplemented!() }
+    /// The first that applies: malformed, issuer, signature (malformed too), times, audience.
+    pub fn verify(
+        &self,
+        bearer: &str,
+        expected_audience: &str,
+        now: Timestamp,
+    ) -> Result<Caller, TokenProblem> {
+        token::verify(self.keys.signing(), self.tenant, (bearer, expected_audience), now)
+    }
 
-    /// Mints a service-account token of the emulator's own issuer key, as a cluster would project it.
-    pub fn mint_federated(&self, issuer: &str, subject: &str, audience: &str, now: Timestamp) -> String { unimplemented!() }
+    /// Mints a service-account token with the emulator's own issuer key, as a cluster projects it into a pod.
+    #[must_use]
+    pub fn mint_federated(&self, issuer: &str, subject: &str, audience: &str, now: Timestamp) -> String {
+        let expires = now.saturating_add(PROJECTED_TOKEN_LIFETIME).unwrap_or(Timestamp::MAX);
+        self.keys.issuer().sign(&json!({
+            "iss": issuer,
+            "sub": subject,
+            "aud": [audience],
+            "iat": now.as_second(),
+            "nbf": now.as_second(),
+            "exp": expires.as_second(),
+        }))
+    }
 
-    /// The key and the certificate of an application whose seed says `certificate = "generate"`.
-    pub fn certificate_pem(&self, app_id: Uuid) -> Option<String> { unimplemented!() }
+    /// The key and the certificate, in PEM, of an application whose seed says `certificate = "generate"`.
+    #[must_use]
+    pub fn certificate_pem(&self, app_id: Uuid) -> Option<String> {
+        self.application(app_id)?.certificate_pem().map(str::to_owned)
+    }
+
+    /// An access token as Entra would give to the application, managed identity or user of this object id.
+    #[must_use]
+    pub fn token_for(&self, object_id: Uuid, audience: &str, now: Timestamp) -> Option<String> {
+        let principal = self.principal(object_id)?;
+        Some(self.issue(principal, audience, now).token)
+    }
 
     /// What `X-IDENTITY-HEADER` must be: the value of `IDENTITY_HEADER`.
-    pub fn identity_header(&self) -> &str { unimplemented!() }
+    #[must_use]
+    pub fn identity_header(&self) -> &str {
+        &self.identity_header
+    }
 
     /// What the header `secret` must be: the value of `MSI_SECRET`.
-    pub fn msi_secret(&self) -> &str { unimplemented!() }
+    #[must_use]
+    pub fn msi_secret(&self) -> &str {
+        &self.msi_secret
+    }
+
+    pub(crate) fn application(&self, app_id: Uuid) -> Option<&Registration> {
+        self.applications.iter().find(|application| application.app_id == app_id)
+    }
+
+    pub(crate) fn user(&self) -> Option<&User> {
+        self.user.as_ref()
+    }
+
+    pub(crate) fn expires_on(&self) -> ExpiresOnForm {
+        self.expires_on
+    }
+
+    pub(crate) fn key_set(&self) -> JwkSet {
+        JwkSet { keys: vec![self.keys.signing().jwk().clone()] }
+    }
+
+    /// Checks a client assertion of `application`; `endpoints` are the names of the endpoint it was sent to.
+    pub(crate) fn check_assertion(
+        &self,
+        application: &Registration,
+        (assertion, endpoints): (&str, &[String]),
+        now: Timestamp,
+    ) -> Result<(), AssertionProblem> {
+        application.check_assertion(assertion, endpoints, (self.keys.issuer(), now))
+    }
+
+    pub(crate) fn issue(&self, principal: Principal<'_>, audience: &str, now: Timestamp) -> Issued {
+        let lifetime = match principal {
+            Principal::ManagedIdentity(_) => self.lifetimes.managed_identity_seconds,
+            Principal::Application(_) | Principal::User(_) => self.lifetimes.entra_seconds,
+        };
+        let lifetime = SignedDuration::from_secs(lifetime.into());
+        token::issue(self.keys.signing(), (self.tenant, principal), audience, (now, lifetime))
+    }
+
+    /// The managed identity that a request means; ids compare without regard to case.
+    pub(crate) fn managed_identity(&self, selector: &Selector) -> Result<&ManagedIdentity, SelectionProblem> {
+        let named = |test: &dyn Fn(&ManagedIdentity) -> bool| {
+            self.managed_identities.iter().find(|identity| test(identity)).ok_or(SelectionProblem::Unknown)
+        };
+        match selector {
+            Selector::Default => self.default_identity(),
+            Selector::ClientId(id) => named(&|identity| is_id(identity.client_id, id)),
+            Selector::ObjectId(id) => named(&|identity| is_id(identity.object_id, id)),
+            Selector::ResourceId(id) => named(&|identity| {
+                identity.resource_id.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(id))
+            }),
+        }
+    }
+
+    fn default_identity(&self) -> Result<&ManagedIdentity, SelectionProblem> {
+        let own = self.managed_identities.iter().find(|identity| identity.kind == IdentityKind::SystemAssigned);
+        match (own, self.managed_identities.as_slice()) {
+            (Some(own), _) => Ok(own),
+            (None, [only]) => Ok(only),
+            (None, []) => Err(SelectionProblem::Unknown),
+            (None, _) => Err(SelectionProblem::Ambiguous),
+        }
+    }
+
+    fn principal(&self, object_id: Uuid) -> Option<Principal<'_>> {
+        let applications = self.applications.iter().map(|one| (one.object_id, Principal::Application(one)));
+        let identities =
+            self.managed_identities.iter().map(|one| (one.object_id, Principal::ManagedIdentity(one)));
+        let users = self.user.iter().map(|one| (one.object_id, Principal::User(one)));
+        applications.chain(identities).chain(users).find(|(id, _)| *id == object_id).map(|(_, found)| found)
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Directory").field("tenant", &self.tenant).finish_non_exhaustive()
+    }
+}
+
+fn is_id(id: Uuid, text: &str) -> bool {
+    Uuid::try_parse(text).is_ok_and(|parsed| parsed == id)
+}
+
+fn given_or_random(given: Option<seed::ClientSecret>) -> String {
+    given.map_or_else(|| Uuid::new_v4().simple().to_string(), |secret| secret.0)
+}
+
+fn check_ids(seed: &DirectorySeed) -> Result<(), DirectoryError> {
+    let applications = seed.applications.iter().flat_map(|one| [one.app_id, one.object_id]);
+    let identities = seed.managed_identities.iter().flat_map(|one| [one.client_id, one.object_id]);
+    let users = seed.user.iter().map(|one| one.object_id);
+    let mut seen = HashSet::new();
+    match applications.chain(identities).chain(users).find(|id| !seen.insert(*id)) {
+        Some(id) => Err(DirectoryError::Duplicate { id }),
+        None => Ok(()),
+    }
 }
