@@ -7,3 +7,5 @@ pub mod clock;
 pub mod directory;
 pub mod entra;
 pub mod imds;
+mod managed_identity;
+pub mod on_behalf_of;
