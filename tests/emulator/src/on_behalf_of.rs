@@ -2,10 +2,48 @@
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
 
 use crate::clock::Clock;
-use crate::directory::Directory;
+use crate::directory::{Directory, Principal};
+use crate::managed_identity::{Endpoint, Parameters, is_resource, status_and_message};
 
-/// The routes of this endpoint.
-pub fn router(directory: Arc<Directory>, clock: Clock) -> Router { unimplemented!() }
+/// The routes of the on-behalf-of endpoint: `OBO_ENDPOINT` of a job that runs as its user.
+pub fn router(directory: Arc<Directory>, clock: Clock) -> Router {
+    Router::new()
+        .route("/obo/token", get(token))
+        .with_state(Endpoint { directory, clock })
+}
+
+/// Asks for nothing but `resource`, as `AzureMLOnBehalfOfCredential` of azure-ai-ml sends it. No real refusal of
+/// this endpoint is known, so their wording is the emulator's.
+async fn token(State(endpoint): State<Endpoint>, uri: Uri) -> Response {
+    let parameters = Parameters::of(&uri);
+    let Some(resource) = parameters
+        .value("resource")
+        .filter(|resource| is_resource(resource))
+    else {
+        return status_and_message(
+            StatusCode::BAD_REQUEST,
+            "The resource is missing or not an App ID URI.",
+        );
+    };
+    let Some(user) = endpoint.directory.user() else {
+        return status_and_message(StatusCode::BAD_REQUEST, "This job does not run as a user.");
+    };
+    let issued = endpoint
+        .directory
+        .issue(Principal::User(user), resource, endpoint.now());
+    Json(json!({
+        "access_token": issued.token,
+        "expires_on": issued.expires.as_second().to_string(),
+        "resource": resource,
+        "token_type": "Bearer",
+    }))
+    .into_response()
+}

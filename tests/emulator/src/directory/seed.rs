@@ -87,7 +87,11 @@ pub enum CertificateSource {
 
 impl From<String> for CertificateSource {
     fn from(text: String) -> Self {
-        if text == "generate" { Self::Generate } else { Self::Pem(text) }
+        if text == "generate" {
+            Self::Generate
+        } else {
+            Self::Pem(text)
+        }
     }
 }
 
@@ -171,7 +175,10 @@ pub struct Lifetimes {
 
 impl Default for Lifetimes {
     fn default() -> Self {
-        Self { entra_seconds: 3599, managed_identity_seconds: 86_399 }
+        Self {
+            entra_seconds: 3599,
+            managed_identity_seconds: 86_399,
+        }
     }
 }
 
@@ -202,6 +209,8 @@ pub enum ExpiresOnForm {
     /// `"1586984735"`.
     #[default]
     NumericString,
-    /// `"09/14/2017 00:00:00 PM +00:00"`, of the App Service API of 2017.
+    /// `"06/20/2019 02:57:58 +00:00"`, of the App Service API of 2017 on Linux.
     DateText,
+    /// `"1/16/2020 5:24:12 AM +00:00"`, of the same API on Windows.
+    DateTextTwelveHours,
 }
