@@ -9,3 +9,6 @@ pub mod entra;
 pub mod imds;
 mod managed_identity;
 pub mod on_behalf_of;
+mod pattern;
+pub mod seed;
+pub mod vault;
