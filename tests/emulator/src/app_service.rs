@@ -67,3 +67,103 @@ async fn token(State(endpoint): State<Endpoint>, headers: HeaderMap, uri: Uri) -
     }))
     .into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::fixture::{
+        ASSIGNED, ASSIGNED_OBJECT, ASSIGNED_RESOURCE, SYSTEM, TENANT, VAULT, get, shared,
+    };
+
+    const HEADER: &[(&str, &str)] = &[("x-identity-header", "header-value")];
+    const ADDRESS: &str = "/msi/token?api-version=2019-08-01&resource=https://vault.azure.net";
+
+    #[tokio::test]
+    async fn an_identity_gets_a_token_with_the_members_that_app_service_sends() {
+        let (directory, clock) = (shared(), Clock::new());
+        let router = router(Arc::clone(&directory), clock.clone());
+        let rows = [
+            (String::new(), SYSTEM),
+            (format!("&client_id={ASSIGNED}"), ASSIGNED),
+            (format!("&object_id={ASSIGNED_OBJECT}"), ASSIGNED),
+            (format!("&mi_res_id={ASSIGNED_RESOURCE}"), ASSIGNED),
+        ];
+        for (choice, client_id) in rows {
+            let answer = get(&router, &format!("{ADDRESS}{choice}"), HEADER).await;
+            let token = answer.body["access_token"].as_str().unwrap();
+            assert_eq!(
+                directory.verify(token, VAULT, clock.now()).unwrap().app_id,
+                client_id,
+                "{choice}"
+            );
+            let members: Vec<_> = answer.body.as_object().unwrap().keys().collect();
+            assert_eq!(
+                members,
+                [
+                    "access_token",
+                    "client_id",
+                    "expires_on",
+                    "resource",
+                    "token_type"
+                ]
+            );
+            assert!(
+                answer.body["expires_on"]
+                    .as_str()
+                    .unwrap()
+                    .parse::<i64>()
+                    .is_ok(),
+                "{answer:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_lacks_something_is_refused_with_a_status_and_a_message() {
+        let good = Some("header-value");
+        let rows = [
+            (ADDRESS.into(), None, 401, "X-IDENTITY-HEADER is missing"),
+            (
+                ADDRESS.into(),
+                Some("x"),
+                401,
+                "X-IDENTITY-HEADER is missing",
+            ),
+            (
+                ADDRESS.replace("2019-08", "2017-09"),
+                good,
+                400,
+                "The api-version is missing",
+            ),
+            (
+                ADDRESS.replace("resource", "scope"),
+                good,
+                400,
+                "The resource is missing",
+            ),
+            (
+                ADDRESS.replace("https://", ""),
+                good,
+                400,
+                "The resource is missing",
+            ),
+            (
+                format!("{ADDRESS}&client_id={TENANT}"),
+                good,
+                400,
+                "No User Assigned or Delegated",
+            ),
+        ];
+        for (address, header, status, message) in rows {
+            let headers: Vec<_> = header
+                .map(|value| ("x-identity-header", value))
+                .into_iter()
+                .collect();
+            let answer = get(&router(shared(), Clock::new()), &address, &headers).await;
+            assert_eq!(answer.status, status, "{address}: {answer:?}");
+            assert_eq!(answer.body["statusCode"], status, "{address}");
+            let found = answer.body["message"].as_str().unwrap();
+            assert!(found.starts_with(message), "{address}: {found}");
+        }
+    }
+}

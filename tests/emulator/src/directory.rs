@@ -1,8 +1,12 @@
 //! The tenant: who exists, what proves them, and the key that signs their tokens.
 
 mod credential;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod key;
 pub mod seed;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use std::collections::HashSet;
@@ -356,11 +360,11 @@ fn check_ids(seed: &DirectorySeed) -> Result<(), DirectoryError> {
         .iter()
         .flat_map(|one| [one.client_id, one.object_id]);
     let users = seed.user.iter().map(|one| one.object_id);
-    let mut seen = HashSet::new();
+    let mut taken = HashSet::new();
     match applications
         .chain(identities)
         .chain(users)
-        .find(|id| !seen.insert(*id))
+        .find(|id| !taken.insert(*id))
     {
         Some(id) => Err(DirectoryError::Duplicate { id }),
         None => Ok(()),

@@ -3,6 +3,8 @@
 mod discovery;
 mod grant;
 mod refusal;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

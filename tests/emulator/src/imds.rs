@@ -138,3 +138,164 @@ fn unknown_resource(endpoint: &Endpoint, resource: &str) -> Refusal {
     let refusal = crate::entra::unknown_resource(resource, endpoint.directory.tenant());
     Refusal::new("invalid_resource", refusal.description(endpoint.now()))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::directory::fixture::{
+        ASSIGNED, ASSIGNED_OBJECT, ASSIGNED_RESOURCE, Answer, SEED, SYSTEM, TENANT, VAULT,
+        directory, get,
+    };
+
+    const PATH: &str = "/metadata/identity/oauth2/token";
+    const METADATA: &[(&str, &str)] = &[("metadata", "true")];
+
+    fn scene(seed: &str) -> (Arc<Directory>, Clock, Router) {
+        let (directory, clock) = (Arc::new(directory(seed)), Clock::new());
+        (
+            Arc::clone(&directory),
+            clock.clone(),
+            router(directory, clock),
+        )
+    }
+
+    #[tokio::test]
+    async fn an_identity_gets_a_token_in_strings_only() {
+        let (directory, clock, router) = scene(SEED);
+        let rows = [
+            (String::new(), SYSTEM),
+            (format!("&client_id={ASSIGNED}"), ASSIGNED),
+            (format!("&object_id={ASSIGNED_OBJECT}"), ASSIGNED),
+            (format!("&msi_res_id={ASSIGNED_RESOURCE}"), ASSIGNED),
+            (format!("&mi_res_id={ASSIGNED_RESOURCE}"), ASSIGNED),
+        ];
+        for (path, (choice, client_id)) in [PATH, "/metadata/identity/oauth2/token/"]
+            .iter()
+            .cycle()
+            .zip(rows)
+        {
+            let address = format!(
+                "{path}?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net{choice}"
+            );
+            let answer = get(&router, &address, METADATA).await;
+            assert_eq!(answer.status, StatusCode::OK, "{address}: {answer:?}");
+            assert!(
+                answer
+                    .body
+                    .as_object()
+                    .unwrap()
+                    .values()
+                    .all(Value::is_string),
+                "{answer:?}"
+            );
+            assert_eq!(answer.body["client_id"], client_id.to_string(), "{address}");
+            assert_eq!(answer.body["expires_in"], "86399");
+            assert_eq!(answer.body["resource"], VAULT);
+            let number = |name: &str| answer.body[name].as_str().unwrap().parse::<i64>().unwrap();
+            assert_eq!(
+                number("expires_on") - number("not_before"),
+                86_699,
+                "{answer:?}"
+            );
+            let token = answer.body["access_token"].as_str().unwrap();
+            assert_eq!(
+                directory.verify(token, VAULT, clock.now()).unwrap().app_id,
+                client_id
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_the_real_service_refuses_is_refused() {
+        let good = "?api-version=2018-02-01&resource=https://vault.azure.net";
+        let unknown = "AADSTS500011: The resource principal named x was not found in the tenant named 11111111-2222";
+        let rows = [
+            (
+                "?api-version=2018-02-01".into(),
+                "Required query variable 'resource' is missing",
+            ),
+            (
+                "?resource=x".into(),
+                "Required query variable 'api-version' is missing",
+            ),
+            (
+                good.replace("2018-02", "2017-12"),
+                "api-version '2017-12-01' is not supported",
+            ),
+            (
+                good.replace("2018-02-01", "latest"),
+                "api-version 'latest' is not supported",
+            ),
+            (format!("{good}&client_id={TENANT}"), "Identity not found"),
+            (good.replace("https://vault.azure.net", "x"), unknown),
+        ];
+        let (_, _, router) = scene(SEED);
+        for (query, description) in rows {
+            let error = if description == unknown {
+                "invalid_resource"
+            } else {
+                "invalid_request"
+            };
+            assert_refused(
+                &get(&router, &format!("{PATH}{query}"), METADATA).await,
+                error,
+                description,
+            );
+        }
+        for headers in [&[][..], &[("metadata", "True")]] {
+            let answer = get(&router, &format!("{PATH}{good}"), headers).await;
+            assert_refused(
+                &answer,
+                "bad_request_102",
+                "Required metadata header not specified",
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_machine_without_one_clear_identity_has_none() {
+        let several = SEED.replace("kind = \"system-assigned\"", "");
+        let rows = [
+            ("", "Identity not found"),
+            (&several, "Multiple user assigned identities exist, please"),
+        ];
+        for (seed, description) in rows {
+            let (_, _, router) = scene(seed);
+            let address = format!("{PATH}?api-version=2018-02-01&resource=https://vault.azure.net");
+            assert_refused(
+                &get(&router, &address, METADATA).await,
+                "invalid_request",
+                description,
+            );
+        }
+    }
+
+    fn assert_refused(answer: &Answer, error: &str, description: &str) {
+        assert_eq!(
+            answer.status,
+            StatusCode::BAD_REQUEST,
+            "{description}: {answer:?}"
+        );
+        assert_eq!(answer.body["error"], error, "{description}");
+        let found = answer.body["error_description"].as_str().unwrap();
+        assert!(found.starts_with(description), "{found}");
+    }
+
+    #[tokio::test]
+    async fn every_answer_names_its_server() {
+        let (_, _, router) = scene(SEED);
+        for query in [
+            "",
+            "?api-version=2019-08-01&resource=https://vault.azure.net",
+        ] {
+            let answer = get(&router, &format!("{PATH}{query}"), METADATA).await;
+            assert_eq!(answer.headers["server"], "IMDS/150.870.65.1036");
+            assert_eq!(
+                answer.headers["content-type"],
+                "application/json; charset=utf-8"
+            );
+        }
+    }
+}

@@ -47,3 +47,57 @@ async fn token(State(endpoint): State<Endpoint>, uri: Uri) -> Response {
     }))
     .into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::fixture::{USER_OBJECT, VAULT, directory, get, shared};
+
+    #[tokio::test]
+    async fn a_job_gets_a_token_of_the_user_of_the_seed() {
+        let (directory, clock) = (shared(), Clock::new());
+        let router = router(Arc::clone(&directory), clock.clone());
+        let answer = get(
+            &router,
+            "/obo/token?resource=https%3A%2F%2Fvault.azure.net",
+            &[],
+        )
+        .await;
+        let token = answer.body["access_token"].as_str().unwrap();
+        assert_eq!(
+            directory
+                .verify(token, VAULT, clock.now())
+                .unwrap()
+                .object_id,
+            USER_OBJECT
+        );
+        assert_eq!(answer.body["resource"], VAULT);
+    }
+
+    #[tokio::test]
+    async fn no_user_and_no_resource_are_refused() {
+        let nobody = Arc::new(directory(""));
+        let rows = [
+            (
+                shared(),
+                "/obo/token",
+                "The resource is missing or not an App ID URI.",
+            ),
+            (
+                shared(),
+                "/obo/token?resource=vault",
+                "The resource is missing or not an App ID URI.",
+            ),
+            (
+                nobody,
+                "/obo/token?resource=https://vault.azure.net",
+                "This job does not run as a user.",
+            ),
+        ];
+        for (directory, address, message) in rows {
+            let answer = get(&router(directory, Clock::new()), address, &[]).await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{address}");
+            assert_eq!(answer.body["message"], message, "{address}");
+        }
+    }
+}

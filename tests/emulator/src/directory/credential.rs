@@ -337,6 +337,8 @@ fn decode(thumbprint: &str) -> Option<Vec<u8>> {
 }
 
 fn hexadecimal(thumbprint: &str) -> String {
-    let bytes = decode(thumbprint).unwrap_or_default();
-    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+    decode(thumbprint)
+        .unwrap_or_default()
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02X}"))
 }

@@ -17,7 +17,7 @@ const ALIASES: [&str; 4] = [
     "sts.windows.net",
 ];
 
-/// The OpenID configuration of a tenant, with addresses on the host that was asked
+/// The `OpenID` configuration of a tenant, with addresses on the host that was asked
 /// (openid.net/specs/openid-connect-discovery-1_0.html section 3).
 pub(super) fn configuration(tenant: Uuid, host: &str) -> Value {
     let base = format!("https://{host}/{tenant}");
