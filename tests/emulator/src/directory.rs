@@ -11,6 +11,7 @@ mod token;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::jwk::JwkSet;
@@ -25,6 +26,12 @@ pub use self::seed::{
 };
 pub(crate) use self::token::{Issued, Principal};
 
+/// How long Entra's tokens live: the `expires_in` of recorded answers.
+const ENTRA_LIFETIME: Duration = Duration::from_secs(3599);
+
+/// How long the tokens of managed identities live: the `expires_in` of IMDS.
+const MANAGED_IDENTITY_LIFETIME: Duration = Duration::from_secs(86_399);
+
 /// How long a projected service-account token lives: what Kubernetes gives by default.
 const PROJECTED_TOKEN_LIFETIME: SignedDuration = SignedDuration::from_hours(1);
 
@@ -35,7 +42,8 @@ pub struct Directory {
     applications: Vec<Registration>,
     managed_identities: Vec<ManagedIdentity>,
     user: Option<User>,
-    lifetimes: seed::Lifetimes,
+    entra_lifetime: Duration,
+    managed_identity_lifetime: Duration,
     identity_header: String,
     msi_secret: String,
     expires_on: ExpiresOnForm,
@@ -144,7 +152,11 @@ impl Directory {
             applications,
             managed_identities: seed.managed_identities,
             user: seed.user,
-            lifetimes: seed.lifetimes,
+            entra_lifetime: seed.lifetimes.entra.map_or(ENTRA_LIFETIME, Duration::from),
+            managed_identity_lifetime: seed
+                .lifetimes
+                .managed_identity
+                .map_or(MANAGED_IDENTITY_LIFETIME, Duration::from),
             identity_header: given_or_random(seed.app_service.identity_header),
             msi_secret: given_or_random(seed.azure_ml.secret),
             expires_on: seed.azure_ml.expires_on,
@@ -263,10 +275,9 @@ impl Directory {
 
     pub(crate) fn issue(&self, principal: Principal<'_>, audience: &str, now: Timestamp) -> Issued {
         let lifetime = match principal {
-            Principal::ManagedIdentity(_) => self.lifetimes.managed_identity_seconds,
-            Principal::Application(_) | Principal::User(_) => self.lifetimes.entra_seconds,
+            Principal::ManagedIdentity(_) => self.managed_identity_lifetime,
+            Principal::Application(_) | Principal::User(_) => self.entra_lifetime,
         };
-        let lifetime = SignedDuration::from_secs(lifetime.into());
         token::issue(
             self.keys.signing(),
             (self.tenant, principal),

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::seed::Delay;
+
 /// The tenant of a seed that names none.
 pub const DEFAULT_TENANT: Uuid = Uuid::from_u128(0x72f9_88bf_86f1_41af_91ab_2d7c_d011_db47);
 
@@ -163,23 +165,14 @@ const fn azure_ml_app() -> Uuid {
     Uuid::from_u128(0x0736_f41a_0425_4b46_bdb5_1563_eff0_2385)
 }
 
-/// Token lifetimes in seconds.
-#[derive(Debug, Clone, Copy, Deserialize)]
+/// How long tokens live.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Lifetimes {
-    /// Of tokens that Entra itself hands out: 3599, as the real service says.
-    pub entra_seconds: u32,
-    /// Of managed identities' tokens: 86399, as IMDS says.
-    pub managed_identity_seconds: u32,
-}
-
-impl Default for Lifetimes {
-    fn default() -> Self {
-        Self {
-            entra_seconds: 3599,
-            managed_identity_seconds: 86_399,
-        }
-    }
+    /// Those that Entra itself hands out; without, as long as the real service says.
+    pub entra: Option<Delay>,
+    /// Those of managed identities; without, as long as IMDS says.
+    pub managed_identity: Option<Delay>,
 }
 
 /// The App Service endpoint's settings.

@@ -153,7 +153,7 @@ fn a_token_carries_the_claims_that_key_vault_reads() {
 #[test]
 fn lifetimes_are_the_seeds() {
     let directory = directory(&format!(
-        "{SEED}[lifetimes]\nentra_seconds = 60\nmanaged_identity_seconds = 120\n"
+        "{SEED}[lifetimes]\nentra = '60s'\nmanaged_identity = '2m'\n"
     ));
     for (object_id, seconds) in [(APP_OBJECT, 60), (USER_OBJECT, 60), (ASSIGNED_OBJECT, 120)] {
         let token = claims(&directory.token_for(object_id, VAULT, noon()).unwrap());

@@ -1,5 +1,7 @@
 //! Access tokens: which claims one carries for whom, how long it lives, and what makes one acceptable.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -66,7 +68,7 @@ pub(crate) fn issue(
     key: &SigningKey,
     (tenant, principal): (Uuid, Principal<'_>),
     audience: &str,
-    (now, lifetime): (Timestamp, SignedDuration),
+    (now, lifetime): (Timestamp, Duration),
 ) -> Issued {
     let not_before = now.saturating_sub(BACKDATING).unwrap_or(Timestamp::MIN);
     let expires = now.saturating_add(lifetime).unwrap_or(Timestamp::MAX);
