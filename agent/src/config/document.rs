@@ -1,0 +1,206 @@
+//! Reads TOML tables one by one and collects every problem with its line, instead of stopping at the first.
+
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
+use serde::de::{DeserializeOwned, Error as _, IntoDeserializer as _};
+use serde::{Deserialize, Deserializer};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// One thing that is wrong with the file, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The line in the file, counted from 1.
+    pub line: usize,
+    /// Where in the file, what is wrong there, and the remedy.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "line {}: {}", self.line, self.message)
+    }
+}
+
+/// The file's tables, taken out one by one, and the problems found on the way.
+pub(super) struct Document<'a> {
+    text: &'a str,
+    tables: DeTable<'a>,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl<'a> Document<'a> {
+    /// Splits the text into tables; what is no TOML is a problem each.
+    pub(super) fn parse(text: &'a str) -> Self {
+        let (root, errors) = DeTable::parse_recoverable(text);
+        let mut document = Self { text, tables: root.into_inner(), problems: Vec::new() };
+        for error in errors {
+            document.report(&error.span().unwrap_or_default(), error.message().to_owned());
+        }
+        document
+    }
+
+    /// Notes a problem at a place in the text.
+    pub(super) fn report(&mut self, span: &Range<usize>, message: String) {
+        let before = self.text.get(..span.start).unwrap_or(self.text);
+        self.problems.push(Problem { line: 1 + before.matches('\n').count(), message });
+    }
+
+    /// Takes the table `[name]` out; an absent one reads like an empty one at the file's end.
+    pub(super) fn table<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        match self.tables.remove(name) {
+            Some(value) => self.read(name, value),
+            None => self.shape(name, Spanned::new(self.text.len()..self.text.len(), DeTable::new())),
+        }
+    }
+
+    /// Takes the tables `[[name]]` out, each with its place in the text.
+    pub(super) fn tables<T: DeserializeOwned>(&mut self, name: &str) -> Vec<(Range<usize>, T)> {
+        let Some(value) = self.tables.remove(name) else { return Vec::new() };
+        let span = value.span();
+        let DeValue::Array(elements) = value.into_inner() else {
+            self.report(&span, format!("{name} must be written as tables: [[{name}]]"));
+            return Vec::new();
+        };
+        elements
+            .into_iter()
+            .filter_map(|element| {
+                let span = element.span();
+                self.read(name, element).map(|table| (span, table))
+            })
+            .collect()
+    }
+
+    /// Reads what stands before the first table, once all tables have been taken out.
+    pub(super) fn rest<T: DeserializeOwned>(&mut self) -> Option<T> {
+        let tables = std::mem::take(&mut self.tables);
+        self.shape("", Spanned::new(0..0, tables))
+    }
+
+    fn read<T: DeserializeOwned>(&mut self, name: &str, value: Spanned<DeValue<'_>>) -> Option<T> {
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::Table(table) => self.shape(name, Spanned::new(span, table)),
+            other => {
+                self.report(&span, format!("{name} is a {}, and must be a table: [{name}]", other.type_str()));
+                None
+            }
+        }
+    }
+
+    /// Reads a table into its shape. A key that does not fit is reported and left out, and the rest is tried again.
+    fn shape<T: DeserializeOwned>(&mut self, name: &str, mut table: Spanned<DeTable<'_>>) -> Option<T> {
+        let mut left_out: Vec<String> = Vec::new();
+        loop {
+            let error = match T::deserialize(table.clone().into_deserializer()) {
+                Ok(shape) => return Some(shape),
+                Err(error) => error,
+            };
+            let span = error.span().unwrap_or(table.span());
+            let place = if name.is_empty() { String::new() } else { format!("[{name}] ") };
+            if let Some(key) = key_at(table.get_ref(), &span) {
+                self.report(&span, format!("{place}{}", complaint(&key, error.message())));
+                table.get_mut().remove(key.as_str());
+                left_out.push(key);
+            } else {
+                if !left_out.iter().any(|key| error.message() == format!("missing field `{key}`")) {
+                    self.report(&span, format!("{place}{}", error.message()));
+                }
+                return None;
+            }
+        }
+    }
+}
+
+/// The key whose name or value contains the place of an error.
+fn key_at(table: &DeTable<'_>, span: &Range<usize>) -> Option<String> {
+    let contains = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end && !outer.is_empty();
+    table
+        .iter()
+        .find(|(key, value)| contains(key.span()) || contains(value.span()))
+        .map(|(key, _)| key.get_ref().clone().into_owned())
+}
+
+fn complaint(key: &str, message: &str) -> String {
+    if message.starts_with("unknown field") { format!("{message}; remove it") } else { format!("{key}: {message}") }
+}
+
+/// A value that the file holds as text and that is checked while it is read.
+#[derive(Clone, Debug)]
+pub(super) struct Parsed<T>(pub(super) T);
+
+impl<'de, T> Deserialize<'de> for Parsed<T>
+where
+    T: FromStr,
+    T::Err: fmt::Display,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::SecretName;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Shape {
+        name: Parsed<SecretName>,
+        #[serde(default)]
+        count: u32,
+    }
+
+    fn problems(text: &str) -> Vec<String> {
+        let mut document = Document::parse(text);
+        drop(document.table::<Shape>("one"));
+        drop(document.tables::<Shape>("many"));
+        document.problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn all_problems_of_a_table_are_found_with_their_lines() {
+        let text = "[one]\nname = 'a_b'\ncount = 'x'\nmore = 1\nless = 2\n";
+        let found = problems(text);
+        assert_eq!(found.len(), 4, "{found:#?}");
+        for (start, word) in [("line 2: [one] name: 'a_b' is no Key Vault", 0), ("line 3: [one] count:", 0)] {
+            assert!(found.iter().any(|line| line.starts_with(start)), "{start} {word}: {found:#?}");
+        }
+        assert!(found.iter().any(|line| line.starts_with("line 4: [one] unknown field `more`")), "{found:#?}");
+        assert!(found.iter().any(|line| line.starts_with("line 5: [one] unknown field `less`")), "{found:#?}");
+    }
+
+    #[test]
+    fn every_table_of_a_list_is_read_by_itself() {
+        let text = "[one]\nname = 'ok'\n[[many]]\n[[many]]\nname = 'fine'\n[[many]]\nname = 7\n";
+        let found = problems(text);
+        assert_eq!(
+            found,
+            [
+                "line 3: [many] missing field `name`",
+                "line 7: [many] name: invalid type: integer `7`, expected a string",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_toml_is_a_problem_with_its_line() {
+        let found = problems("[one]\nname = 'ok'\n\nname name\n");
+        assert!(found.iter().any(|line| line.starts_with("line 4: ")), "{found:#?}");
+    }
+
+    #[test]
+    fn a_value_where_a_table_belongs_is_named() {
+        assert_eq!(
+            problems("one = 1\nmany = 2\n"),
+            [
+                "line 1: one is a integer, and must be a table: [one]",
+                "line 2: many must be written as tables: [[many]]",
+            ]
+        );
+    }
+}

@@ -1,0 +1,512 @@
+//! Memory for secrets: locked against swap, left out of core dumps, and wiped when it is given back.
+//!
+//! One [`Arena`] hands out exact pieces of a few large mappings, because locked memory is counted in pages and a job
+//! container may allow as few as sixteen of them.
+#![expect(unsafe_code, reason = "mapping memory and lending its bytes is what this module is for")]
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nix::errno::Errno;
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mlock, mmap, mmap_anonymous, munmap};
+use thiserror::Error;
+use zeroize::Zeroize;
+
+/// Pieces start and end at multiples of this many bytes: a cache line, so that neighbours do not share one.
+const GRAIN_BYTES: usize = 64;
+
+/// Least size of one mapping: sixteen pages, all that a container with a 64 KiB memlock limit can lock.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// How well the memory of a value is protected. The order is from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protection {
+    /// `memfd_secret`: locked, and out of reach of `/proc/PID/mem`, ptrace and the kernel's own mappings.
+    SecretMemory,
+    /// `mlock`: never swapped, left out of core dumps, empty in a forked child.
+    Locked,
+    /// Neither: the kernel refused to lock more memory.
+    Unprotected,
+}
+
+impl fmt::Display for Protection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::SecretMemory => "memfd_secret",
+            Self::Locked => "mlock",
+            Self::Unprotected => "unprotected",
+        })
+    }
+}
+
+/// The operator's settings for memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The best protection to try; the next ones follow when the kernel refuses it.
+    pub best: Protection,
+    /// Refuse a value rather than keep it in [`Protection::Unprotected`] memory.
+    pub require_locked: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { best: Protection::SecretMemory, require_locked: false }
+    }
+}
+
+/// The kernel gives no more memory of the demanded protection.
+#[derive(Debug, Error)]
+#[error("no locked memory left for {bytes} bytes: raise the memlock limit (LimitMEMLOCK=, ulimit -l)")]
+pub struct MemoryExhausted {
+    /// How many bytes were asked for.
+    pub bytes: usize,
+    #[source]
+    cause: Errno,
+}
+
+/// Hands out wiped pieces of locked memory. Clones share the mappings.
+#[derive(Clone)]
+pub struct Arena {
+    settings: Settings,
+    chunks: Arc<Mutex<Vec<Arc<Chunk>>>>,
+}
+
+impl Arena {
+    /// An arena without any mapping yet.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, chunks: Arc::default() }
+    }
+
+    /// An arena that does not ask for protection: for tests that count nothing.
+    #[must_use]
+    pub fn unlocked() -> Self {
+        Self::new(Settings { best: Protection::Unprotected, require_locked: false })
+    }
+
+    /// A buffer that can take `capacity` bytes before it has to move.
+    ///
+    /// # Errors
+    /// [`MemoryExhausted`] when no memory of the demanded protection is left.
+    pub fn buffer(&self, capacity: usize) -> Result<LockedBuffer, MemoryExhausted> {
+        Ok(LockedBuffer { piece: self.piece(capacity)?, length: 0, arena: self.clone() })
+    }
+
+    /// Copies `bytes` into memory of this arena.
+    ///
+    /// # Errors
+    /// [`MemoryExhausted`] when no memory of the demanded protection is left.
+    pub fn store(&self, bytes: &[u8]) -> Result<Locked, MemoryExhausted> {
+        let mut buffer = self.buffer(bytes.len())?;
+        buffer.extend(bytes)?;
+        Ok(buffer.freeze())
+    }
+
+    /// The worst protection among the mappings in use, or what a first one would get at best.
+    #[must_use]
+    pub fn protection(&self) -> Protection {
+        self.chunks().iter().map(|chunk| chunk.protection).max().unwrap_or(self.settings.best)
+    }
+
+    /// How many bytes are handed out now, rounded up to whole grains.
+    #[must_use]
+    pub fn used_bytes(&self) -> usize {
+        self.chunks()
+            .iter()
+            .map(|chunk| chunk.length - chunk.free().iter().map(|range| range.length).sum::<usize>())
+            .sum()
+    }
+
+    /// Held only to look through a list of a few mappings; nothing waits or fails inside.
+    fn chunks(&self) -> MutexGuard<'_, Vec<Arc<Chunk>>> {
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn piece(&self, capacity: usize) -> Result<Piece, MemoryExhausted> {
+        let length = capacity.max(1).next_multiple_of(GRAIN_BYTES);
+        let mut chunks = self.chunks();
+        if let Some(piece) = chunks.iter().find_map(|chunk| chunk.take(length)) {
+            return Ok(piece);
+        }
+        let chunk = Arc::new(
+            Chunk::map(length.next_multiple_of(CHUNK_BYTES), self.settings)
+                .map_err(|cause| MemoryExhausted { bytes: capacity, cause })?,
+        );
+        let piece = chunk.take(length).expect("a fresh chunk is at least as long as the piece");
+        chunks.push(chunk);
+        Ok(piece)
+    }
+}
+
+impl fmt::Debug for Arena {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Arena").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// A value that is still being written. Dropped unfinished, it is wiped.
+pub struct LockedBuffer {
+    piece: Piece,
+    length: usize,
+    arena: Arena,
+}
+
+impl LockedBuffer {
+    /// Appends `bytes`, moving to a larger piece and wiping the old one when they do not fit.
+    ///
+    /// # Errors
+    /// [`MemoryExhausted`] when a larger piece cannot be had; what was written stays.
+    pub fn extend(&mut self, bytes: &[u8]) -> Result<(), MemoryExhausted> {
+        let end = self.length + bytes.len();
+        self.reserve(bytes.len())?;
+        self.piece.bytes_mut()[self.length..end].copy_from_slice(bytes);
+        self.length = end;
+        Ok(())
+    }
+
+    /// Lets `write` fill up to `room` bytes behind those already written; it answers how many it used.
+    ///
+    /// # Errors
+    /// [`MemoryExhausted`] when there is no room; inside it, whatever `write` ends with. Then nothing counts as written.
+    pub fn fill<E>(
+        &mut self,
+        room: usize,
+        write: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<Result<(), E>, MemoryExhausted> {
+        self.reserve(room)?;
+        let gap = &mut self.piece.bytes_mut()[self.length..self.length + room];
+        let written = write(gap).map(|used| used.min(room));
+        // What a failed or frugal writer left behind its own end must not reach the free part of the arena.
+        gap[written.as_ref().map_or(0, |&used| used)..].zeroize();
+        Ok(written.map(|used| self.length += used))
+    }
+
+    fn reserve(&mut self, more: usize) -> Result<(), MemoryExhausted> {
+        let end = self.length + more;
+        if end > self.piece.length {
+            let mut larger = self.arena.piece(end.next_power_of_two())?;
+            larger.bytes_mut()[..self.length].copy_from_slice(&self.piece.bytes()[..self.length]);
+            self.piece = larger;
+        }
+        Ok(())
+    }
+
+    /// How many bytes were written.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether nothing was written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Ends the writing and gives what is left of the piece back.
+    #[must_use]
+    pub fn freeze(mut self) -> Locked {
+        self.piece.shrink(self.length);
+        Locked { piece: self.piece, length: self.length }
+    }
+}
+
+impl fmt::Debug for LockedBuffer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("LockedBuffer(redacted)")
+    }
+}
+
+/// Bytes in locked memory that no longer change. Dropped, they are wiped.
+pub struct Locked {
+    piece: Piece,
+    length: usize,
+}
+
+impl AsRef<[u8]> for Locked {
+    fn as_ref(&self) -> &[u8] {
+        &self.piece.bytes()[..self.length]
+    }
+}
+
+impl fmt::Debug for Locked {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Locked(redacted)")
+    }
+}
+
+/// A range of a chunk that nothing else uses; wiped and given back on drop.
+struct Piece {
+    chunk: Arc<Chunk>,
+    offset: usize,
+    length: usize,
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        // JUSTIFICATION: the mapping is no Rust object, so its bytes can only be reached through its address.
+        // SAFETY: the range lies inside the mapping, which lives as long as `chunk`; it was zeroed by the kernel or by
+        // the wipe of its last owner; `take` gives no byte to two pieces, so only `&mut self` can write to it.
+        unsafe { std::slice::from_raw_parts(self.chunk.address.as_ptr().add(self.offset), self.length) }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        // JUSTIFICATION: as in `bytes`.
+        // SAFETY: as in `bytes`, and `&mut self` makes this the only reference into the range.
+        unsafe { std::slice::from_raw_parts_mut(self.chunk.address.as_ptr().add(self.offset), self.length) }
+    }
+
+    /// Gives back whole grains behind the first `used` bytes. Nothing was ever written there, so nothing is wiped.
+    fn shrink(&mut self, used: usize) {
+        let length = used.max(1).next_multiple_of(GRAIN_BYTES);
+        if length < self.length {
+            self.chunk.give_back(Range { offset: self.offset + length, length: self.length - length });
+            self.length = length;
+        }
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.bytes_mut().zeroize();
+        self.chunk.give_back(Range { offset: self.offset, length: self.length });
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Range {
+    offset: usize,
+    length: usize,
+}
+
+/// One mapping and the ranges of it that are free, in order and never touching.
+struct Chunk {
+    address: NonNull<u8>,
+    length: usize,
+    protection: Protection,
+    free: Mutex<Vec<Range>>,
+}
+
+// JUSTIFICATION: a raw address makes a type stay on its thread unless we say otherwise.
+// SAFETY: the mapping belongs to the process, not to a thread, and every access goes through a `Piece`, which owns its
+// range alone, or through the mutex.
+unsafe impl Send for Chunk {}
+// SAFETY: as for Send.
+unsafe impl Sync for Chunk {}
+
+impl Chunk {
+    /// Maps `length` bytes with the best protection that the settings ask for and the kernel grants.
+    fn map(length: usize, settings: Settings) -> Result<Self, Errno> {
+        let size = NonZeroUsize::new(length).ok_or(Errno::EINVAL)?;
+        let secret = |()| map_secret_memory(size).map(|address| (address, Protection::SecretMemory));
+        let locked = |()| map_locked(size).map(|address| (address, Protection::Locked));
+        let plain = |cause| {
+            if settings.require_locked {
+                return Err(cause);
+            }
+            map_anonymous(size).map(|address| (address, Protection::Unprotected))
+        };
+        let (address, protection) = match settings.best {
+            Protection::SecretMemory => secret(()).or_else(|_| locked(())).or_else(plain)?,
+            Protection::Locked => locked(()).or_else(plain)?,
+            Protection::Unprotected => plain(Errno::ENOMEM)?,
+        };
+        if protection == Protection::Unprotected && settings.best != Protection::Unprotected {
+            tracing::warn!(
+                bytes = length,
+                "no locked memory left: values go to memory that can be swapped; raise the memlock limit"
+            );
+        }
+        Ok(Self { address, length, protection, free: Mutex::new(vec![Range { offset: 0, length }]) })
+    }
+
+    /// Held only to change a short list; nothing waits or fails inside.
+    fn free(&self) -> MutexGuard<'_, Vec<Range>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the first free range that is long enough.
+    fn take(self: &Arc<Self>, length: usize) -> Option<Piece> {
+        let mut free = self.free();
+        let index = free.iter().position(|range| range.length >= length)?;
+        let range = free[index];
+        if range.length == length {
+            free.remove(index);
+        } else {
+            free[index] = Range { offset: range.offset + length, length: range.length - length };
+        }
+        Some(Piece { chunk: Arc::clone(self), offset: range.offset, length })
+    }
+
+    fn give_back(&self, range: Range) {
+        let mut free = self.free();
+        let index = free.partition_point(|other| other.offset < range.offset);
+        free.insert(index, range);
+        join_neighbours(&mut free, index);
+        if index > 0 {
+            join_neighbours(&mut free, index - 1);
+        }
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        // JUSTIFICATION: a mapping that was made by hand must be undone by hand.
+        // SAFETY: address and length are those of the mapping, and no piece is left that could lend its bytes. An error
+        // would mean that the mapping does not exist, and there is nothing to do about it here.
+        let _ = unsafe { munmap(self.address.cast(), self.length) };
+    }
+}
+
+/// Joins the range at `index` with the next one where they touch.
+fn join_neighbours(free: &mut Vec<Range>, index: usize) {
+    if let Some(&next) = free.get(index + 1)
+        && free[index].offset + free[index].length == next.offset
+    {
+        free[index].length += next.length;
+        free.remove(index + 1);
+    }
+}
+
+/// Maps memory that only this process's own page tables reach (`memfd_secret(2)`, Linux 5.14 and later).
+fn map_secret_memory(size: NonZeroUsize) -> Result<NonNull<u8>, Errno> {
+    // JUSTIFICATION: neither libc nor nix wraps this system call.
+    // SAFETY: it takes one integer and returns a descriptor or -1; no memory is involved.
+    let answer = unsafe { libc::syscall(libc::SYS_memfd_secret, libc::O_CLOEXEC) };
+    let raw = i32::try_from(Errno::result(answer)?).map_err(|_| Errno::EBADF)?;
+    // JUSTIFICATION: ownership begins where the kernel hands the number over.
+    // SAFETY: the kernel has just opened this descriptor for us, and nothing else knows it.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(raw) };
+    nix::unistd::ftruncate(&descriptor, i64::try_from(size.get()).map_err(|_| Errno::EINVAL)?)?;
+    // JUSTIFICATION: mapping is unsafe in every binding, because it can replace what lies at an address.
+    // SAFETY: the kernel chooses the address, so nothing is replaced. The descriptor is closed on return, so nobody can
+    // shorten the file below the mapping.
+    let address = unsafe {
+        mmap(None, size, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, &descriptor, 0)?
+    };
+    advise(address, size, &[MmapAdvise::MADV_DONTFORK]);
+    Ok(address.cast())
+}
+
+fn map_locked(size: NonZeroUsize) -> Result<NonNull<u8>, Errno> {
+    let address = map_anonymous(size)?;
+    // JUSTIFICATION: locking is unsafe in the binding because it takes an address.
+    // SAFETY: the range is the mapping just made.
+    if let Err(cause) = unsafe { mlock(address.cast(), size.get()) } {
+        // SAFETY: the range is the mapping just made, and nothing points into it yet.
+        let _ = unsafe { munmap(address.cast(), size.get()) };
+        return Err(cause);
+    }
+    Ok(address)
+}
+
+fn map_anonymous(size: NonZeroUsize) -> Result<NonNull<u8>, Errno> {
+    // JUSTIFICATION: as for the mapping of secret memory.
+    // SAFETY: the kernel chooses the address, so nothing is replaced.
+    let address =
+        unsafe { mmap_anonymous(None, size, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_PRIVATE)? };
+    advise(address, size, &[MmapAdvise::MADV_DONTDUMP, MmapAdvise::MADV_WIPEONFORK]);
+    Ok(address.cast())
+}
+
+/// Asks for each advice, best effort: an old kernel that knows one of them not still locks the memory.
+fn advise(address: NonNull<std::ffi::c_void>, size: NonZeroUsize, advices: &[MmapAdvise]) {
+    for &advice in advices {
+        // JUSTIFICATION: advice is unsafe in the binding because some kinds discard contents.
+        // SAFETY: the range is a mapping that is still empty, so no advice can lose anything.
+        let _ = unsafe { madvise(address, size.get(), advice) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn free_bytes(arena: &Arena) -> Vec<usize> {
+        arena.chunks().iter().map(|chunk| chunk.free().iter().map(|range| range.length).sum()).collect()
+    }
+
+    #[test]
+    fn stored_bytes_come_back_and_are_counted() {
+        for best in [Protection::SecretMemory, Protection::Locked, Protection::Unprotected] {
+            let arena = Arena::new(Settings { best, require_locked: false });
+            let locked = arena.store(&[7; 100]).expect("memory");
+            assert_eq!(locked.as_ref(), [7; 100], "{best}");
+            assert_eq!(arena.used_bytes(), 128, "{best}: two grains");
+        }
+    }
+
+    #[test]
+    fn a_dropped_value_is_zeroed_where_it_lay() {
+        let arena = Arena::unlocked();
+        let keeper = arena.store(b"keeps the chunk alive").expect("memory");
+        let locked = arena.store(b"hunter2").expect("memory");
+        let offset = locked.piece.offset;
+        drop(locked);
+        let again = arena.buffer(GRAIN_BYTES).expect("memory");
+        assert_eq!(again.piece.offset, offset, "the same place is handed out again");
+        assert!(again.piece.bytes().iter().all(|&byte| byte == 0));
+        assert_eq!(keeper.as_ref(), b"keeps the chunk alive");
+    }
+
+    #[test]
+    fn a_growing_buffer_keeps_its_bytes_and_wipes_the_place_it_left() {
+        let arena = Arena::unlocked();
+        let mut buffer = arena.buffer(4).expect("memory");
+        for number in 0..200_u8 {
+            buffer.extend(&[number; 10]).expect("memory");
+        }
+        let locked = buffer.freeze();
+        let expected: Vec<u8> = (0..200_u8).flat_map(|number| [number; 10]).collect();
+        assert_eq!(locked.as_ref(), expected);
+        assert_eq!(arena.used_bytes(), 2048, "what the doubling left over was given back");
+        let rest = arena.buffer(CHUNK_BYTES - 2048 - GRAIN_BYTES).expect("memory");
+        assert!(rest.piece.bytes().iter().all(|&byte| byte == 0), "no old bytes in free memory");
+    }
+
+    #[test]
+    fn what_a_writer_leaves_behind_its_end_is_wiped() {
+        let arena = Arena::unlocked();
+        let mut buffer = arena.buffer(256).expect("memory");
+        let scribble = |used: Result<usize, ()>| {
+            move |room: &mut [u8]| {
+                room.fill(7);
+                used
+            }
+        };
+        assert_eq!(buffer.fill(200, scribble(Err(()))).expect("memory"), Err(()));
+        assert_eq!(buffer.len(), 0);
+        assert_eq!(buffer.fill(200, scribble(Ok(10))).expect("memory"), Ok(()));
+        assert_eq!(&buffer.piece.bytes()[..10], [7; 10]);
+        assert!(buffer.piece.bytes()[10..].iter().all(|&byte| byte == 0));
+    }
+
+    #[test]
+    fn pieces_given_back_in_any_order_join_to_the_whole() {
+        let arena = Arena::unlocked();
+        let mut pieces: Vec<_> = (0..10).map(|_| arena.store(&[1; 64])).collect::<Result<_, _>>().expect("memory");
+        for index in [7, 2, 0, 3, 1, 4, 3, 1, 1, 0] {
+            drop(pieces.remove(index % pieces.len()));
+        }
+        assert_eq!(free_bytes(&arena), [CHUNK_BYTES]);
+        assert_eq!(arena.chunks()[0].free().len(), 1);
+    }
+
+    #[test]
+    fn a_piece_larger_than_a_chunk_gets_a_mapping_of_its_own() {
+        let arena = Arena::unlocked();
+        let locked = arena.store(&vec![9; CHUNK_BYTES + 1]).expect("memory");
+        assert_eq!(locked.as_ref().len(), CHUNK_BYTES + 1);
+        assert_eq!(arena.chunks().len(), 1);
+    }
+
+    #[test]
+    fn nothing_is_stored_unprotected_where_locking_is_required() {
+        let arena = Arena::new(Settings { best: Protection::Unprotected, require_locked: true });
+        let error = arena.store(b"hunter2").expect_err("refused");
+        assert!(error.to_string().contains("memlock"), "{error}");
+    }
+}

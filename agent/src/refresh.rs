@@ -1,0 +1,334 @@
+//! The loop that keeps the store fresh: look, publish what changed or keep what was good, wait, until stopped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use futures::{FutureExt as _, StreamExt as _};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::encoding::Encoding;
+use crate::memory::Arena;
+use crate::schedule::{Look, Schedule};
+use crate::secret::{SecretName, Version};
+use crate::store::{Outcome, Publication, Publisher};
+use crate::vault::{FetchError, Vault};
+
+/// How many requests to the vault may be under way at once, for the whole agent.
+const CONCURRENT_FETCHES: usize = 4;
+
+/// How many demands may queue before the next caller is told that the agent is busy.
+const DEMAND_QUEUE: usize = 16;
+
+/// One secret to keep fresh.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// What readers call it.
+    pub name: SecretName,
+    /// What the vault calls it.
+    pub vault_name: SecretName,
+    /// The version to keep to, or none for the newest.
+    pub version: Option<Version>,
+    /// How the vault's text becomes the bytes that readers get.
+    pub encoding: Encoding,
+    /// Whether readiness does without it.
+    pub optional: bool,
+}
+
+/// Asks the loop to look now.
+#[derive(Debug)]
+struct Demand {
+    name: Option<SecretName>,
+    done: oneshot::Sender<Publication>,
+}
+
+/// Lets others ask for a look; clones share the queue.
+#[derive(Clone, Debug)]
+pub struct Demands(mpsc::Sender<Demand>);
+
+/// Says why a demand was not met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DemandError {
+    /// Too many demands are waiting already.
+    #[error("too many refreshes are waiting already")]
+    Busy,
+    /// The agent is stopping.
+    #[error("the agent is stopping")]
+    Stopping,
+}
+
+impl Demands {
+    /// Has the loop look at `name`, or at every secret, and waits for the outcome.
+    ///
+    /// # Errors
+    /// [`DemandError::Busy`] when the queue is full, [`DemandError::Stopping`] when the loop has ended.
+    pub async fn look(&self, name: Option<SecretName>) -> Result<Publication, DemandError> {
+        let (done, outcome) = oneshot::channel();
+        self.0.try_send(Demand { name, done }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => DemandError::Busy,
+            mpsc::error::TrySendError::Closed(_) => DemandError::Stopping,
+        })?;
+        outcome.await.map_err(|_| DemandError::Stopping)
+    }
+}
+
+/// The receiving end of [`Demands`], for the loop.
+#[derive(Debug)]
+pub struct DemandQueue(mpsc::Receiver<Demand>);
+
+/// Makes both ends of the queue of demands.
+#[must_use]
+pub fn demands() -> (Demands, DemandQueue) {
+    let (sender, receiver) = mpsc::channel(DEMAND_QUEUE);
+    (Demands(sender), DemandQueue(receiver))
+}
+
+/// What the loop works with.
+pub struct Refresh<V> {
+    /// Where secrets come from.
+    pub vault: V,
+    /// Which ones.
+    pub wanted: Vec<Wanted>,
+    /// Where they go.
+    pub publisher: Publisher,
+    /// Where decoded values are kept.
+    pub arena: Arena,
+    /// Dates the looks.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl<V> std::fmt::Debug for Refresh<V> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Refresh").field("wanted", &self.wanted).finish_non_exhaustive()
+    }
+}
+
+impl<V: Vault> Refresh<V> {
+    /// Looks at every secret once.
+    pub async fn once(&self) -> (Look, Publication) {
+        self.look(None).await
+    }
+
+    /// Looks at once, then every `interval` and whenever asked to, until stopped.
+    ///
+    /// # Errors
+    /// None: a look that fails keeps the last good values, and the next one comes.
+    pub async fn run(self, interval: Duration, mut demands: DemandQueue, stop: CancellationToken) -> Result<()> {
+        let mut schedule = Schedule::new(interval);
+        let mut due = Instant::now();
+        loop {
+            let demand = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep_until(due) => None,
+                Some(demand) = demands.0.recv() => Some(demand),
+            };
+            let name = demand.as_ref().and_then(|demand| demand.name.clone());
+            let (look, publication) = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                answer = self.look(name.as_ref()) => answer,
+            };
+            tracing::debug!(?look, ?publication, "looked");
+            // A demand for one secret must not put off the look at all of them.
+            if name.is_none() {
+                due = Instant::now() + schedule.wait(look, fastrand::f64());
+            }
+            if let Some(demand) = demand {
+                // The caller may have gone away meanwhile, which changes nothing here.
+                let _ = demand.done.send(publication);
+            }
+        }
+    }
+
+    async fn look(&self, only: Option<&SecretName>) -> (Look, Publication) {
+        let chosen = self.wanted.iter().filter(|wanted| only.is_none_or(|name| *name == wanted.name));
+        let fetches: Vec<_> = chosen.map(|wanted| self.fetch(wanted).boxed()).collect();
+        let outcomes: Vec<Outcome> =
+            futures::stream::iter(fetches).buffer_unordered(CONCURRENT_FETCHES).collect().await;
+        let look = summary(&outcomes);
+        (look, self.publisher.apply(outcomes, self.clock.now()))
+    }
+
+    async fn fetch(&self, wanted: &Wanted) -> Outcome {
+        let fetched = self.vault.fetch(&wanted.vault_name, wanted.version.as_ref()).await;
+        let decoded = fetched.and_then(|secret| wanted.encoding.decode(secret, &self.arena));
+        (wanted.name.clone(), decoded)
+    }
+}
+
+fn summary(outcomes: &[Outcome]) -> Look {
+    let failures =
+        || outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().err()).filter(|error| error.is_transient());
+    if failures().next().is_none() {
+        return Look::Answered;
+    }
+    let wishes = failures().filter_map(|error| match error {
+        FetchError::Throttled { retry_after } => *retry_after,
+        _ => None,
+    });
+    Look::Failed { retry_after: wishes.max() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::clock::TimerClock;
+    use crate::secret::{Metadata, Secret, SecretValue};
+    use crate::store::{self, Reader};
+
+    const INTERVAL: Duration = Duration::from_mins(2);
+
+    /// Answers from a table that the test changes, and counts what it was asked for.
+    #[derive(Clone, Default)]
+    struct FakeVault {
+        values: Arc<Mutex<BTreeMap<SecretName, (char, &'static str)>>>,
+        asked: Arc<Mutex<Vec<SecretName>>>,
+    }
+
+    impl FakeVault {
+        fn set(&self, vault_name: &str, digit: char, value: &'static str) {
+            self.values.lock().expect("no panic").insert(name(vault_name), (digit, value));
+        }
+
+        fn asked(&self) -> usize {
+            self.asked.lock().expect("no panic").len()
+        }
+    }
+
+    impl Vault for FakeVault {
+        async fn fetch(&self, name: &SecretName, _: Option<&Version>) -> Result<Secret, FetchError> {
+            self.asked.lock().expect("no panic").push(name.clone());
+            let (digit, value) = self.values.lock().expect("no panic").get(name).copied().ok_or_else(|| {
+                FetchError::Unavailable(std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into())
+            })?;
+            let version = digit.to_string().repeat(32).parse().expect("a version");
+            let metadata = Metadata { version, content_type: None, created: None, updated: None, expires: None };
+            let value = SecretValue::new(Arena::unlocked().store(value.as_bytes()).expect("memory"));
+            Ok(Secret { metadata, value })
+        }
+    }
+
+    fn name(text: &str) -> SecretName {
+        text.parse().expect("a name")
+    }
+
+    fn wanted(local: &str) -> Wanted {
+        Wanted {
+            name: name(local),
+            vault_name: name(&format!("vault-{local}")),
+            version: None,
+            encoding: Encoding::Text,
+            optional: false,
+        }
+    }
+
+    struct Running {
+        vault: FakeVault,
+        reader: Reader,
+        demands: Demands,
+        stop: CancellationToken,
+        task: tokio::task::JoinHandle<Result<()>>,
+    }
+
+    /// Starts the loop over the secrets `db` and `token`.
+    #[expect(clippy::disallowed_methods, reason = "the test waits for its one task itself")]
+    fn start(vault: FakeVault) -> Running {
+        let wanted = vec![wanted("db"), wanted("token")];
+        let (publisher, reader) = store::channel(wanted.iter().map(|one| (one.name.clone(), one.optional)));
+        let clock = Arc::new(TimerClock::start());
+        let refresh = Refresh { vault: vault.clone(), wanted, publisher, arena: Arena::unlocked(), clock };
+        let (demands, queue) = demands();
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(refresh.run(INTERVAL, queue, stop.clone()));
+        Running { vault, reader, demands, stop, task }
+    }
+
+    fn value(reader: &Reader, local: &str) -> Option<String> {
+        let published = reader.snapshot().slots[&name(local)].published.clone()?;
+        Some(String::from_utf8_lossy(published.secret.value.as_bytes()).into_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_secret_is_fetched_at_once_and_published_in_one_generation() {
+        let vault = FakeVault::default();
+        vault.set("vault-db", 'a', "one");
+        vault.set("vault-token", 'b', "two");
+        let mut running = start(vault);
+        assert!(running.reader.changed().await);
+        assert_eq!(running.reader.snapshot().generation, 1);
+        assert_eq!(value(&running.reader, "db").as_deref(), Some("one"));
+        assert_eq!(value(&running.reader, "token").as_deref(), Some("two"));
+        running.stop.cancel();
+        running.task.await.expect("no panic").expect("a clean stop");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_version_is_noticed_within_two_intervals() {
+        let vault = FakeVault::default();
+        vault.set("vault-db", 'a', "one");
+        vault.set("vault-token", 'b', "two");
+        let mut running = start(vault.clone());
+        assert!(running.reader.changed().await);
+        vault.set("vault-db", 'c', "three");
+        let start = Instant::now();
+        assert!(running.reader.changed().await);
+        assert!(start.elapsed() <= 2 * INTERVAL, "{:?}", start.elapsed());
+        assert_eq!(value(&running.reader, "db").as_deref(), Some("three"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_failing_secret_holds_up_no_other_and_comes_when_it_can() {
+        let vault = FakeVault::default();
+        vault.set("vault-token", 'b', "two");
+        let mut running = start(vault.clone());
+        assert!(running.reader.changed().await);
+        assert_eq!(value(&running.reader, "token").as_deref(), Some("two"));
+        assert_eq!(running.reader.snapshot().slots[&name("db")].failure.as_ref().map(|f| f.code), Some("unavailable"));
+        vault.set("vault-db", 'a', "one");
+        assert!(running.reader.changed().await);
+        assert!(running.reader.snapshot().is_ready());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_demand_looks_now_and_tells_what_changed() {
+        let vault = FakeVault::default();
+        vault.set("vault-db", 'a', "one");
+        vault.set("vault-token", 'b', "two");
+        let mut running = start(vault.clone());
+        assert!(running.reader.changed().await);
+        vault.set("vault-db", 'c', "three");
+        let asked = running.vault.asked();
+        let publication = running.demands.look(Some(name("db"))).await.expect("the loop answers");
+        assert_eq!(publication, Publication::Applied(2));
+        assert_eq!(running.vault.asked(), asked + 1, "only the one that was named");
+        assert_eq!(running.demands.look(None).await, Ok(Publication::Unchanged));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn demands_for_one_secret_do_not_put_off_the_look_at_all() {
+        let vault = FakeVault::default();
+        vault.set("vault-db", 'a', "one");
+        vault.set("vault-token", 'b', "two");
+        let mut running = start(vault.clone());
+        assert!(running.reader.changed().await);
+        vault.set("vault-token", 'd', "four");
+        for _ in 0..300 {
+            running.demands.look(Some(name("db"))).await.expect("the loop answers");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(value(&running.reader, "token").as_deref(), Some("four"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_demand_after_the_end_says_so() {
+        let running = start(FakeVault::default());
+        running.stop.cancel();
+        running.task.await.expect("no panic").expect("a clean stop");
+        assert_eq!(running.demands.look(None).await, Err(DemandError::Stopping));
+    }
+}

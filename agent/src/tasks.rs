@@ -1,0 +1,112 @@
+//! Named tasks that start and stop together: when one ends, or when asked to, all are told to stop and are waited for.
+
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::{Context as _, Error, Result, anyhow};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// The tasks of one run, each with a name for the log and for the error that it ends with.
+#[derive(Debug)]
+pub struct Tasks {
+    running: JoinSet<(&'static str, Result<()>)>,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    /// No task yet; `stop` is cancelled when the first one ends.
+    #[must_use]
+    pub fn new(stop: CancellationToken) -> Self {
+        Self { running: JoinSet::new(), stop }
+    }
+
+    /// Starts `task` under `name`. It must end soon after the token is cancelled.
+    pub fn start(&mut self, name: &'static str, task: impl Future<Output = Result<()>> + Send + 'static) {
+        self.running.spawn(async move { (name, task.await) });
+    }
+
+    /// Waits until a task ends or the token is cancelled, then for all others, at most `grace` long.
+    ///
+    /// # Errors
+    /// The first error that a task ended with, under its name; or the number of those that outlived the grace period.
+    pub async fn join(mut self, grace: Duration) -> Result<()> {
+        let mut first = Ok(());
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            Some(ended) = self.running.join_next() => keep_first(&mut first, ended),
+        }
+        self.stop.cancel();
+        let all = async {
+            while let Some(ended) = self.running.join_next().await {
+                keep_first(&mut first, ended);
+            }
+        };
+        if tokio::time::timeout(grace, all).await.is_err() {
+            let late = self.running.len();
+            return first.and(Err(anyhow!("{late} tasks did not stop within {grace:?}")));
+        }
+        first
+    }
+}
+
+type Ended = Result<(&'static str, Result<()>), tokio::task::JoinError>;
+
+fn keep_first(first: &mut Result<()>, ended: Ended) {
+    let outcome = match ended {
+        Ok((name, outcome)) => outcome.with_context(|| format!("task {name}")),
+        Err(panic) => Err(Error::new(panic)),
+    };
+    match outcome {
+        Err(error) if first.is_ok() => *first = Err(error),
+        Err(error) => tracing::warn!(error = format!("{error:#}"), "a further task ended with an error"),
+        Ok(()) => {}
+    }
+}
+
+/// Waits for `duration`, or answers `true` at once when `stop` is cancelled.
+pub async fn stopped_within(stop: &CancellationToken, duration: Duration) -> bool {
+    tokio::time::timeout(duration, stop.cancelled()).await.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(5);
+
+    async fn until_stopped(stop: CancellationToken) -> Result<()> {
+        stop.cancelled().await;
+        Ok(())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_task_that_ends_stops_the_others() {
+        let stop = CancellationToken::new();
+        let mut tasks = Tasks::new(stop.clone());
+        tasks.start("waits", until_stopped(stop.clone()));
+        tasks.start("fails", async { Err(anyhow!("disk full")) });
+        let error = tasks.join(GRACE).await.expect_err("the failure is reported");
+        assert_eq!(format!("{error:#}"), "task fails: disk full");
+        assert!(stop.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cancelling_ends_all_without_an_error() {
+        let stop = CancellationToken::new();
+        let mut tasks = Tasks::new(stop.clone());
+        tasks.start("waits", until_stopped(stop.clone()));
+        stop.cancel();
+        tasks.join(GRACE).await.expect("a clean stop");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_does_not_stop_is_given_up_after_the_grace_period() {
+        let stop = CancellationToken::new();
+        let mut tasks = Tasks::new(stop.clone());
+        tasks.start("hangs", std::future::pending());
+        stop.cancel();
+        let error = tasks.join(GRACE).await.expect_err("reported");
+        assert_eq!(error.to_string(), "1 tasks did not stop within 5s");
+    }
+}

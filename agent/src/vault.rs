@@ -1,0 +1,100 @@
+//! What Keyside needs of a vault, and what a fetch can answer.
+
+use std::future::Future;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::secret::{Secret, SecretName, Version};
+
+/// Where secrets come from: Azure Key Vault, or a fake in tests.
+pub trait Vault: Send + Sync + 'static {
+    /// Fetches one secret: the pinned `version`, or the newest one.
+    ///
+    /// # Errors
+    /// [`FetchError`], one variant for each decision that a caller can take.
+    fn fetch(
+        &self,
+        name: &SecretName,
+        version: Option<&Version>,
+    ) -> impl Future<Output = Result<Secret, FetchError>> + Send;
+}
+
+/// Why a fetch brought no secret, by what follows from it.
+#[derive(Debug, Error)]
+pub enum FetchError {
+    /// The vault is there and says that this identity may not read the secret.
+    #[error("the vault denies access to it ({code}): {remedy}")]
+    Denied {
+        /// Key Vault's inner error code, `ForbiddenByRbac` for instance.
+        code: &'static str,
+        /// What grants the access.
+        remedy: &'static str,
+    },
+    /// The vault has no such secret, or no such version of it.
+    #[error("the vault has no such secret or version")]
+    NotFound,
+    /// The secret, or this version of it, is disabled.
+    #[error("the secret is disabled in the vault")]
+    Disabled,
+    /// Too many requests reached the vault.
+    #[error("the vault is throttling requests")]
+    Throttled {
+        /// How long the vault asks to wait; Key Vault seldom says.
+        retry_after: Option<Duration>,
+    },
+    /// The vault could not be reached, did not answer in time, or answered that it cannot serve.
+    #[error("the vault cannot be reached")]
+    Unavailable(#[source] Cause),
+    /// No token could be had for the vault.
+    #[error("no token for the vault")]
+    NoToken(#[source] Cause),
+    /// The answer, or the value in it, is not what Key Vault promises.
+    #[error("the vault's answer cannot be used")]
+    Unusable(#[source] Cause),
+}
+
+/// The reason behind a [`FetchError`], free of any secret.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+impl FetchError {
+    /// Whether a later try may succeed without anyone changing the vault or the configuration.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Throttled { .. } | Self::Unavailable(_) | Self::NoToken(_))
+    }
+
+    /// A stable word for programs: metrics, status and problem documents.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Denied { .. } => "denied",
+            Self::NotFound => "not_found",
+            Self::Disabled => "disabled",
+            Self::Throttled { .. } => "throttled",
+            Self::Unavailable(_) => "unavailable",
+            Self::NoToken(_) => "no_token",
+            Self::Unusable(_) => "unusable",
+        }
+    }
+}
+
+/// An error and its causes in one line, outermost first.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |cause| cause.source())
+        .fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_follow_their_error_in_one_line() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let error = FetchError::Unavailable(refused.into());
+        assert_eq!(with_causes(&error), "the vault cannot be reached: connection refused");
+        assert_eq!(with_causes(&FetchError::NotFound), "the vault has no such secret or version");
+    }
+}
