@@ -19,9 +19,7 @@ const VERSION: &str = "2019-08-01";
 
 /// The routes of the App Service identity endpoint.
 pub fn router(directory: Arc<Directory>, clock: Clock) -> Router {
-    Router::new()
-        .route("/msi/token", get(token))
-        .with_state(Endpoint { directory, clock })
+    Router::new().route("/msi/token", get(token)).with_state(Endpoint { directory, clock })
 }
 
 /// Refuses with a status and a message. Only the message about an unknown identity is one that the real service
@@ -30,22 +28,13 @@ async fn token(State(endpoint): State<Endpoint>, headers: HeaderMap, uri: Uri) -
     let Endpoint { directory, .. } = &endpoint;
     let parameters = Parameters::of(&uri);
     let refuse = |message| status_and_message(StatusCode::BAD_REQUEST, message);
-    if headers
-        .get("x-identity-header")
-        .is_none_or(|value| value != directory.identity_header())
-    {
-        return status_and_message(
-            StatusCode::UNAUTHORIZED,
-            "X-IDENTITY-HEADER is missing or wrong.",
-        );
+    if headers.get("x-identity-header").is_none_or(|value| value != directory.identity_header()) {
+        return status_and_message(StatusCode::UNAUTHORIZED, "X-IDENTITY-HEADER is missing or wrong.");
     }
     if parameters.value("api-version") != Some(VERSION) {
         return refuse("The api-version is missing or not supported.");
     }
-    let Some(resource) = parameters
-        .value("resource")
-        .filter(|resource| is_resource(resource))
-    else {
+    let Some(resource) = parameters.value("resource").filter(|resource| is_resource(resource)) else {
         return refuse("The resource is missing or not an App ID URI.");
     };
     let Ok(identity) = directory.managed_identity(&parameters.selector()) else {
@@ -53,11 +42,7 @@ async fn token(State(endpoint): State<Endpoint>, headers: HeaderMap, uri: Uri) -
             "No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId.",
         );
     };
-    let issued = directory.issue(
-        Principal::ManagedIdentity(identity),
-        resource,
-        endpoint.now(),
-    );
+    let issued = directory.issue(Principal::ManagedIdentity(identity), resource, endpoint.now());
     Json(json!({
         "access_token": issued.token,
         "client_id": identity.client_id,
@@ -71,9 +56,7 @@ async fn token(State(endpoint): State<Endpoint>, headers: HeaderMap, uri: Uri) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::fixture::{
-        ASSIGNED, ASSIGNED_OBJECT, ASSIGNED_RESOURCE, SYSTEM, TENANT, VAULT, get, shared,
-    };
+    use crate::directory::fixture::{ASSIGNED, ASSIGNED_OBJECT, ASSIGNED_RESOURCE, SYSTEM, TENANT, VAULT, get, shared};
 
     const HEADER: &[(&str, &str)] = &[("x-identity-header", "header-value")];
     const ADDRESS: &str = "/msi/token?api-version=2019-08-01&resource=https://vault.azure.net";
@@ -91,30 +74,10 @@ mod tests {
         for (choice, client_id) in rows {
             let answer = get(&router, &format!("{ADDRESS}{choice}"), HEADER).await;
             let token = answer.body["access_token"].as_str().unwrap();
-            assert_eq!(
-                directory.verify(token, VAULT, clock.now()).unwrap().app_id,
-                client_id,
-                "{choice}"
-            );
+            assert_eq!(directory.verify(token, VAULT, clock.now()).unwrap().app_id, client_id, "{choice}");
             let members: Vec<_> = answer.body.as_object().unwrap().keys().collect();
-            assert_eq!(
-                members,
-                [
-                    "access_token",
-                    "client_id",
-                    "expires_on",
-                    "resource",
-                    "token_type"
-                ]
-            );
-            assert!(
-                answer.body["expires_on"]
-                    .as_str()
-                    .unwrap()
-                    .parse::<i64>()
-                    .is_ok(),
-                "{answer:?}"
-            );
+            assert_eq!(members, ["access_token", "client_id", "expires_on", "resource", "token_type"]);
+            assert!(answer.body["expires_on"].as_str().unwrap().parse::<i64>().is_ok(), "{answer:?}");
         }
     }
 
@@ -123,42 +86,14 @@ mod tests {
         let good = Some("header-value");
         let rows = [
             (ADDRESS.into(), None, 401, "X-IDENTITY-HEADER is missing"),
-            (
-                ADDRESS.into(),
-                Some("x"),
-                401,
-                "X-IDENTITY-HEADER is missing",
-            ),
-            (
-                ADDRESS.replace("2019-08", "2017-09"),
-                good,
-                400,
-                "The api-version is missing",
-            ),
-            (
-                ADDRESS.replace("resource", "scope"),
-                good,
-                400,
-                "The resource is missing",
-            ),
-            (
-                ADDRESS.replace("https://", ""),
-                good,
-                400,
-                "The resource is missing",
-            ),
-            (
-                format!("{ADDRESS}&client_id={TENANT}"),
-                good,
-                400,
-                "No User Assigned or Delegated",
-            ),
+            (ADDRESS.into(), Some("x"), 401, "X-IDENTITY-HEADER is missing"),
+            (ADDRESS.replace("2019-08", "2017-09"), good, 400, "The api-version is missing"),
+            (ADDRESS.replace("resource", "scope"), good, 400, "The resource is missing"),
+            (ADDRESS.replace("https://", ""), good, 400, "The resource is missing"),
+            (format!("{ADDRESS}&client_id={TENANT}"), good, 400, "No User Assigned or Delegated"),
         ];
         for (address, header, status, message) in rows {
-            let headers: Vec<_> = header
-                .map(|value| ("x-identity-header", value))
-                .into_iter()
-                .collect();
+            let headers: Vec<_> = header.map(|value| ("x-identity-header", value)).into_iter().collect();
             let answer = get(&router(shared(), Clock::new()), &address, &headers).await;
             assert_eq!(answer.status, status, "{address}: {answer:?}");
             assert_eq!(answer.body["statusCode"], status, "{address}");

@@ -19,9 +19,7 @@ const VERSION: &str = "2017-09-01";
 
 /// The routes of the Azure ML identity endpoint.
 pub fn router(directory: Arc<Directory>, clock: Clock) -> Router {
-    Router::new()
-        .route("/msi/token", get(token))
-        .with_state(Endpoint { directory, clock })
+    Router::new().route("/msi/token", get(token)).with_state(Endpoint { directory, clock })
 }
 
 /// Answers as the Azure SDKs expect it; no real refusal of this endpoint is known, so their wording is the
@@ -30,32 +28,19 @@ async fn token(State(endpoint): State<Endpoint>, headers: HeaderMap, uri: Uri) -
     let Endpoint { directory, .. } = &endpoint;
     let parameters = Parameters::of(&uri);
     let refuse = |message| status_and_message(StatusCode::BAD_REQUEST, message);
-    if headers
-        .get("secret")
-        .is_none_or(|value| value != directory.msi_secret())
-    {
-        return status_and_message(
-            StatusCode::UNAUTHORIZED,
-            "The header secret is missing or wrong.",
-        );
+    if headers.get("secret").is_none_or(|value| value != directory.msi_secret()) {
+        return status_and_message(StatusCode::UNAUTHORIZED, "The header secret is missing or wrong.");
     }
     if parameters.value("api-version") != Some(VERSION) {
         return refuse("The api-version is missing or not supported.");
     }
-    let Some(resource) = parameters
-        .value("resource")
-        .filter(|resource| is_resource(resource))
-    else {
+    let Some(resource) = parameters.value("resource").filter(|resource| is_resource(resource)) else {
         return refuse("The resource is missing or not an App ID URI.");
     };
     let Ok(identity) = directory.managed_identity(&selector(&parameters)) else {
         return refuse("No identity of this compute has the given clientid.");
     };
-    let issued = directory.issue(
-        Principal::ManagedIdentity(identity),
-        resource,
-        endpoint.now(),
-    );
+    let issued = directory.issue(Principal::ManagedIdentity(identity), resource, endpoint.now());
     Json(json!({
         "access_token": issued.token,
         "client_id": identity.client_id,
@@ -68,9 +53,7 @@ async fn token(State(endpoint): State<Endpoint>, headers: HeaderMap, uri: Uri) -
 
 /// This endpoint knows no other parameter than `clientid`, without the underscore.
 fn selector(parameters: &Parameters) -> Selector {
-    parameters
-        .value("clientid")
-        .map_or(Selector::Default, |id| Selector::ClientId(id.to_owned()))
+    parameters.value("clientid").map_or(Selector::Default, |id| Selector::ClientId(id.to_owned()))
 }
 
 fn expires_on(expires: Timestamp, form: ExpiresOnForm) -> Value {
@@ -79,11 +62,7 @@ fn expires_on(expires: Timestamp, form: ExpiresOnForm) -> Value {
         ExpiresOnForm::NumericString => json!(expires.as_second().to_string()),
         ExpiresOnForm::DateText => json!(expires.strftime("%m/%d/%Y %H:%M:%S +00:00").to_string()),
         ExpiresOnForm::DateTextTwelveHours => {
-            json!(
-                expires
-                    .strftime("%-m/%-d/%Y %-I:%M:%S %p +00:00")
-                    .to_string()
-            )
+            json!(expires.strftime("%-m/%-d/%Y %-I:%M:%S %p +00:00").to_string())
         }
     }
 }
@@ -91,9 +70,7 @@ fn expires_on(expires: Timestamp, form: ExpiresOnForm) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::fixture::{
-        ASSIGNED, SEED, SYSTEM, TENANT, VAULT, directory, get, shared,
-    };
+    use crate::directory::fixture::{ASSIGNED, SEED, SYSTEM, TENANT, VAULT, directory, get, shared};
 
     const SECRET: &[(&str, &str)] = &[("secret", "msi-secret")];
     const ADDRESS: &str = "/msi/token?api-version=2017-09-01&resource=https://vault.azure.net";
@@ -110,11 +87,7 @@ mod tests {
         for (choice, client_id) in rows {
             let answer = get(&router, &format!("{ADDRESS}{choice}"), SECRET).await;
             let token = answer.body["access_token"].as_str().unwrap();
-            assert_eq!(
-                directory.verify(token, VAULT, clock.now()).unwrap().app_id,
-                client_id,
-                "{choice}"
-            );
+            assert_eq!(directory.verify(token, VAULT, clock.now()).unwrap().app_id, client_id, "{choice}");
             assert_eq!(answer.body["token_type"], "Bearer");
         }
     }
@@ -126,24 +99,13 @@ mod tests {
             ("integer", json!(1_586_984_735)),
             ("numeric-string", json!("1586984735")),
             ("date-text", json!("04/15/2020 21:05:35 +00:00")),
-            (
-                "date-text-twelve-hours",
-                json!("4/15/2020 9:05:35 PM +00:00"),
-            ),
+            ("date-text-twelve-hours", json!("4/15/2020 9:05:35 PM +00:00")),
         ];
         let expires = Timestamp::from_second(1_586_984_735).unwrap();
         for (form, expected) in rows {
-            let setting = if form.is_empty() {
-                String::new()
-            } else {
-                format!("expires_on = \"{form}\"\n")
-            };
+            let setting = if form.is_empty() { String::new() } else { format!("expires_on = \"{form}\"\n") };
             let seed = SEED.replace("[azure_ml]\n", &format!("[azure_ml]\n{setting}"));
-            assert_eq!(
-                expires_on(expires, directory(&seed).expires_on()),
-                expected,
-                "{form}"
-            );
+            assert_eq!(expires_on(expires, directory(&seed).expires_on()), expected, "{form}");
         }
     }
 
@@ -151,36 +113,11 @@ mod tests {
     async fn a_request_that_lacks_something_is_refused_with_a_status_and_a_message() {
         let good = Some("msi-secret");
         let rows = [
-            (
-                ADDRESS.into(),
-                None,
-                401,
-                "The header secret is missing or wrong.",
-            ),
-            (
-                ADDRESS.into(),
-                Some("x"),
-                401,
-                "The header secret is missing or wrong.",
-            ),
-            (
-                ADDRESS.replace("2017-09", "2019-08"),
-                good,
-                400,
-                "The api-version is missing",
-            ),
-            (
-                ADDRESS.replace("https://vault.azure.net", ""),
-                good,
-                400,
-                "The resource is missing",
-            ),
-            (
-                format!("{ADDRESS}&clientid={TENANT}"),
-                good,
-                400,
-                "No identity of this compute",
-            ),
+            (ADDRESS.into(), None, 401, "The header secret is missing or wrong."),
+            (ADDRESS.into(), Some("x"), 401, "The header secret is missing or wrong."),
+            (ADDRESS.replace("2017-09", "2019-08"), good, 400, "The api-version is missing"),
+            (ADDRESS.replace("https://vault.azure.net", ""), good, 400, "The resource is missing"),
+            (format!("{ADDRESS}&clientid={TENANT}"), good, 400, "No identity of this compute"),
         ];
         for (address, secret, status, message) in rows {
             let headers: Vec<_> = secret.map(|value| ("secret", value)).into_iter().collect();

@@ -21,9 +21,7 @@ use uuid::Uuid;
 
 pub(crate) use self::credential::{AssertionProblem, Registration};
 use self::key::Keyring;
-pub use self::seed::{
-    Application, DirectorySeed, ExpiresOnForm, IdentityKind, ManagedIdentity, User,
-};
+pub use self::seed::{Application, DirectorySeed, ExpiresOnForm, IdentityKind, ManagedIdentity, User};
 pub(crate) use self::token::{Issued, Principal};
 
 /// How long Entra's tokens live: the `expires_in` of recorded answers.
@@ -135,10 +133,7 @@ impl Directory {
     ///
     /// # Errors
     /// A key or certificate of the seed or of `signing_key_pem` cannot be read, or two identities share an id.
-    pub fn new(
-        seed: DirectorySeed,
-        signing_key_pem: Option<&str>,
-    ) -> Result<Directory, DirectoryError> {
+    pub fn new(seed: DirectorySeed, signing_key_pem: Option<&str>) -> Result<Directory, DirectoryError> {
         check_ids(&seed)?;
         let keys = Keyring::new(signing_key_pem)?;
         let applications = seed
@@ -180,32 +175,14 @@ impl Directory {
     ///
     /// # Errors
     /// The first that applies: malformed, issuer, signature (malformed too), times, audience.
-    pub fn verify(
-        &self,
-        bearer: &str,
-        expected_audience: &str,
-        now: Timestamp,
-    ) -> Result<Caller, TokenProblem> {
-        token::verify(
-            self.keys.signing(),
-            self.tenant,
-            (bearer, expected_audience),
-            now,
-        )
+    pub fn verify(&self, bearer: &str, expected_audience: &str, now: Timestamp) -> Result<Caller, TokenProblem> {
+        token::verify(self.keys.signing(), self.tenant, (bearer, expected_audience), now)
     }
 
     /// Mints a service-account token with the emulator's own issuer key, as a cluster projects it into a pod.
     #[must_use]
-    pub fn mint_federated(
-        &self,
-        issuer: &str,
-        subject: &str,
-        audience: &str,
-        now: Timestamp,
-    ) -> String {
-        let expires = now
-            .saturating_add(PROJECTED_TOKEN_LIFETIME)
-            .unwrap_or(Timestamp::MAX);
+    pub fn mint_federated(&self, issuer: &str, subject: &str, audience: &str, now: Timestamp) -> String {
+        let expires = now.saturating_add(PROJECTED_TOKEN_LIFETIME).unwrap_or(Timestamp::MAX);
         self.keys.issuer().sign(&json!({
             "iss": issuer,
             "sub": subject,
@@ -219,9 +196,7 @@ impl Directory {
     /// The key and the certificate, in PEM, of an application whose seed says `certificate = "generate"`.
     #[must_use]
     pub fn certificate_pem(&self, app_id: Uuid) -> Option<String> {
-        self.application(app_id)?
-            .certificate_pem()
-            .map(str::to_owned)
+        self.application(app_id)?.certificate_pem().map(str::to_owned)
     }
 
     /// An access token as Entra would give to the application, managed identity or user of this object id.
@@ -244,9 +219,7 @@ impl Directory {
     }
 
     pub(crate) fn application(&self, app_id: Uuid) -> Option<&Registration> {
-        self.applications
-            .iter()
-            .find(|application| application.app_id == app_id)
+        self.applications.iter().find(|application| application.app_id == app_id)
     }
 
     pub(crate) fn user(&self) -> Option<&User> {
@@ -258,9 +231,7 @@ impl Directory {
     }
 
     pub(crate) fn key_set(&self) -> JwkSet {
-        JwkSet {
-            keys: vec![self.keys.signing().jwk().clone()],
-        }
+        JwkSet { keys: vec![self.keys.signing().jwk().clone()] }
     }
 
     /// Checks a client assertion of `application`; `endpoints` are the names of the endpoint it was sent to.
@@ -278,43 +249,26 @@ impl Directory {
             Principal::ManagedIdentity(_) => self.managed_identity_lifetime,
             Principal::Application(_) | Principal::User(_) => self.entra_lifetime,
         };
-        token::issue(
-            self.keys.signing(),
-            (self.tenant, principal),
-            audience,
-            (now, lifetime),
-        )
+        token::issue(self.keys.signing(), (self.tenant, principal), audience, (now, lifetime))
     }
 
     /// The managed identity that a request means; ids compare without regard to case.
-    pub(crate) fn managed_identity(
-        &self,
-        selector: &Selector,
-    ) -> Result<&ManagedIdentity, SelectionProblem> {
+    pub(crate) fn managed_identity(&self, selector: &Selector) -> Result<&ManagedIdentity, SelectionProblem> {
         let named = |test: &dyn Fn(&ManagedIdentity) -> bool| {
-            self.managed_identities
-                .iter()
-                .find(|identity| test(identity))
-                .ok_or(SelectionProblem::Unknown)
+            self.managed_identities.iter().find(|identity| test(identity)).ok_or(SelectionProblem::Unknown)
         };
         match selector {
             Selector::Default => self.default_identity(),
             Selector::ClientId(id) => named(&|identity| is_id(identity.client_id, id)),
             Selector::ObjectId(id) => named(&|identity| is_id(identity.object_id, id)),
-            Selector::ResourceId(id) => named(&|identity| {
-                identity
-                    .resource_id
-                    .as_deref()
-                    .is_some_and(|own| own.eq_ignore_ascii_case(id))
-            }),
+            Selector::ResourceId(id) => {
+                named(&|identity| identity.resource_id.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(id)))
+            }
         }
     }
 
     fn default_identity(&self) -> Result<&ManagedIdentity, SelectionProblem> {
-        let own = self
-            .managed_identities
-            .iter()
-            .find(|identity| identity.kind == IdentityKind::SystemAssigned);
+        let own = self.managed_identities.iter().find(|identity| identity.kind == IdentityKind::SystemAssigned);
         match (own, self.managed_identities.as_slice()) {
             (Some(own), _) => Ok(own),
             (None, [only]) => Ok(only),
@@ -324,32 +278,16 @@ impl Directory {
     }
 
     fn principal(&self, object_id: Uuid) -> Option<Principal<'_>> {
-        let applications = self
-            .applications
-            .iter()
-            .map(|one| (one.object_id, Principal::Application(one)));
-        let identities = self
-            .managed_identities
-            .iter()
-            .map(|one| (one.object_id, Principal::ManagedIdentity(one)));
-        let users = self
-            .user
-            .iter()
-            .map(|one| (one.object_id, Principal::User(one)));
-        applications
-            .chain(identities)
-            .chain(users)
-            .find(|(id, _)| *id == object_id)
-            .map(|(_, found)| found)
+        let applications = self.applications.iter().map(|one| (one.object_id, Principal::Application(one)));
+        let identities = self.managed_identities.iter().map(|one| (one.object_id, Principal::ManagedIdentity(one)));
+        let users = self.user.iter().map(|one| (one.object_id, Principal::User(one)));
+        applications.chain(identities).chain(users).find(|(id, _)| *id == object_id).map(|(_, found)| found)
     }
 }
 
 impl fmt::Debug for Directory {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Directory")
-            .field("tenant", &self.tenant)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Directory").field("tenant", &self.tenant).finish_non_exhaustive()
     }
 }
 
@@ -362,21 +300,11 @@ fn given_or_random(given: Option<seed::ClientSecret>) -> String {
 }
 
 fn check_ids(seed: &DirectorySeed) -> Result<(), DirectoryError> {
-    let applications = seed
-        .applications
-        .iter()
-        .flat_map(|one| [one.app_id, one.object_id]);
-    let identities = seed
-        .managed_identities
-        .iter()
-        .flat_map(|one| [one.client_id, one.object_id]);
+    let applications = seed.applications.iter().flat_map(|one| [one.app_id, one.object_id]);
+    let identities = seed.managed_identities.iter().flat_map(|one| [one.client_id, one.object_id]);
     let users = seed.user.iter().map(|one| one.object_id);
     let mut taken = HashSet::new();
-    match applications
-        .chain(identities)
-        .chain(users)
-        .find(|id| !taken.insert(*id))
-    {
+    match applications.chain(identities).chain(users).find(|id| !taken.insert(*id)) {
         Some(id) => Err(DirectoryError::Duplicate { id }),
         None => Ok(()),
     }

@@ -39,10 +39,7 @@ struct Entra {
 pub fn router(directory: Arc<Directory>, clock: Clock) -> Router {
     Router::new()
         .route("/common/discovery/instance", get(instance))
-        .route(
-            "/{tenant}/v2.0/.well-known/openid-configuration",
-            get(configuration),
-        )
+        .route("/{tenant}/v2.0/.well-known/openid-configuration", get(configuration))
         .route("/{tenant}/discovery/v2.0/keys", get(keys))
         .route("/{tenant}/oauth2/v2.0/token", post(token))
         .with_state(Entra { directory, clock })
@@ -50,14 +47,8 @@ pub fn router(directory: Arc<Directory>, clock: Clock) -> Router {
 
 async fn instance(State(entra): State<Entra>, headers: HeaderMap, uri: Uri) -> Response {
     let parameters = Parameters::of(&uri);
-    let asked = parameters
-        .value("authorization_endpoint")
-        .unwrap_or_default();
-    entra.answer(
-        discovery::instance(asked, &host(&headers, &uri)),
-        &headers,
-        &uri,
-    )
+    let asked = parameters.value("authorization_endpoint").unwrap_or_default();
+    entra.answer(discovery::instance(asked, &host(&headers, &uri)), &headers, &uri)
 }
 
 async fn configuration(
@@ -71,15 +62,8 @@ async fn configuration(
     entra.answer(answer, &headers, &uri)
 }
 
-async fn keys(
-    State(entra): State<Entra>,
-    Path(tenant): Path<String>,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Response {
-    let answer = entra
-        .check_tenant(&tenant, "invalid_tenant")
-        .map(|_| discovery::keys(&entra.directory));
+async fn keys(State(entra): State<Entra>, Path(tenant): Path<String>, headers: HeaderMap, uri: Uri) -> Response {
+    let answer = entra.check_tenant(&tenant, "invalid_tenant").map(|_| discovery::keys(&entra.directory));
     entra.answer(answer, &headers, &uri)
 }
 
@@ -90,17 +74,10 @@ async fn token(
     uri: Uri,
     body: Bytes,
 ) -> Response {
-    let answer = entra
-        .check_tenant(&tenant, "invalid_request")
-        .and_then(|_| {
-            let request = TokenRequest::read(&headers, &body);
-            grant::grant(
-                &entra.directory,
-                &request,
-                &host(&headers, &uri),
-                entra.clock.now(),
-            )
-        });
+    let answer = entra.check_tenant(&tenant, "invalid_request").and_then(|_| {
+        let request = TokenRequest::read(&headers, &body);
+        grant::grant(&entra.directory, &request, &host(&headers, &uri), entra.clock.now())
+    });
     entra.answer(answer, &headers, &uri)
 }
 
@@ -122,24 +99,12 @@ impl Entra {
             Err(refusal) => refusal.respond(self.clock.now(), trace, correlation(headers, uri)),
         };
         let fixed = [
-            (
-                header::CACHE_CONTROL,
-                HeaderValue::from_static("no-store, no-cache"),
-            ),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-cache")),
             (header::PRAGMA, HeaderValue::from_static("no-cache")),
             (header::EXPIRES, HeaderValue::from_static("-1")),
-            (
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("application/json; charset=utf-8"),
-            ),
-            (
-                header::STRICT_TRANSPORT_SECURITY,
-                HeaderValue::from_static("max-age=31536000; includeSubDomains"),
-            ),
-            (
-                header::X_CONTENT_TYPE_OPTIONS,
-                HeaderValue::from_static("nosniff"),
-            ),
+            (header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8")),
+            (header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000; includeSubDomains")),
+            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         ];
         response.headers_mut().extend(fixed);
         if let Ok(trace) = HeaderValue::from_str(&trace.to_string()) {
@@ -151,26 +116,17 @@ impl Entra {
 
 /// The host that the client asked: what the addresses in an answer are built from.
 fn host(headers: &HeaderMap, uri: &Uri) -> String {
-    let named = headers
-        .get(header::HOST)
-        .and_then(|value| value.to_str().ok());
+    let named = headers.get(header::HOST).and_then(|value| value.to_str().ok());
     let authority = uri.authority().map(axum::http::uri::Authority::as_str);
-    named
-        .or(authority)
-        .unwrap_or(AUTHORITY)
-        .trim_end_matches(":443")
-        .to_owned()
+    named.or(authority).unwrap_or(AUTHORITY).trim_end_matches(":443").to_owned()
 }
 
 /// The client's own id for the request, which MSAL sends as a header and the JavaScript SDK in the address.
 fn correlation(headers: &HeaderMap, uri: &Uri) -> Uuid {
     let parameters = Parameters::of(uri);
-    let sent = headers
-        .get("client-request-id")
-        .and_then(|value| value.to_str().ok());
+    let sent = headers.get("client-request-id").and_then(|value| value.to_str().ok());
     let sent = sent.or(parameters.value("client-request-id"));
-    sent.and_then(|id| Uuid::try_parse(id).ok())
-        .unwrap_or_else(Uuid::new_v4)
+    sent.and_then(|id| Uuid::try_parse(id).ok()).unwrap_or_else(Uuid::new_v4)
 }
 
 /// A time as error descriptions write it: `2023-06-02 21:00:26Z`.

@@ -34,10 +34,7 @@ async fn token(State(endpoint): State<Endpoint>, headers: HeaderMap, uri: Uri) -
         Err(refusal) => refusal.into_response(),
     };
     response.headers_mut().insert(header::SERVER, SERVER);
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json; charset=utf-8"),
-    );
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     response
 }
 
@@ -49,10 +46,7 @@ struct Refusal {
 
 impl Refusal {
     fn new(error: &'static str, description: impl Into<String>) -> Self {
-        Self {
-            error,
-            description: description.into(),
-        }
+        Self { error, description: description.into() }
     }
 }
 
@@ -63,35 +57,20 @@ impl IntoResponse for Refusal {
     }
 }
 
-fn answer(
-    endpoint: &Endpoint,
-    headers: &HeaderMap,
-    parameters: &Parameters,
-) -> Result<serde_json::Value, Refusal> {
+fn answer(endpoint: &Endpoint, headers: &HeaderMap, parameters: &Parameters) -> Result<serde_json::Value, Refusal> {
     if headers.get("metadata").is_none_or(|value| value != "true") {
-        return Err(Refusal::new(
-            "bad_request_102",
-            "Required metadata header not specified",
-        ));
+        return Err(Refusal::new("bad_request_102", "Required metadata header not specified"));
     }
     check_version(parameters.value("api-version"))?;
-    let resource = parameters.value("resource").ok_or_else(|| {
-        Refusal::new(
-            "invalid_request",
-            "Required query variable 'resource' is missing",
-        )
-    })?;
-    let identity = endpoint
-        .directory
-        .managed_identity(&parameters.selector())
-        .map_err(refuse_selection)?;
+    let resource = parameters
+        .value("resource")
+        .ok_or_else(|| Refusal::new("invalid_request", "Required query variable 'resource' is missing"))?;
+    let identity = endpoint.directory.managed_identity(&parameters.selector()).map_err(refuse_selection)?;
     if !is_resource(resource) {
         return Err(unknown_resource(endpoint, resource));
     }
     let now = endpoint.now();
-    let issued = endpoint
-        .directory
-        .issue(Principal::ManagedIdentity(identity), resource, now);
+    let issued = endpoint.directory.issue(Principal::ManagedIdentity(identity), resource, now);
     let expires_in = (issued.expires.as_second() - now.as_second()).to_string();
     Ok(json!({
         "access_token": issued.token,
@@ -108,19 +87,13 @@ fn answer(
 /// The wording of these two refusals is the emulator's: no answer of the real service to them is known.
 fn check_version(version: Option<&str>) -> Result<(), Refusal> {
     let Some(version) = version else {
-        return Err(Refusal::new(
-            "invalid_request",
-            "Required query variable 'api-version' is missing",
-        ));
+        return Err(Refusal::new("invalid_request", "Required query variable 'api-version' is missing"));
     };
     let is_date = version.parse::<jiff::civil::Date>().is_ok();
     if is_date && version >= FIRST_VERSION {
         return Ok(());
     }
-    Err(Refusal::new(
-        "invalid_request",
-        format!("api-version '{version}' is not supported"),
-    ))
+    Err(Refusal::new("invalid_request", format!("api-version '{version}' is not supported")))
 }
 
 fn refuse_selection(problem: SelectionProblem) -> Refusal {
@@ -145,8 +118,7 @@ mod tests {
 
     use super::*;
     use crate::directory::fixture::{
-        ASSIGNED, ASSIGNED_OBJECT, ASSIGNED_RESOURCE, Answer, SEED, SYSTEM, TENANT, VAULT,
-        directory, get,
+        ASSIGNED, ASSIGNED_OBJECT, ASSIGNED_RESOURCE, Answer, SEED, SYSTEM, TENANT, VAULT, directory, get,
     };
 
     const PATH: &str = "/metadata/identity/oauth2/token";
@@ -154,11 +126,7 @@ mod tests {
 
     fn scene(seed: &str) -> (Arc<Directory>, Clock, Router) {
         let (directory, clock) = (Arc::new(directory(seed)), Clock::new());
-        (
-            Arc::clone(&directory),
-            clock.clone(),
-            router(directory, clock),
-        )
+        (Arc::clone(&directory), clock.clone(), router(directory, clock))
     }
 
     #[tokio::test]
@@ -171,39 +139,18 @@ mod tests {
             (format!("&msi_res_id={ASSIGNED_RESOURCE}"), ASSIGNED),
             (format!("&mi_res_id={ASSIGNED_RESOURCE}"), ASSIGNED),
         ];
-        for (path, (choice, client_id)) in [PATH, "/metadata/identity/oauth2/token/"]
-            .iter()
-            .cycle()
-            .zip(rows)
-        {
-            let address = format!(
-                "{path}?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net{choice}"
-            );
+        for (path, (choice, client_id)) in [PATH, "/metadata/identity/oauth2/token/"].iter().cycle().zip(rows) {
+            let address = format!("{path}?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net{choice}");
             let answer = get(&router, &address, METADATA).await;
             assert_eq!(answer.status, StatusCode::OK, "{address}: {answer:?}");
-            assert!(
-                answer
-                    .body
-                    .as_object()
-                    .unwrap()
-                    .values()
-                    .all(Value::is_string),
-                "{answer:?}"
-            );
+            assert!(answer.body.as_object().unwrap().values().all(Value::is_string), "{answer:?}");
             assert_eq!(answer.body["client_id"], client_id.to_string(), "{address}");
             assert_eq!(answer.body["expires_in"], "86399");
             assert_eq!(answer.body["resource"], VAULT);
             let number = |name: &str| answer.body[name].as_str().unwrap().parse::<i64>().unwrap();
-            assert_eq!(
-                number("expires_on") - number("not_before"),
-                86_699,
-                "{answer:?}"
-            );
+            assert_eq!(number("expires_on") - number("not_before"), 86_699, "{answer:?}");
             let token = answer.body["access_token"].as_str().unwrap();
-            assert_eq!(
-                directory.verify(token, VAULT, clock.now()).unwrap().app_id,
-                client_id
-            );
+            assert_eq!(directory.verify(token, VAULT, clock.now()).unwrap().app_id, client_id);
         }
     }
 
@@ -212,72 +159,37 @@ mod tests {
         let good = "?api-version=2018-02-01&resource=https://vault.azure.net";
         let unknown = "AADSTS500011: The resource principal named x was not found in the tenant named 11111111-2222";
         let rows = [
-            (
-                "?api-version=2018-02-01".into(),
-                "Required query variable 'resource' is missing",
-            ),
-            (
-                "?resource=x".into(),
-                "Required query variable 'api-version' is missing",
-            ),
-            (
-                good.replace("2018-02", "2017-12"),
-                "api-version '2017-12-01' is not supported",
-            ),
-            (
-                good.replace("2018-02-01", "latest"),
-                "api-version 'latest' is not supported",
-            ),
+            ("?api-version=2018-02-01".into(), "Required query variable 'resource' is missing"),
+            ("?resource=x".into(), "Required query variable 'api-version' is missing"),
+            (good.replace("2018-02", "2017-12"), "api-version '2017-12-01' is not supported"),
+            (good.replace("2018-02-01", "latest"), "api-version 'latest' is not supported"),
             (format!("{good}&client_id={TENANT}"), "Identity not found"),
             (good.replace("https://vault.azure.net", "x"), unknown),
         ];
         let (_, _, router) = scene(SEED);
         for (query, description) in rows {
-            let error = if description == unknown {
-                "invalid_resource"
-            } else {
-                "invalid_request"
-            };
-            assert_refused(
-                &get(&router, &format!("{PATH}{query}"), METADATA).await,
-                error,
-                description,
-            );
+            let error = if description == unknown { "invalid_resource" } else { "invalid_request" };
+            assert_refused(&get(&router, &format!("{PATH}{query}"), METADATA).await, error, description);
         }
         for headers in [&[][..], &[("metadata", "True")]] {
             let answer = get(&router, &format!("{PATH}{good}"), headers).await;
-            assert_refused(
-                &answer,
-                "bad_request_102",
-                "Required metadata header not specified",
-            );
+            assert_refused(&answer, "bad_request_102", "Required metadata header not specified");
         }
     }
 
     #[tokio::test]
     async fn a_machine_without_one_clear_identity_has_none() {
         let several = SEED.replace("kind = \"system-assigned\"", "");
-        let rows = [
-            ("", "Identity not found"),
-            (&several, "Multiple user assigned identities exist, please"),
-        ];
+        let rows = [("", "Identity not found"), (&several, "Multiple user assigned identities exist, please")];
         for (seed, description) in rows {
             let (_, _, router) = scene(seed);
             let address = format!("{PATH}?api-version=2018-02-01&resource=https://vault.azure.net");
-            assert_refused(
-                &get(&router, &address, METADATA).await,
-                "invalid_request",
-                description,
-            );
+            assert_refused(&get(&router, &address, METADATA).await, "invalid_request", description);
         }
     }
 
     fn assert_refused(answer: &Answer, error: &str, description: &str) {
-        assert_eq!(
-            answer.status,
-            StatusCode::BAD_REQUEST,
-            "{description}: {answer:?}"
-        );
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{description}: {answer:?}");
         assert_eq!(answer.body["error"], error, "{description}");
         let found = answer.body["error_description"].as_str().unwrap();
         assert!(found.starts_with(description), "{found}");
@@ -286,16 +198,10 @@ mod tests {
     #[tokio::test]
     async fn every_answer_names_its_server() {
         let (_, _, router) = scene(SEED);
-        for query in [
-            "",
-            "?api-version=2019-08-01&resource=https://vault.azure.net",
-        ] {
+        for query in ["", "?api-version=2019-08-01&resource=https://vault.azure.net"] {
             let answer = get(&router, &format!("{PATH}{query}"), METADATA).await;
             assert_eq!(answer.headers["server"], "IMDS/150.870.65.1036");
-            assert_eq!(
-                answer.headers["content-type"],
-                "application/json; charset=utf-8"
-            );
+            assert_eq!(answer.headers["content-type"], "application/json; charset=utf-8");
         }
     }
 }

@@ -31,19 +31,12 @@ pub(crate) struct Parameters(Vec<(String, String)>);
 impl Parameters {
     pub(crate) fn of(uri: &Uri) -> Self {
         let query = uri.query().unwrap_or_default();
-        Self(
-            form_urlencoded::parse(query.as_bytes())
-                .into_owned()
-                .collect(),
-        )
+        Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
     }
 
     /// The first value of `name` that is not empty.
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(key, value)| key == name && !value.is_empty())
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
     /// The identity that is asked for, by the parameter names that IMDS and App Service know.
@@ -51,10 +44,7 @@ impl Parameters {
         let resource_id = self.value("mi_res_id").or_else(|| self.value("msi_res_id"));
         if let Some(id) = self.value("client_id") {
             Selector::ClientId(id.to_owned())
-        } else if let Some(id) = self
-            .value("object_id")
-            .or_else(|| self.value("principal_id"))
-        {
+        } else if let Some(id) = self.value("object_id").or_else(|| self.value("principal_id")) {
             Selector::ObjectId(id.to_owned())
         } else if let Some(id) = resource_id {
             Selector::ResourceId(id.to_owned())
@@ -66,10 +56,7 @@ impl Parameters {
 
 /// Whether Entra could know this resource: an absolute URI, or an application id.
 pub(crate) fn is_resource(text: &str) -> bool {
-    let authority = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("api://"))
-        .unwrap_or_default();
+    let authority = text.strip_prefix("https://").or_else(|| text.strip_prefix("api://")).unwrap_or_default();
     let host = authority.split('/').next().unwrap_or_default();
     !host.is_empty() || uuid::Uuid::try_parse(text).is_ok()
 }
@@ -93,21 +80,11 @@ mod tests {
             ("/t?client%5Fid=a", Selector::ClientId("a".into())),
             ("/t?object_id=b", Selector::ObjectId("b".into())),
             ("/t?principal_id=b", Selector::ObjectId("b".into())),
-            (
-                "/t?mi_res_id=%2Fsubscriptions%2Fs",
-                Selector::ResourceId("/subscriptions/s".into()),
-            ),
-            (
-                "/t?msi_res_id=%2Fsubscriptions%2Fs",
-                Selector::ResourceId("/subscriptions/s".into()),
-            ),
+            ("/t?mi_res_id=%2Fsubscriptions%2Fs", Selector::ResourceId("/subscriptions/s".into())),
+            ("/t?msi_res_id=%2Fsubscriptions%2Fs", Selector::ResourceId("/subscriptions/s".into())),
         ];
         for (uri, expected) in rows {
-            assert_eq!(
-                Parameters::of(&uri.parse().unwrap()).selector(),
-                expected,
-                "{uri}"
-            );
+            assert_eq!(Parameters::of(&uri.parse().unwrap()).selector(), expected, "{uri}");
         }
     }
 

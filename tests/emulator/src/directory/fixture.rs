@@ -23,7 +23,8 @@ pub(crate) const USER_OBJECT: Uuid = uuid!("c0000000-0000-0000-0000-0000000000ff
 pub(crate) const VAULT: &str = "https://vault.azure.net";
 pub(crate) const CLUSTER: &str = "https://cluster.example/";
 pub(crate) const SUBJECT: &str = "system:serviceaccount:default:pipeline";
-pub(crate) const ASSIGNED_RESOURCE: &str = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/pipeline";
+pub(crate) const ASSIGNED_RESOURCE: &str =
+    "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/pipeline";
 
 /// A seed with one of everything.
 pub(crate) const SEED: &str = r#"
@@ -83,25 +84,14 @@ pub(crate) struct Answer {
 }
 
 pub(crate) async fn send(router: &Router, request: Request<Body>) -> Answer {
-    let response = TowerToHyperService::new(router.clone())
-        .call(request)
-        .await
-        .unwrap();
+    let response = TowerToHyperService::new(router.clone()).call(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    Answer {
-        status: parts.status,
-        headers: parts.headers,
-        body,
-    }
+    Answer { status: parts.status, headers: parts.headers, body }
 }
 
 pub(crate) async fn get(router: &Router, address: &str, headers: &[(&str, &str)]) -> Answer {
-    let request = headers
-        .iter()
-        .fold(Request::get(address), |request, (name, value)| {
-            request.header(*name, *value)
-        });
+    let request = headers.iter().fold(Request::get(address), |request, (name, value)| request.header(*name, *value));
     send(router, request.body(Body::empty()).unwrap()).await
 }

@@ -35,17 +35,11 @@ impl SigningKey {
 
     fn from_pair(pair: KeyPair) -> Result<Self, DirectoryError> {
         let unreadable = |_| DirectoryError::SigningKey;
-        let encoding =
-            EncodingKey::from_rsa_pem(pair.serialize_pem().as_bytes()).map_err(unreadable)?;
+        let encoding = EncodingKey::from_rsa_pem(pair.serialize_pem().as_bytes()).map_err(unreadable)?;
         let mut jwk = Jwk::from_encoding_key(&encoding, Algorithm::RS256).map_err(unreadable)?;
         jwk.common.key_id = Some(jwk.thumbprint(ThumbprintHash::SHA256).map_err(unreadable)?);
         let decoding = DecodingKey::from_jwk(&jwk).map_err(unreadable)?;
-        Ok(Self {
-            pair,
-            encoding,
-            decoding,
-            jwk,
-        })
+        Ok(Self { pair, encoding, decoding, jwk })
     }
 
     /// The `kid` of its tokens: the key's thumbprint of RFC 7638.
@@ -63,12 +57,8 @@ impl SigningKey {
 
     /// Signs claims as an RS256 token whose header names this key.
     pub(crate) fn sign(&self, claims: &impl Serialize) -> String {
-        let header = Header {
-            kid: Some(self.id().to_owned()),
-            ..Header::new(Algorithm::RS256)
-        };
-        jsonwebtoken::encode(&header, claims, &self.encoding)
-            .expect("an RSA key signs any claims that are JSON")
+        let header = Header { kid: Some(self.id().to_owned()), ..Header::new(Algorithm::RS256) };
+        jsonwebtoken::encode(&header, claims, &self.encoding).expect("an RSA key signs any claims that are JSON")
     }
 
     /// The claims of a token that this key has signed.
@@ -78,11 +68,7 @@ impl SigningKey {
 }
 
 /// The claims of a token if `key` has signed it with `algorithm`; times and names are the caller's to check.
-pub(crate) fn open<T: DeserializeOwned + Clone>(
-    token: &str,
-    key: &DecodingKey,
-    algorithm: Algorithm,
-) -> Option<T> {
+pub(crate) fn open<T: DeserializeOwned + Clone>(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Option<T> {
     let mut signature_only = Validation::new(algorithm);
     signature_only.validate_exp = false;
     signature_only.validate_aud = false;
@@ -109,11 +95,7 @@ impl Keyring {
             None if pem.is_some() => return Err(DirectoryError::SigningKey),
             None => SigningKey::generate()?,
         };
-        Ok(Self {
-            signing,
-            issuer: cell(stored.next()),
-            client: cell(stored.next()),
-        })
+        Ok(Self { signing, issuer: cell(stored.next()), client: cell(stored.next()) })
     }
 
     pub(crate) fn signing(&self) -> &SigningKey {
@@ -130,9 +112,7 @@ impl Keyring {
 
     /// All three keys, in the order in which `new` reads them.
     pub(crate) fn pem(&self) -> String {
-        [self.signing(), self.issuer(), self.client()]
-            .map(|key| key.pair.serialize_pem())
-            .concat()
+        [self.signing(), self.issuer(), self.client()].map(|key| key.pair.serialize_pem()).concat()
     }
 }
 
@@ -167,10 +147,7 @@ mod tests {
 
     #[test]
     fn a_key_opens_only_what_it_has_signed() {
-        let (ours, theirs) = (
-            SigningKey::generate().unwrap(),
-            SigningKey::generate().unwrap(),
-        );
+        let (ours, theirs) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
         let token = ours.sign(&json!({"sub": "pipeline"}));
         assert_eq!(ours.open::<Value>(&token), Some(json!({"sub": "pipeline"})));
         assert_eq!(theirs.open::<Value>(&token), None);
@@ -179,10 +156,7 @@ mod tests {
 
     #[test]
     fn text_without_a_private_key_makes_no_keyring() {
-        for text in [
-            "",
-            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-        ] {
+        for text in ["", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
             assert!(Keyring::new(Some(text)).is_err(), "{text:?} was accepted");
         }
     }

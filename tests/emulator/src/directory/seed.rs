@@ -89,11 +89,7 @@ pub enum CertificateSource {
 
 impl From<String> for CertificateSource {
     fn from(text: String) -> Self {
-        if text == "generate" {
-            Self::Generate
-        } else {
-            Self::Pem(text)
-        }
+        if text == "generate" { Self::Generate } else { Self::Pem(text) }
     }
 }
 

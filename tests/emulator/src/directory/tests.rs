@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::fixture::{
-    APP, APP_OBJECT, ASSIGNED, ASSIGNED_OBJECT, ASSIGNED_RESOURCE, CLUSTER, SEED, SUBJECT, SYSTEM,
-    TENANT, USER_OBJECT, VAULT, directory,
+    APP, APP_OBJECT, ASSIGNED, ASSIGNED_OBJECT, ASSIGNED_RESOURCE, CLUSTER, SEED, SUBJECT, SYSTEM, TENANT, USER_OBJECT,
+    VAULT, directory,
 };
 use super::*;
 
@@ -25,62 +25,18 @@ fn claims(token: &str) -> Value {
 fn a_token_is_believed_for_its_audience_until_it_expires() {
     let directory = directory(SEED);
     let token = directory.token_for(APP_OBJECT, VAULT, noon()).unwrap();
-    let slashed = directory
-        .token_for(APP_OBJECT, "https://vault.azure.net/", noon())
-        .unwrap();
-    let caller = Caller {
-        object_id: APP_OBJECT,
-        app_id: APP,
-        tenant: TENANT,
-    };
-    let elsewhere = TokenProblem::Audience {
-        found: VAULT.into(),
-    };
+    let slashed = directory.token_for(APP_OBJECT, "https://vault.azure.net/", noon()).unwrap();
+    let caller = Caller { object_id: APP_OBJECT, app_id: APP, tenant: TENANT };
+    let elsewhere = TokenProblem::Audience { found: VAULT.into() };
     let rows = [
         ("at once", &token, VAULT, noon(), Ok(caller)),
-        (
-            "the audience with a slash",
-            &token,
-            "https://vault.azure.net/",
-            noon(),
-            Ok(caller),
-        ),
-        (
-            "the token with a slash",
-            &slashed,
-            VAULT,
-            noon(),
-            Ok(caller),
-        ),
+        ("the audience with a slash", &token, "https://vault.azure.net/", noon(), Ok(caller)),
+        ("the token with a slash", &slashed, VAULT, noon(), Ok(caller)),
         ("at its last second", &token, VAULT, after(3598), Ok(caller)),
-        (
-            "when it ends",
-            &token,
-            VAULT,
-            after(3599),
-            Err(TokenProblem::Expired),
-        ),
-        (
-            "by a clock that is late",
-            &token,
-            VAULT,
-            after(-300),
-            Ok(caller),
-        ),
-        (
-            "before it starts",
-            &token,
-            VAULT,
-            after(-301),
-            Err(TokenProblem::Expired),
-        ),
-        (
-            "elsewhere",
-            &token,
-            "https://management.azure.com",
-            noon(),
-            Err(elsewhere),
-        ),
+        ("when it ends", &token, VAULT, after(3599), Err(TokenProblem::Expired)),
+        ("by a clock that is late", &token, VAULT, after(-300), Ok(caller)),
+        ("before it starts", &token, VAULT, after(-301), Err(TokenProblem::Expired)),
+        ("elsewhere", &token, "https://management.azure.com", noon(), Err(elsewhere)),
     ];
     for (when, token, audience, now, expected) in rows {
         assert_eq!(directory.verify(token, audience, now), expected, "{when}");
@@ -100,18 +56,10 @@ fn a_token_of_someone_else_is_not_believed() {
         ("nothing", String::new(), TokenProblem::Malformed),
         ("no signature", unsigned, TokenProblem::Malformed),
         ("another key", of(&stranger), TokenProblem::Malformed),
-        (
-            "another tenant",
-            of(&other_tenant),
-            TokenProblem::Issuer { found },
-        ),
+        ("another tenant", of(&other_tenant), TokenProblem::Issuer { found }),
     ];
     for (name, token, expected) in rows {
-        assert_eq!(
-            directory.verify(&token, VAULT, noon()),
-            Err(expected),
-            "{name}"
-        );
+        assert_eq!(directory.verify(&token, VAULT, noon()), Err(expected), "{name}");
     }
 }
 
@@ -119,10 +67,7 @@ fn a_token_of_someone_else_is_not_believed() {
 fn a_token_carries_the_claims_that_key_vault_reads() {
     let directory = directory(SEED);
     let rows = [
-        (
-            APP_OBJECT,
-            json!({"appid": APP, "idtyp": "app", "exp": after(3599).as_second()}),
-        ),
+        (APP_OBJECT, json!({"appid": APP, "idtyp": "app", "exp": after(3599).as_second()})),
         (
             ASSIGNED_OBJECT,
             json!({"appid": ASSIGNED, "idtyp": "app", "xms_mirid": ASSIGNED_RESOURCE, "exp": after(86399).as_second()}),
@@ -138,12 +83,7 @@ fn a_token_carries_the_claims_that_key_vault_reads() {
             "aud": VAULT, "iss": format!("https://sts.windows.net/{TENANT}/"), "tid": TENANT, "oid": object_id,
             "sub": object_id, "ver": "1.0", "iat": after(-300).as_second(), "nbf": after(-300).as_second(),
         });
-        for (name, value) in common
-            .as_object()
-            .unwrap()
-            .iter()
-            .chain(own.as_object().unwrap())
-        {
+        for (name, value) in common.as_object().unwrap().iter().chain(own.as_object().unwrap()) {
             assert_eq!(&token[name], value, "{name} of {object_id}");
         }
     }
@@ -152,9 +92,7 @@ fn a_token_carries_the_claims_that_key_vault_reads() {
 
 #[test]
 fn lifetimes_are_the_seeds() {
-    let directory = directory(&format!(
-        "{SEED}[lifetimes]\nentra = '60s'\nmanaged_identity = '2m'\n"
-    ));
+    let directory = directory(&format!("{SEED}[lifetimes]\nentra = '60s'\nmanaged_identity = '2m'\n"));
     for (object_id, seconds) in [(APP_OBJECT, 60), (USER_OBJECT, 60), (ASSIGNED_OBJECT, 120)] {
         let token = claims(&directory.token_for(object_id, VAULT, noon()).unwrap());
         assert_eq!(token["exp"], after(seconds).as_second(), "{object_id}");
@@ -172,60 +110,23 @@ fn a_managed_identity_is_chosen_by_any_of_its_ids() {
     let upper = ASSIGNED.to_string().to_uppercase();
     let rows = [
         ("the machine's own", &all, Selector::Default, Ok(SYSTEM)),
-        (
-            "its client id",
-            &all,
-            Selector::ClientId(upper),
-            Ok(ASSIGNED),
-        ),
-        (
-            "its object id",
-            &all,
-            Selector::ObjectId(ASSIGNED_OBJECT.to_string()),
-            Ok(ASSIGNED),
-        ),
-        (
-            "its resource id",
-            &all,
-            Selector::ResourceId(ASSIGNED_RESOURCE.to_lowercase()),
-            Ok(ASSIGNED),
-        ),
+        ("its client id", &all, Selector::ClientId(upper), Ok(ASSIGNED)),
+        ("its object id", &all, Selector::ObjectId(ASSIGNED_OBJECT.to_string()), Ok(ASSIGNED)),
+        ("its resource id", &all, Selector::ResourceId(ASSIGNED_RESOURCE.to_lowercase()), Ok(ASSIGNED)),
         (
             "an object id as client id",
             &all,
             Selector::ClientId(ASSIGNED_OBJECT.to_string()),
             Err(SelectionProblem::Unknown),
         ),
-        (
-            "no id at all",
-            &all,
-            Selector::ClientId("pipeline".into()),
-            Err(SelectionProblem::Unknown),
-        ),
-        (
-            "another resource",
-            &all,
-            Selector::ResourceId("/subscriptions/s".into()),
-            Err(SelectionProblem::Unknown),
-        ),
-        (
-            "one of several",
-            &without_own,
-            Selector::Default,
-            Err(SelectionProblem::Ambiguous),
-        ),
+        ("no id at all", &all, Selector::ClientId("pipeline".into()), Err(SelectionProblem::Unknown)),
+        ("another resource", &all, Selector::ResourceId("/subscriptions/s".into()), Err(SelectionProblem::Unknown)),
+        ("one of several", &without_own, Selector::Default, Err(SelectionProblem::Ambiguous)),
         ("the only one", &only, Selector::Default, Ok(ASSIGNED)),
-        (
-            "none",
-            &nobody,
-            Selector::Default,
-            Err(SelectionProblem::Unknown),
-        ),
+        ("none", &nobody, Selector::Default, Err(SelectionProblem::Unknown)),
     ];
     for (name, directory, selector, expected) in rows {
-        let found = directory
-            .managed_identity(&selector)
-            .map(|identity| identity.client_id);
+        let found = directory.managed_identity(&selector).map(|identity| identity.client_id);
         assert_eq!(found, expected, "{name}");
     }
 }
@@ -245,10 +146,7 @@ fn a_seed_that_contradicts_itself_is_refused_with_its_reason() {
         ),
         (with_key("public_key = \"no key"), issuer),
         (with_key("jwks = \"no JSON"), issuer),
-        (
-            with_key("jwks = '{\"keys\": []}'\npublic_key = \"both"),
-            issuer,
-        ),
+        (with_key("jwks = '{\"keys\": []}'\npublic_key = \"both"), issuer),
     ];
     for (seed, expected) in rows {
         let refused = Directory::new(toml::from_str(&seed).unwrap(), None).unwrap_err();
@@ -258,16 +156,8 @@ fn a_seed_that_contradicts_itself_is_refused_with_its_reason() {
 
 #[test]
 fn unknown_keys_of_a_seed_are_refused_at_every_level() {
-    for table in [
-        "",
-        "[lifetimes]\n",
-        "[app_service]\n",
-        "[azure_ml]\n",
-        "[user]\n",
-        "[[applications]]\n",
-    ] {
-        let refused =
-            toml::from_str::<DirectorySeed>(&format!("{table}tenent = \"x\"\n")).unwrap_err();
+    for table in ["", "[lifetimes]\n", "[app_service]\n", "[azure_ml]\n", "[user]\n", "[[applications]]\n"] {
+        let refused = toml::from_str::<DirectorySeed>(&format!("{table}tenent = \"x\"\n")).unwrap_err();
         assert!(refused.message().contains("tenent"), "{table:?}: {refused}");
     }
 }
@@ -281,10 +171,7 @@ fn a_directory_that_is_made_again_from_its_keys_believes_what_it_signed_before()
     assert_eq!(again.certificate_pem(APP), first.certificate_pem(APP));
     let projected = first.mint_federated(CLUSTER, SUBJECT, "api://AzureADTokenExchange", noon());
     let application = again.application(APP).unwrap();
-    assert_eq!(
-        again.check_assertion(application, (&projected, &[]), noon()),
-        Ok(())
-    );
+    assert_eq!(again.check_assertion(application, (&projected, &[]), noon()), Ok(()));
 }
 
 #[test]
@@ -292,11 +179,7 @@ fn only_a_generated_certificate_comes_with_a_key() {
     let directory = directory(SEED);
     let pem = directory.certificate_pem(APP).unwrap();
     for label in ["PRIVATE KEY", "CERTIFICATE"] {
-        assert_eq!(
-            pem.matches(&format!("-----BEGIN {label}-----")).count(),
-            1,
-            "{label}"
-        );
+        assert_eq!(pem.matches(&format!("-----BEGIN {label}-----")).count(), 1, "{label}");
     }
     assert_eq!(directory.certificate_pem(ASSIGNED), None);
 }

@@ -94,11 +94,7 @@ pub(crate) fn issue(
         uti: Uuid::new_v4().simple().to_string(),
         ver: "1.0".to_owned(),
     };
-    Issued {
-        token: key.sign(&claims),
-        not_before,
-        expires,
-    }
+    Issued { token: key.sign(&claims), not_before, expires }
 }
 
 fn user_of(principal: Principal<'_>) -> Option<&User> {
@@ -122,12 +118,10 @@ pub(crate) fn verify(
     (bearer, expected_audience): (&str, &str),
     now: Timestamp,
 ) -> Result<Caller, TokenProblem> {
-    let unverified: Unverified = jsonwebtoken::dangerous::insecure_decode_claims(bearer)
-        .map_err(|_| TokenProblem::Malformed)?;
+    let unverified: Unverified =
+        jsonwebtoken::dangerous::insecure_decode_claims(bearer).map_err(|_| TokenProblem::Malformed)?;
     if unverified.iss != issuer(tenant) {
-        return Err(TokenProblem::Issuer {
-            found: unverified.iss,
-        });
+        return Err(TokenProblem::Issuer { found: unverified.iss });
     }
     let claims: AccessClaims = key.open(bearer).ok_or(TokenProblem::Malformed)?;
     if now.as_second() >= claims.exp || now.as_second() < claims.nbf {
@@ -136,9 +130,5 @@ pub(crate) fn verify(
     if claims.aud.trim_end_matches('/') != expected_audience.trim_end_matches('/') {
         return Err(TokenProblem::Audience { found: claims.aud });
     }
-    Ok(Caller {
-        object_id: claims.oid,
-        app_id: claims.appid,
-        tenant: claims.tid,
-    })
+    Ok(Caller { object_id: claims.oid, app_id: claims.appid, tenant: claims.tid })
 }

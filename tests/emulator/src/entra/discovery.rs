@@ -10,12 +10,7 @@ use crate::directory::Directory;
 
 /// The names of the public cloud's authority, the first of which is preferred
 /// (github.com/AzureAD/microsoft-authentication-library-for-python, `WELL_KNOWN_AUTHORITY_HOSTS`).
-const ALIASES: [&str; 4] = [
-    AUTHORITY,
-    "login.windows.net",
-    "login.microsoft.com",
-    "sts.windows.net",
-];
+const ALIASES: [&str; 4] = [AUTHORITY, "login.windows.net", "login.microsoft.com", "sts.windows.net"];
 
 /// The `OpenID` configuration of a tenant, with addresses on the host that was asked
 /// (openid.net/specs/openid-connect-discovery-1_0.html section 3).
@@ -51,10 +46,7 @@ pub(super) fn keys(directory: &Directory) -> Value {
 /// The host that was asked counts as well: that is where this emulator lives when it is not behind its proxy.
 pub(super) fn instance(authorization_endpoint: &str, host: &str) -> Result<Value, Refusal> {
     let asked = Url::parse(authorization_endpoint).ok();
-    let Some((asked, tenant)) = asked
-        .as_ref()
-        .and_then(|url| Some((url, url.path_segments()?.next()?)))
-    else {
+    let Some((asked, tenant)) = asked.as_ref().and_then(|url| Some((url, url.path_segments()?.next()?))) else {
         return Err(unknown_instance());
     };
     let authority = asked.authority();

@@ -22,12 +22,7 @@ pub(super) struct TokenRequest(Vec<(String, String)>);
 impl TokenRequest {
     /// Reads a request; one that is no form has no parameters.
     pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Self {
-        let text = |name| {
-            headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
-        };
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let is_form = text(header::CONTENT_TYPE).starts_with("application/x-www-form-urlencoded");
         let form = if is_form { body } else { &[] };
         let mut parameters: Vec<_> = form_urlencoded::parse(form).into_owned().collect();
@@ -39,15 +34,11 @@ impl TokenRequest {
     }
 
     fn value(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(key, value)| key == name && !value.is_empty())
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
     fn required(&self, name: &str) -> Result<&str, Refusal> {
-        self.value(name)
-            .ok_or_else(|| refusal::missing_parameter(name))
+        self.value(name).ok_or_else(|| refusal::missing_parameter(name))
     }
 }
 
@@ -56,12 +47,7 @@ fn basic(authorization: &str) -> Option<(String, String)> {
     let encoded = authorization.strip_prefix("Basic ")?;
     let decoded = String::from_utf8(Base64::decode_vec(encoded).ok()?).ok()?;
     let (id, secret) = decoded.split_once(':')?;
-    let plain = |text: &str| {
-        percent_decode_str(text)
-            .decode_utf8()
-            .ok()
-            .map(String::from)
-    };
+    let plain = |text: &str| percent_decode_str(text).decode_utf8().ok().map(String::from);
     Some((plain(id)?, plain(secret)?))
 }
 
@@ -124,10 +110,7 @@ fn authenticate(
 /// (learn.microsoft.com/entra/identity-platform/certificate-credentials), on the real host or the one asked.
 fn endpoints(tenant: Uuid, host: &str) -> Vec<String> {
     let paths = ["oauth2/v2.0/token", "oauth2/token", "v2.0"];
-    [AUTHORITY, host]
-        .iter()
-        .flat_map(|host| paths.map(|path| format!("https://{host}/{tenant}/{path}")))
-        .collect()
+    [AUTHORITY, host].iter().flat_map(|host| paths.map(|path| format!("https://{host}/{tenant}/{path}"))).collect()
 }
 
 /// The resource of a scope such as `https://vault.azure.net/.default`, of which there must be just one.

@@ -14,8 +14,7 @@ use super::written;
 use crate::directory::AssertionProblem;
 
 /// Where the descriptions of refused assertions send their reader.
-const CERTIFICATE_HELP: &str =
-    "https://learn.microsoft.com/entra/identity-platform/certificate-credentials";
+const CERTIFICATE_HELP: &str = "https://learn.microsoft.com/entra/identity-platform/certificate-credentials";
 
 /// One refusal, before it gets its time and ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,17 +27,8 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     fn new(error: &'static str, code: u32, message: impl Into<String>) -> Self {
-        let status = if error == "invalid_client" {
-            StatusCode::UNAUTHORIZED
-        } else {
-            StatusCode::BAD_REQUEST
-        };
-        Self {
-            status,
-            error,
-            code,
-            message: message.into(),
-        }
+        let status = if error == "invalid_client" { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
+        Self { status, error, code, message: message.into() }
     }
 
     pub(super) fn respond(self, now: Timestamp, trace: Uuid, correlation: Uuid) -> Response {
@@ -62,9 +52,7 @@ impl Refusal {
     fn describe(&self, now: Timestamp, trace: Uuid, correlation: Uuid) -> String {
         let Self { code, message, .. } = self;
         let time = written(now);
-        format!(
-            "AADSTS{code}: {message}\r\nTrace ID: {trace}\r\nCorrelation ID: {correlation}\r\nTimestamp: {time}"
-        )
+        format!("AADSTS{code}: {message}\r\nTrace ID: {trace}\r\nCorrelation ID: {correlation}\r\nTimestamp: {time}")
     }
 }
 
@@ -152,11 +140,7 @@ pub(crate) fn unknown_resource(resource: &str, tenant: Uuid) -> Refusal {
 pub(super) fn wrong_assertion(problem: AssertionProblem, app_id: Uuid, now: Timestamp) -> Refusal {
     let client = |code, message: String| Refusal::new("invalid_client", code, message);
     match problem {
-        AssertionProblem::Malformed => Refusal::new(
-            "invalid_request",
-            50027,
-            "JWT token is invalid or malformed.",
-        ),
+        AssertionProblem::Malformed => Refusal::new("invalid_request", 50027, "JWT token is invalid or malformed."),
         AssertionProblem::UnknownCertificate { thumbprint } => client(
             700_027,
             format!(
@@ -165,9 +149,7 @@ pub(super) fn wrong_assertion(problem: AssertionProblem, app_id: Uuid, now: Time
                  Azure Portal, Graph Explorer or directly use MS Graph to see configured keys for app Id '{app_id}']."
             ),
         ),
-        AssertionProblem::Signature {
-            thumbprint: Some(thumbprint),
-        } => client(
+        AssertionProblem::Signature { thumbprint: Some(thumbprint) } => client(
             700_027,
             format!(
                 "Client assertion contains an invalid signature. [Reason - The provided signature value did not match \
@@ -175,10 +157,9 @@ pub(super) fn wrong_assertion(problem: AssertionProblem, app_id: Uuid, now: Time
             ),
         ),
         // What the real service says to a projected token of a key that its issuer does not publish is not known.
-        AssertionProblem::Signature { thumbprint: None } => client(
-            700_027,
-            "Client assertion failed signature validation.".to_owned(),
-        ),
+        AssertionProblem::Signature { thumbprint: None } => {
+            client(700_027, "Client assertion failed signature validation.".to_owned())
+        }
         AssertionProblem::Subject => client(
             700_021,
             format!(
@@ -193,10 +174,7 @@ pub(super) fn wrong_assertion(problem: AssertionProblem, app_id: Uuid, now: Time
                  {CERTIFICATE_HELP} ."
             ),
         ),
-        AssertionProblem::Time {
-            not_before,
-            expires,
-        } => client(
+        AssertionProblem::Time { not_before, expires } => client(
             700_024,
             format!(
                 "Client assertion is not within its valid time range. Current time: {}, assertion valid from {}, \
@@ -206,11 +184,7 @@ pub(super) fn wrong_assertion(problem: AssertionProblem, app_id: Uuid, now: Time
                 precise(expires)
             ),
         ),
-        AssertionProblem::NoTrust {
-            issuer,
-            subject,
-            audience,
-        } => Refusal::new(
+        AssertionProblem::NoTrust { issuer, subject, audience } => Refusal::new(
             "invalid_request",
             70021,
             format!(
@@ -223,9 +197,5 @@ pub(super) fn wrong_assertion(problem: AssertionProblem, app_id: Uuid, now: Time
 
 /// A time with seven decimals: `2024-10-02T22:05:03.6755165Z`.
 fn precise(time: Timestamp) -> String {
-    format!(
-        "{}.{:07}Z",
-        time.strftime("%Y-%m-%dT%H:%M:%S"),
-        time.subsec_nanosecond().unsigned_abs() / 100
-    )
+    format!("{}.{:07}Z", time.strftime("%Y-%m-%dT%H:%M:%S"), time.subsec_nanosecond().unsigned_abs() / 100)
 }
