@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
+use jsonwebtoken::jwk::{Jwk, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use rcgen::{KeyPair, RsaKeySize};
 use rustls_pki_types::PrivatePkcs8KeyDer;
@@ -37,6 +37,7 @@ impl SigningKey {
         let unreadable = |_| DirectoryError::SigningKey;
         let encoding = EncodingKey::from_rsa_pem(pair.serialize_pem().as_bytes()).map_err(unreadable)?;
         let mut jwk = Jwk::from_encoding_key(&encoding, Algorithm::RS256).map_err(unreadable)?;
+        jwk.common.public_key_use = Some(PublicKeyUse::Signature);
         jwk.common.key_id = Some(jwk.thumbprint(ThumbprintHash::SHA256).map_err(unreadable)?);
         let decoding = DecodingKey::from_jwk(&jwk).map_err(unreadable)?;
         Ok(Self { pair, encoding, decoding, jwk })
