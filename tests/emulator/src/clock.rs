@@ -23,10 +23,20 @@ impl Clock {
         Clock::default()
     }
 
+    /// Starts as far ahead of the machine's clock as another one was.
+    pub(crate) fn ahead_by(offset_milliseconds: i64) -> Clock {
+        Clock { offset_milliseconds: Arc::new(AtomicI64::new(offset_milliseconds)) }
+    }
+
+    /// How far it is ahead of the machine's clock.
+    pub(crate) fn offset_milliseconds(&self) -> i64 {
+        self.offset_milliseconds.load(Ordering::Relaxed)
+    }
+
     /// The current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        let offset = SignedDuration::from_millis(self.offset_milliseconds.load(Ordering::Relaxed));
+        let offset = SignedDuration::from_millis(self.offset_milliseconds());
         Timestamp::now().saturating_add(offset).unwrap_or(Timestamp::MAX)
     }
 

@@ -78,7 +78,7 @@ impl Seed {
     /// `Shape` and `Content`. Neither quotes a line, because lines hold values.
     pub fn parse(text: &str) -> Result<Seed, SeedError> {
         let seed: Seed = toml::from_str(text).map_err(|error| SeedError::Shape {
-            line: error.span().map_or(1, |span| text[..span.start].lines().count().max(1)),
+            line: error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1),
             message: error.message().to_string(),
         })?;
         let problems = seed.problems();
