@@ -106,7 +106,9 @@ impl Entra {
             (header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000; includeSubDomains")),
             (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         ];
-        response.headers_mut().extend(fixed);
+        for (name, value) in fixed {
+            response.headers_mut().insert(name, value);
+        }
         if let Ok(trace) = HeaderValue::from_str(&trace.to_string()) {
             response.headers_mut().insert("x-ms-request-id", trace);
         }
