@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn a_port_is_no_part_of_the_host() {
-        let rows = [("kv:443", "kv"), ("kv", "kv"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("127.0.0.1:1", "127.0.0.1")];
+        let rows =
+            [("kv:443", "kv"), ("kv", "kv"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("127.0.0.1:1", "127.0.0.1")];
         for (authority, expected) in rows {
             assert_eq!(host(authority), expected);
         }
