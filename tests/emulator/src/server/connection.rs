@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use super::Server;
 use super::destination::{Destination, host};
-use super::dispatch::Broken;
+use super::dispatch::{Broken, Line, Protection};
 
 /// The first byte of a TLS connection: a handshake record (RFC 8446 section 5.1). No HTTP request begins with it.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -43,7 +43,8 @@ impl Server {
             Ok(stream) => stream,
             Err(error) => return tracing::debug!(%client, %error, "TLS was not established"),
         };
-        let service = service_fn(|request| self.answer(request, client));
+        let line = Line { client, protection: Protection::Tls };
+        let service = service_fn(|request| self.answer(request, line));
         let served =
             http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
         trace_end(client, served);
@@ -51,12 +52,13 @@ impl Server {
 
     async fn serve_plain(&self, stream: TcpStream, client: IpAddr) {
         let tunnel = PendingTunnel::default();
+        let line = Line { client, protection: Protection::Plain };
         let service = service_fn(|request: Request<Incoming>| {
             let tunnel = Arc::clone(&tunnel);
             async move {
                 match *request.method() {
                     Method::CONNECT => self.open_tunnel(request, &tunnel),
-                    _ => self.answer(request, client).await,
+                    _ => self.answer(request, line).await,
                 }
             }
         });

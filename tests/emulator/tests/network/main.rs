@@ -225,8 +225,20 @@ async fn a_host_that_is_not_played_is_told_so() {
     let emulator = start().await;
     let answer = plain(&emulator, &request("GET", "/", "example.com", (&[], ""))).await;
     assert_eq!(answer.status, Some(421));
-    let answer = plain(&emulator, &request("GET", TARGET, "no-such.vault.azure.net", (&[], ""))).await;
-    assert_eq!(answer.status, Some(421));
+    let stream = TcpStream::connect(emulator.listen()).await.unwrap();
+    let stream = tls(stream, "no-such.vault.azure.net", emulator.ca_pem()).await.unwrap();
+    let request = request("GET", TARGET, "no-such.vault.azure.net", (&[], ""));
+    assert_eq!(client::exchange(stream, &request).await.status, Some(421));
+}
+
+#[tokio::test]
+async fn azures_services_do_not_answer_in_plain_http() {
+    let emulator = start().await;
+    for host in [VAULT, ENTRA] {
+        let absolute = format!("http://{host}{TARGET}");
+        let answer = through_proxy_plain(&emulator, &request("GET", &absolute, host, (&[], ""))).await;
+        assert_eq!(answer.status, Some(502), "{host}");
+    }
 }
 
 #[tokio::test]
