@@ -1,5 +1,189 @@
 //! The configuration file: its shape, and the checked configuration that the rest of the agent works with.
 
+mod check;
 mod document;
+mod shape;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::azure::cloud::VaultUrl;
+use crate::azure::identity;
+use crate::principal::Accounts;
+use crate::refresh::Wanted;
+use crate::{files, logging, memory, serve};
 
 pub use document::Problem;
+
+/// How often secrets are looked at: often enough that a rotation reaches a job within minutes, seldom enough that ten
+/// thousand agents with LIST rights stay below a vault's throttle limit.
+pub const POLL_INTERVAL: Duration = Duration::from_mins(2);
+
+/// How long answers and tasks may take to end once the agent is told to stop: less than the ten seconds that container
+/// runtimes wait before they kill.
+pub const GRACE: Duration = Duration::from_secs(8);
+
+/// A configuration that fits together. Each module is given its own part.
+#[derive(Debug)]
+pub struct Config {
+    /// The vault that the secrets are in.
+    pub vault: VaultUrl,
+    /// How to sign in.
+    pub identity: identity::Settings,
+    /// The time between two looks.
+    pub poll_interval: Duration,
+    /// The secrets.
+    pub wanted: Vec<Wanted>,
+    /// The socket and who may use it.
+    pub serve: serve::Settings,
+    /// The files, if any are wanted.
+    pub files: Option<files::Settings>,
+    /// How values are kept.
+    pub memory: memory::Settings,
+    /// The log.
+    pub log: logging::Settings,
+}
+
+/// Why a file gave no configuration.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("could not read the configuration {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The file can be read, and something in it is wrong.
+    #[error("the configuration {} has {} problem(s)", path.display(), problems.len())]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// Everything that is wrong, in the order of the lines.
+        problems: Vec<Problem>,
+    },
+}
+
+/// What the defaults of a configuration depend on: the agent's user id, an operator unless the file names others, and
+/// the place of its socket.
+pub type Own<'a> = (u32, &'a Path);
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with every problem that can be found without looking at the machine beyond its accounts.
+    pub fn load(path: &Path, accounts: &dyn Accounts, own: Own<'_>) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
+        Self::parse(&text, accounts, own).map_err(|problems| ConfigError::Wrong { path: path.to_owned(), problems })
+    }
+
+    /// Checks the text of a file.
+    ///
+    /// # Errors
+    /// Every problem, in the order of the lines.
+    pub fn parse(text: &str, accounts: &dyn Accounts, own: Own<'_>) -> Result<Self, Vec<Problem>> {
+        check::check(text, accounts, own)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::principal::Principal;
+    use crate::secret::SecretName;
+
+    struct Trainer;
+
+    impl Accounts for Trainer {
+        fn user(&self, name: &str) -> Option<u32> {
+            (name == "trainer").then_some(1001)
+        }
+
+        fn group(&self, _: &str) -> Option<u32> {
+            None
+        }
+    }
+
+    fn parse(text: &str) -> Result<Config, Vec<String>> {
+        Config::parse(text, &Trainer, (990, Path::new("/run/keyside/agent.sock")))
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    }
+
+    fn name(text: &str) -> SecretName {
+        text.parse().expect("a name")
+    }
+
+    const SMALLEST: &str =
+        "readers = ['user:trainer']\n[vault]\nurl = 'https://my-vault.vault.azure.net'\n[[secret]]\nname = 'db'\n";
+
+    #[test]
+    fn the_smallest_file_has_every_default() {
+        let config = parse(SMALLEST).expect("it fits");
+        assert_eq!(config.poll_interval, Duration::from_mins(2));
+        assert_eq!(config.serve.socket, Path::new("/run/keyside/agent.sock"));
+        assert_eq!(config.serve.readers[&name("db")], [Principal::User(1001)]);
+        assert_eq!(config.serve.operators, [Principal::User(0), Principal::User(990)]);
+        assert!(config.files.is_none(), "no file unless asked for");
+        assert_eq!(config.wanted[0].vault_name, name("db"));
+        assert!(!config.wanted[0].optional);
+    }
+
+    #[test]
+    fn files_are_beside_the_socket_and_named_like_their_secrets() {
+        let config = parse(&format!("{SMALLEST}[api]\nsocket = '/run/x/agent.sock'\n[files]\n")).expect("it fits");
+        let files = config.files.expect("asked for");
+        assert_eq!(files.directory, Path::new("/run/x/secrets"));
+        assert_eq!(files.targets[&name("db")].path.as_str(), "db");
+        assert_eq!(files.targets[&name("db")].readers, [Principal::User(1001)]);
+    }
+
+    #[test]
+    fn a_secret_may_have_its_own_readers_and_no_file() {
+        let more = "file = false\nreaders = ['gid:5']\n[files]\ndirectory = '/run/x'\n";
+        let config = parse(&format!("{SMALLEST}{more}")).expect("it fits");
+        assert_eq!(config.serve.readers[&name("db")], [Principal::Group(5)]);
+        assert!(config.files.expect("the table is there").targets.is_empty());
+    }
+
+    #[test]
+    fn the_example_in_the_documentation_fits() {
+        let example = include_str!("../../docs/agent.example.toml");
+        let config = parse(example).expect("the example is true");
+        assert_eq!(config.wanted.len(), 2);
+    }
+
+    #[test]
+    fn the_commented_keys_of_the_example_fit_too() {
+        let example = include_str!("../../docs/agent.example.toml");
+        let whole: String = example
+            .lines()
+            .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        assert!(whole.contains("\nversion = ") && whole.contains("\ngroup = "), "{whole}");
+        parse(&whole).expect("every key of the example exists");
+    }
+
+    #[test]
+    fn the_documented_table_has_exactly_the_keys_of_the_example() {
+        let keys_of = |text: &str, pattern: fn(&str) -> Option<&str>| -> std::collections::BTreeSet<String> {
+            text.lines().filter_map(pattern).map(str::to_owned).collect()
+        };
+        let example = keys_of(include_str!("../../docs/agent.example.toml"), |line| {
+            let (key, _) = line.strip_prefix("# ").unwrap_or(line).split_once(" = ")?;
+            key.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_').then_some(key)
+        });
+        let table = keys_of(include_str!("../../docs/configuration.md"), |line| {
+            let (_, rest) = line.strip_prefix("| ")?.split_once("| `")?;
+            let (key, _) = rest.split_once('`')?;
+            key.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_').then_some(key)
+        });
+        assert_eq!(table, example);
+    }
+}

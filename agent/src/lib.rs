@@ -1,6 +1,8 @@
 //! Puts an Azure Key Vault's secrets beside the program that needs them, and keeps them fresh there.
 
+pub mod agent;
 pub mod azure;
+pub mod check;
 pub mod cli;
 pub mod client;
 pub mod clock;

@@ -1,6 +1,6 @@
 //! The loop that keeps the store fresh: look, publish what changed or keep what was good, wait, until stopped.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -98,6 +98,38 @@ pub struct Refresh<V> {
     pub arena: Arena,
     /// Dates the looks.
     pub clock: Arc<dyn Clock>,
+    /// Shows that the loop lives.
+    pub pulse: Pulse,
+}
+
+/// Longest time that one fetch may take with all that belongs to it, a token included, and then some.
+const FETCH_TIME_MAX: Duration = Duration::from_mins(2);
+
+/// Tells whether the loop still does what it should: it says ahead when it will be heard of next.
+#[derive(Clone, Debug)]
+pub struct Pulse(Arc<Mutex<Instant>>);
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now() + FETCH_TIME_MAX)))
+    }
+}
+
+impl Pulse {
+    /// Whether the loop is within the time that it gave itself.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        Instant::now() <= *self.expected()
+    }
+
+    fn expect_within(&self, time: Duration) {
+        *self.expected() = Instant::now() + time;
+    }
+
+    /// Held only to read or write one instant.
+    fn expected(&self) -> MutexGuard<'_, Instant> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<V> std::fmt::Debug for Refresh<V> {
@@ -120,6 +152,7 @@ impl<V: Vault> Refresh<V> {
         let mut schedule = Schedule::new(interval);
         let mut due = Instant::now();
         loop {
+            self.pulse.expect_within(due.saturating_duration_since(Instant::now()) + self.look_time_max());
             let demand = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = tokio::time::sleep_until(due) => None,
@@ -140,6 +173,12 @@ impl<V: Vault> Refresh<V> {
                 let _ = demand.done.send(publication);
             }
         }
+    }
+
+    /// How long a look at every secret may take when each fetch takes as long as it may.
+    fn look_time_max(&self) -> Duration {
+        let rounds = self.wanted.len().div_ceil(CONCURRENT_FETCHES).max(1);
+        FETCH_TIME_MAX * u32::try_from(rounds).unwrap_or(u32::MAX)
     }
 
     async fn look(&self, only: Option<&SecretName>) -> (Look, Publication) {
@@ -232,6 +271,7 @@ mod tests {
         reader: Reader,
         demands: Demands,
         stop: CancellationToken,
+        pulse: Pulse,
         task: tokio::task::JoinHandle<Result<()>>,
     }
 
@@ -241,11 +281,19 @@ mod tests {
         let wanted = vec![wanted("db"), wanted("token")];
         let (publisher, reader) = store::channel(wanted.iter().map(|one| (one.name.clone(), one.optional)));
         let clock = Arc::new(TimerClock::start());
-        let refresh = Refresh { vault: vault.clone(), wanted, publisher, arena: Arena::unlocked(), clock };
+        let refresh = Refresh {
+            vault: vault.clone(),
+            wanted,
+            publisher,
+            arena: Arena::unlocked(),
+            clock,
+            pulse: Pulse::default(),
+        };
         let (demands, queue) = demands();
         let stop = CancellationToken::new();
+        let pulse = refresh.pulse.clone();
         let task = tokio::spawn(refresh.run(INTERVAL, queue, stop.clone()));
-        Running { vault, reader, demands, stop, task }
+        Running { vault, reader, demands, stop, pulse, task }
     }
 
     fn value(reader: &Reader, local: &str) -> Option<String> {
@@ -322,6 +370,36 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         assert_eq!(value(&running.reader, "token").as_deref(), Some("four"));
+    }
+
+    /// Never answers.
+    struct HungVault;
+
+    impl Vault for HungVault {
+        async fn fetch(&self, _: &SecretName, _: Option<&Version>) -> Result<Secret, FetchError> {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_pulse_stops_when_a_look_hangs_and_not_while_the_loop_waits() {
+        let vault = FakeVault::default();
+        vault.set("vault-db", 'a', "one");
+        vault.set("vault-token", 'b', "two");
+        let running = start(vault);
+        tokio::time::sleep(10 * INTERVAL).await;
+        assert!(running.pulse.is_alive());
+
+        let wanted = vec![wanted("db")];
+        let (publisher, _reader) = store::channel([(name("db"), false)]);
+        let pulse = Pulse::default();
+        let clock = Arc::new(TimerClock::start());
+        let hung =
+            Refresh { vault: HungVault, wanted, publisher, arena: Arena::unlocked(), clock, pulse: pulse.clone() };
+        let (_demands, queue) = demands();
+        let run = hung.run(INTERVAL, queue, CancellationToken::new());
+        tokio::time::timeout(2 * FETCH_TIME_MAX, run).await.expect_err("it hangs");
+        assert!(!pulse.is_alive());
     }
 
     #[tokio::test(start_paused = true)]

@@ -18,6 +18,16 @@ pub fn private(base: &Path, uid: u32) -> PathBuf {
     base.join(format!("keyside-{uid}")).join("agent.sock")
 }
 
+/// Where an agent of this user listens unless told otherwise: the common place where it can be had, else the private one.
+#[must_use]
+pub fn default(uid: u32) -> PathBuf {
+    let common = Path::new(DEFAULT);
+    let directory = common.parent().unwrap_or(common);
+    let nearest = if directory.is_dir() { directory } else { Path::new("/run") };
+    let may_write = nix::unistd::access(nearest, nix::unistd::AccessFlags::W_OK).is_ok();
+    if may_write { common.to_owned() } else { private(Path::new(SHARED_MEMORY), uid) }
+}
+
 /// Makes the directory of a [`private`] socket, or makes sure that the one found there is this user's own.
 ///
 /// # Errors

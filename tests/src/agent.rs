@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -114,13 +114,15 @@ impl Drop for Agent {
     }
 }
 
-/// Runs one of the other commands of `keyside`, under another user id if one is given, and collects what it prints.
+/// Runs one of the other commands of `keyside` and collects what it prints.
 #[must_use]
-pub fn keyside(arguments: &[&str], variables: &BTreeMap<String, String>, uid: Option<u32>) -> Output {
-    let mut command = binaries::command("keyside");
-    command.envs(variables).args(arguments);
-    if let Some(uid) = uid {
-        command.uid(uid).gid(uid);
-    }
-    emulator::feed(&mut command, "")
+pub fn keyside(arguments: &[&str], variables: &BTreeMap<String, String>) -> Output {
+    emulator::feed(binaries::command("keyside").envs(variables).args(arguments), "")
+}
+
+/// Runs a command of `keyside` as another user, which takes root, from a copy in a folder that everyone may enter.
+#[must_use]
+pub fn keyside_as(uid: u32, folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(binaries::copy_for_all("keyside", folder));
+    emulator::feed(command.env_clear().uid(uid).gid(uid).args(arguments), "")
 }

@@ -30,3 +30,14 @@ pub fn path(name: &str) -> PathBuf {
     );
     program
 }
+
+/// A copy of a program in `folder`, which other users may enter: they may not be able to reach the build's folder.
+///
+/// # Panics
+/// When the program has not been built or cannot be copied.
+#[must_use]
+pub fn copy_for_all(name: &str, folder: &Path) -> PathBuf {
+    let copy = folder.join(name);
+    std::fs::copy(path(name), &copy).expect("room for a copy of the program");
+    copy
+}

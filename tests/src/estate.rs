@@ -13,6 +13,10 @@ pub const VAULT: &str = "ml-vault";
 
 const TENANT: &str = "11111111-1111-4111-8111-111111111111";
 const CLIENT: &str = "22222222-2222-4222-8222-222222222222";
+const OBJECT: &str = "33333333-3333-4333-8333-333333333333";
+
+/// The client secret of the agent's service principal.
+pub const CLIENT_SECRET: &str = "client-secret-7Q~x";
 
 /// The emulator and a folder for one scenario. Everything is gone when it is dropped.
 #[derive(Debug)]
@@ -62,7 +66,7 @@ impl Estate {
     pub fn variables(&self) -> BTreeMap<String, String> {
         let mut variables = self.emulator.variables();
         for (name, value) in
-            [("AZURE_TENANT_ID", TENANT), ("AZURE_CLIENT_ID", CLIENT), ("AZURE_CLIENT_SECRET", "client-secret-7Q~x")]
+            [("AZURE_TENANT_ID", TENANT), ("AZURE_CLIENT_ID", CLIENT), ("AZURE_CLIENT_SECRET", CLIENT_SECRET)]
         {
             variables.insert(name.to_owned(), value.to_owned());
         }
@@ -103,9 +107,9 @@ fn open_to_all(folder: &Path) {
 
 fn seed() -> String {
     format!(
-        "tenant = '{TENANT}'\n\
-         [[application]]\nname = 'agent'\nclient_id = '{CLIENT}'\nsecrets = ['client-secret-7Q~x']\n\
-         [[vault]]\nname = '{VAULT}'\n\
-         [[role_assignment]]\nprincipal = 'agent'\nrole = 'Key Vault Secrets User'\nvault = '{VAULT}'\n"
+        "[directory]\ntenant = '{TENANT}'\n\
+         [[directory.applications]]\napp_id = '{CLIENT}'\nobject_id = '{OBJECT}'\nsecrets = ['{CLIENT_SECRET}']\n\
+         [[vaults]]\nname = '{VAULT}'\n\
+         [[vaults.role_assignments]]\nprincipal = '{OBJECT}'\nrole = 'Key Vault Secrets User'\n"
     )
 }

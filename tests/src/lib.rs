@@ -8,4 +8,5 @@ pub mod emulator;
 pub mod estate;
 pub mod http;
 pub mod memory_scan;
+pub mod report;
 pub mod wait;

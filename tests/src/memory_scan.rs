@@ -79,7 +79,7 @@ fn count_in(memory: &File, mapping: &Mapping, needle: &[u8]) -> usize {
 
 /// How often `needle` stands in `haystack`, starting in its first [`PIECE_BYTES`].
 fn occurrences(haystack: &[u8], needle: &[u8]) -> usize {
-    haystack.windows(needle.len()).take(PIECE_BYTES).filter(|window| *window == needle).count()
+    memchr::memmem::find_iter(haystack, needle).filter(|&start| start < PIECE_BYTES).count()
 }
 
 #[cfg(test)]

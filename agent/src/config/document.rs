@@ -48,12 +48,23 @@ impl<'a> Document<'a> {
         self.problems.push(Problem { line: 1 + before.matches('\n').count(), message });
     }
 
+    /// Notes that something is missing from the file as a whole.
+    pub(super) fn report_at_end(&mut self, message: String) {
+        self.report(&(self.text.len()..self.text.len()), message);
+    }
+
     /// Takes the table `[name]` out; an absent one reads like an empty one at the file's end.
     pub(super) fn table<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         match self.tables.remove(name) {
             Some(value) => self.read(name, value),
             None => self.shape(name, Spanned::new(self.text.len()..self.text.len(), DeTable::new())),
         }
+    }
+
+    /// Takes the table `[name]` out if there is one.
+    pub(super) fn optional_table<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        let value = self.tables.remove(name)?;
+        self.read(name, value)
     }
 
     /// Takes the tables `[[name]]` out, each with its place in the text.

@@ -221,6 +221,17 @@ pub enum Problem {
     },
 }
 
+impl Problem {
+    /// The secret whose file has to change, where it is one secret's.
+    #[must_use]
+    pub fn secret(&self) -> Option<&SecretName> {
+        match self {
+            Self::Directory(_) => None,
+            Self::Duplicate { second, .. } | Self::Inside { second, .. } => Some(second),
+        }
+    }
+}
+
 impl Settings {
     /// Everything that is wrong between the parts of the settings, in the order of the secrets' names.
     #[must_use]

@@ -22,7 +22,7 @@ use crate::encoding::Encoding;
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
 use crate::principal::Principal;
-use crate::refresh::{Demands, Refresh, Wanted, demands};
+use crate::refresh::{Demands, Pulse, Refresh, Wanted, demands};
 use crate::secret::{Metadata, Secret, SecretName, SecretValue, Version};
 use crate::store::{self, Publication, Publisher};
 use crate::vault::{FetchError, Vault};
@@ -142,6 +142,7 @@ impl Setup {
             publisher,
             arena: Arena::unlocked(),
             clock: Arc::new(AtNewYear),
+            pulse: Pulse::default(),
         };
         let own = vec![Principal::User(own_uid())];
         let others = vec![Principal::User(own_uid() + 1)];

@@ -1,0 +1,237 @@
+//! The agent: puts the parts together and runs them until it is told to stop.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::azure::environment::Environment;
+use crate::azure::identity::{self, Identity};
+use crate::azure::key_vault::KeyVault;
+use crate::azure::{self, transport::Timeouts};
+use crate::cli::Exit;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::files::FilesWriter;
+use crate::memory::Arena;
+use crate::metrics::{Counted, Metrics};
+use crate::process::{self, Hardening};
+use crate::refresh::{self, Pulse, Refresh};
+use crate::serve::{self, Listeners};
+use crate::store::{self, Reader};
+use crate::tasks::Tasks;
+use crate::{files, notify, socket};
+
+/// How long tasks may take to end beyond the time that answers under way have: they only put things away.
+const TIDYING: Duration = Duration::from_secs(1);
+
+/// How the agent is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// Until it is told to stop.
+    UntilStopped,
+    /// For one look, which leaves files behind for the program that they are meant for.
+    OneLook,
+}
+
+/// Runs an agent. It must be called before any thread is started, since the process gives up rights for all of them.
+///
+/// # Errors
+/// When something that it needs cannot be had, or a part ended with an error; never for a vault that cannot be reached,
+/// but for [`Span::OneLook`], which then ends with [`Exit::Unavailable`].
+pub fn run(config: Config, environment: &Environment, span: Span) -> Result<Exit> {
+    let opened = Opened::open(&config, span)?;
+    let hardening = Hardening { writable: writable(&config, environment) };
+    for (measure, outcome) in process::harden(&hardening).measures() {
+        tracing::debug!(measure, %outcome, "hardening");
+    }
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start a runtime")?;
+    let arena = Arena::new(config.memory);
+    let outcome = runtime.block_on(async {
+        let parts = Parts::new(config, environment, arena.clone())?;
+        match span {
+            Span::UntilStopped => parts.run_until_stopped(opened).await.map(|()| Exit::Success),
+            Span::OneLook => parts.look_once(opened).await,
+        }
+    });
+    // A name look-up that hangs must not hold up the end.
+    runtime.shutdown_background();
+    tracing::info!(held_bytes = arena.used_bytes(), "stopped");
+    outcome
+}
+
+/// What is opened in the file system while the process still may.
+struct Opened {
+    listeners: Option<Listeners>,
+    writer: Option<FilesWriter>,
+}
+
+impl Opened {
+    fn open(config: &Config, span: Span) -> Result<Self> {
+        let listeners = match span {
+            Span::UntilStopped => Some(listen(&config.serve)?),
+            Span::OneLook => None,
+        };
+        let writer = config.files.as_ref().map(|settings| {
+            FilesWriter::open(settings, files::RETIRE_AFTER, Instant::now()).context("no files can be written")
+        });
+        Ok(Self { listeners, writer: writer.transpose()? })
+    }
+}
+
+fn listen(settings: &serve::Settings) -> Result<Listeners> {
+    let uid = nix::unistd::getuid().as_raw();
+    let shared_memory = Path::new(socket::SHARED_MEMORY);
+    if settings.socket == socket::private(shared_memory, uid) {
+        socket::make_private(shared_memory, uid).context("no private directory for the socket")?;
+    }
+    serve::bind(settings).with_context(|| format!("could not listen on {}", settings.socket.display()))
+}
+
+/// Where the process, and the Azure CLI that it may have to start, must be able to write.
+fn writable(config: &Config, environment: &Environment) -> Vec<PathBuf> {
+    let socket = config.serve.socket.parent().map(Path::to_owned);
+    let files = config.files.as_ref().map(|files| files.directory.clone());
+    let home = environment.get("AZURE_CONFIG_DIR").map(PathBuf::from);
+    let home = home.or_else(|| environment.get("HOME").map(|home| Path::new(home).join(".azure")));
+    let uses_cli = matches!(config.identity.kind, identity::Kind::Auto | identity::Kind::AzureCli);
+    let azure_cli = home.filter(|_| uses_cli);
+    [socket, files, azure_cli].into_iter().flatten().filter(|directory| directory.is_dir()).collect()
+}
+
+/// The parts, connected and not yet running.
+struct Parts {
+    config: Config,
+    identity: Arc<Identity>,
+    refresh: Refresh<Counted<KeyVault>>,
+    reader: Reader,
+    arena: Arena,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+}
+
+impl Parts {
+    fn new(config: Config, environment: &Environment, arena: Arena) -> Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let settings = azure::Settings {
+            vault_url: config.vault.clone(),
+            identity: config.identity.clone(),
+            timeouts: Timeouts::default(),
+        };
+        let (vault, identity) = azure::connect(settings, environment, arena.clone(), Arc::clone(&clock))?;
+        let metrics = Arc::new(Metrics::new());
+        let (publisher, reader) = store::channel(config.wanted.iter().map(|one| (one.name.clone(), one.optional)));
+        let refresh = Refresh {
+            vault: Counted::new(vault, Arc::clone(&metrics)),
+            wanted: config.wanted.clone(),
+            publisher,
+            arena: arena.clone(),
+            clock: Arc::clone(&clock),
+            pulse: Pulse::default(),
+        };
+        Ok(Self { config, identity, refresh, reader, arena, clock, metrics })
+    }
+
+    async fn run_until_stopped(self, opened: Opened) -> Result<()> {
+        let signals = Signals::listen()?;
+        let stop = CancellationToken::new();
+        let mut tasks = Tasks::new(stop.clone());
+        let (demands, queue) = refresh::demands();
+        let grace = self.config.serve.grace + TIDYING;
+        tracing::info!(vault = %self.config.vault, secrets = self.config.wanted.len(), "started");
+
+        if let Some(listeners) = opened.listeners {
+            let sources = self.sources(demands);
+            tasks.start("serve", serve::run(listeners, self.config.serve, sources, stop.clone()));
+        }
+        if let Some(writer) = opened.writer {
+            tasks.start("files", writer.run(self.reader.clone(), stop.clone()));
+        }
+        let pulse = self.refresh.pulse.clone();
+        tasks.start("refresh", self.refresh.run(self.config.poll_interval, queue, stop.clone()));
+        tasks.start("identity", renew(self.identity, stop.clone()));
+        tasks.start("notify", notify::follow(self.reader, stop.clone()));
+        tasks.start("watchdog", notify::keep_alive(move || pulse.is_alive(), stop.clone()));
+        join(tasks, grace, signals, stop).await
+    }
+
+    fn sources(&self, demands: refresh::Demands) -> serve::Sources {
+        let (identity, pulse) = (Arc::clone(&self.identity), self.refresh.pulse.clone());
+        serve::Sources {
+            reader: self.reader.clone(),
+            demands,
+            clock: Arc::clone(&self.clock),
+            about: serve::About {
+                vault: self.config.vault.to_string(),
+                started: self.clock.now(),
+                arena: self.arena.clone(),
+                identity: Arc::new(move || identity.source().map(|source| source.to_string())),
+                poll_interval: self.config.poll_interval,
+            },
+            metrics: Arc::clone(&self.metrics),
+            alive: Arc::new(move || pulse.is_alive()),
+        }
+    }
+
+    /// Looks once and writes the files, which stay: nobody else would be there to remove them.
+    async fn look_once(self, opened: Opened) -> Result<Exit> {
+        self.refresh.once().await;
+        let snapshot = self.reader.snapshot();
+        if !snapshot.is_ready() {
+            let awaited: Vec<_> = snapshot.awaited().map(ToString::to_string).collect();
+            tracing::error!(secrets = awaited.join(", "), "not every required secret could be had; no file is written");
+            return Ok(Exit::Unavailable);
+        }
+        if let Some(mut writer) = opened.writer {
+            writer.publish(&snapshot, Instant::now())?;
+        }
+        Ok(Exit::Success)
+    }
+}
+
+async fn renew(identity: Arc<Identity>, stop: CancellationToken) -> Result<()> {
+    identity.refresh_ahead(stop).await;
+    Ok(())
+}
+
+/// The signals that end the agent. SIGHUP is one of them: its default would end it without tidying up.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        let listen = |kind| signal(kind).context("could not listen for signals");
+        let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+        let [terminate, interrupt, hangup] = kinds.map(listen);
+        Ok(Self([terminate?, interrupt?, hangup?]))
+    }
+
+    async fn next(&mut self) {
+        let [terminate, interrupt, hangup] = &mut self.0;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}
+
+/// Waits for the end of the tasks, which a signal asks for; a second signal does not wait.
+async fn join(tasks: Tasks, grace: Duration, mut signals: Signals, stop: CancellationToken) -> Result<()> {
+    let ended = tasks.join(grace);
+    tokio::pin!(ended);
+    tokio::select! {
+        outcome = &mut ended => return outcome,
+        () = signals.next() => {}
+    }
+    tracing::info!("stopping");
+    stop.cancel();
+    tokio::select! {
+        outcome = ended => outcome,
+        () = signals.next() => bail!("a second signal ended the agent at once; files may be left"),
+    }
+}

@@ -1,0 +1,233 @@
+//! From the file's shape to the configuration: what must fit together, with a line for each thing that does not.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+
+use super::document::{Document, Parsed, Problem};
+use super::shape::{
+    ApiTable, FilesTable, IdentityTable, LogTable, MemoryTable, Principals, RotationTable, SecretTable, Top, VaultTable,
+};
+use super::{Config, GRACE, Own, POLL_INTERVAL};
+use crate::azure::identity;
+use crate::encoding::Encoding;
+use crate::files::{self, Mode, Target};
+use crate::principal::{Accounts, Principal};
+use crate::refresh::Wanted;
+use crate::secret::SecretName;
+use crate::{logging, memory, serve};
+
+/// Reads and checks the text of a configuration file.
+///
+/// # Errors
+/// Every problem that can be found without looking at the machine beyond its accounts, in the order of their lines.
+pub(super) fn check(text: &str, accounts: &dyn Accounts, own: Own<'_>) -> Result<Config, Vec<Problem>> {
+    let mut check = Check { document: Document::parse(text), accounts };
+    let config = check.config(own);
+    let mut problems = check.document.problems;
+    problems.sort_by_key(|problem| problem.line);
+    problems.dedup();
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(problems),
+    }
+}
+
+struct Check<'a> {
+    document: Document<'a>,
+    accounts: &'a dyn Accounts,
+}
+
+/// One secret with everything that has been found out about it.
+struct Checked {
+    span: Range<usize>,
+    wanted: Wanted,
+    readers: Vec<Principal>,
+    target: Option<Target>,
+}
+
+impl Check<'_> {
+    /// Looks at every table even when an earlier one has problems.
+    fn config(&mut self, (own_uid, own_socket): Own<'_>) -> Option<Config> {
+        let vault = self.document.table::<VaultTable>("vault").map(|table| table.url.0);
+        let identity = self.document.table::<IdentityTable>("identity").map(identity_settings);
+        let rotation = self.document.table::<RotationTable>("rotation");
+        let memory = self.document.table::<MemoryTable>("memory").map(memory_settings);
+        let log = self.document.table::<LogTable>("log").map(log_settings);
+        let api = self.document.table::<ApiTable>("api");
+        let files = self.document.optional_table::<FilesTable>("files");
+        let tables = self.document.tables::<SecretTable>("secret");
+        let common = self.document.rest::<Top>().and_then(|top| top.readers).map(|readers| self.principals(readers));
+
+        let secrets = self.secrets(tables, common.as_deref(), files.as_ref());
+        let api = api?;
+        let path = api.socket.clone().unwrap_or_else(|| own_socket.to_owned());
+        let files = files.map(|table| self.files(table, &path, &secrets));
+        let serve = self.serve(api, path, own_uid, &secrets);
+        Some(Config {
+            vault: vault?,
+            identity: identity?,
+            poll_interval: rotation?.poll_interval.map_or(POLL_INTERVAL, |interval| interval.0.0),
+            wanted: secrets.into_iter().map(|secret| secret.wanted).collect(),
+            serve,
+            files,
+            memory: memory?,
+            log: log?,
+        })
+    }
+
+    fn principals(&mut self, texts: Principals) -> Vec<Principal> {
+        texts.into_iter().filter_map(|text| self.principal(&text)).collect()
+    }
+
+    fn principal(&mut self, text: &Spanned<String>) -> Option<Principal> {
+        Principal::parse(text.get_ref(), self.accounts)
+            .map_err(|error| self.document.report(&text.span(), error.to_string()))
+            .ok()
+    }
+
+    fn secrets(
+        &mut self,
+        tables: Vec<(Range<usize>, SecretTable)>,
+        common: Option<&[Principal]>,
+        files: Option<&FilesTable>,
+    ) -> Vec<Checked> {
+        if tables.is_empty() && self.document.problems.is_empty() {
+            self.document.report_at_end("no secret is configured: add a [[secret]] table with a name".to_owned());
+        }
+        let mut checked: Vec<Checked> = Vec::new();
+        for (span, table) in tables {
+            let name = table.name.get_ref().0.clone();
+            if checked.iter().any(|other| other.wanted.name == name) {
+                self.document
+                    .report(&table.name.span(), format!("the name '{name}' is used twice: give each secret its own"));
+                continue;
+            }
+            checked.push(self.secret(span, table, common, files));
+        }
+        checked
+    }
+
+    fn secret(
+        &mut self,
+        span: Range<usize>,
+        table: SecretTable,
+        common: Option<&[Principal]>,
+        files: Option<&FilesTable>,
+    ) -> Checked {
+        let name = table.name.into_inner().0;
+        let readers = match table.readers {
+            Some(readers) => self.principals(readers),
+            None => common.unwrap_or_default().to_vec(),
+        };
+        if readers.is_empty() {
+            let remedy = "name them here or for all secrets, as in readers = [\"user:trainer\"]";
+            self.document.report(&span, format!("nobody may read '{name}', it has no readers: {remedy}"));
+        }
+        let target = self.target(&name, table.file.as_ref(), table.mode.as_ref(), files, &readers);
+        let wanted = Wanted {
+            vault_name: table.vault_name.map_or_else(|| name.clone(), |vault_name| vault_name.0),
+            version: table.version.map(|version| version.0),
+            encoding: table.encoding.map_or(Encoding::default(), |encoding| encoding.0.0),
+            optional: table.optional,
+            name,
+        };
+        Checked { span, wanted, readers, target }
+    }
+
+    fn target(
+        &mut self,
+        name: &SecretName,
+        file: Option<&Spanned<super::shape::FileKey>>,
+        mode: Option<&Spanned<Parsed<Mode>>>,
+        files: Option<&FilesTable>,
+        readers: &[Principal],
+    ) -> Option<Target> {
+        let path = match file {
+            None => name.as_str().parse().ok(),
+            Some(key) => key.get_ref().path(name).unwrap_or_else(|error| {
+                self.document.report(&key.span(), error.to_string());
+                None
+            }),
+        }?;
+        let mode = mode.or(files.and_then(|files| files.mode.as_ref()));
+        if let Some(mode) = mode
+            && mode.get_ref().0.is_world_readable()
+            && !files.is_some_and(|files| files.world_readable)
+        {
+            let remedy = "use readers instead, or set world_readable = true under [files]";
+            self.document.report(&mode.span(), format!("mode {} lets everyone read it: {remedy}", mode.get_ref().0));
+        }
+        Some(Target { path, mode: mode.map_or(Mode::default(), |mode| mode.get_ref().0), readers: readers.to_vec() })
+    }
+
+    fn files(&mut self, table: FilesTable, socket: &Path, secrets: &[Checked]) -> files::Settings {
+        let beside = || socket.parent().unwrap_or(Path::new("/")).join("secrets");
+        let span = table.directory.as_ref().map_or(0..0, Spanned::span);
+        let group = table.group.and_then(|text| match self.principal(&text)? {
+            Principal::Group(id) => Some(id),
+            Principal::User(_) => {
+                self.document.report(
+                    &text.span(),
+                    "the files' group must be a group: write group:NAME or gid:NUMBER".to_owned(),
+                );
+                None
+            }
+        });
+        let targets =
+            secrets.iter().filter_map(|secret| Some((secret.wanted.name.clone(), secret.target.clone()?))).collect();
+        let settings = files::Settings {
+            directory: table.directory.map_or_else(beside, Spanned::into_inner),
+            targets,
+            allow_disk: table.allow_disk,
+            require_noswap: table.require_noswap,
+            on_stop: table.on_stop.map_or(files::OnStop::default(), |on_stop| on_stop.0.0),
+            group,
+        };
+        let places: BTreeMap<_, _> = secrets.iter().map(|secret| (&secret.wanted.name, &secret.span)).collect();
+        for problem in settings.problems() {
+            let place = problem.secret().and_then(|name| places.get(name).copied()).unwrap_or(&span);
+            self.document.report(place, problem.to_string());
+        }
+        settings
+    }
+
+    fn serve(&mut self, api: ApiTable, socket: PathBuf, own_uid: u32, secrets: &[Checked]) -> serve::Settings {
+        let operators = match api.operators {
+            Some(operators) => self.principals(operators),
+            None => vec![Principal::User(0), Principal::User(own_uid)],
+        };
+        let readers = secrets.iter().map(|secret| (secret.wanted.name.clone(), secret.readers.clone())).collect();
+        serve::Settings { socket, tcp: api.listen, operators, readers, limits: serve::Limits::default(), grace: GRACE }
+    }
+}
+
+fn identity_settings(table: IdentityTable) -> identity::Settings {
+    identity::Settings {
+        kind: table.kind.map_or(identity::Kind::default(), |kind| kind.0),
+        client_id: table.client_id,
+        object_id: table.object_id,
+        tenant_id: table.tenant_id,
+        certificate_path: table.certificate_file,
+        client_secret_file: table.client_secret_file,
+        token_file: table.token_file,
+    }
+}
+
+fn memory_settings(table: MemoryTable) -> memory::Settings {
+    let default = memory::Settings::default();
+    memory::Settings {
+        best: table.backend.map_or(default.best, |backend| backend.0.0),
+        require_locked: table.require_locked,
+    }
+}
+
+fn log_settings(table: LogTable) -> logging::Settings {
+    let default = logging::Settings::default();
+    logging::Settings {
+        level: table.level.map_or(default.level, |level| level.0),
+        format: table.format.map_or(default.format, |format| format.0),
+    }
+}

@@ -1,0 +1,190 @@
+//! The shape of the file: which tables and keys there are, each value checked by its own type, nothing checked between them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+use thiserror::Error;
+use toml::Spanned;
+
+use super::document::Parsed;
+use crate::azure::cloud::VaultUrl;
+use crate::azure::identity;
+use crate::encoding::Encoding;
+use crate::files::{Mode, OnStop, RelativePath};
+use crate::logging;
+use crate::memory::Protection;
+use crate::secret::{SecretName, Version};
+
+/// Readers as they are written; who they are depends on the machine's accounts.
+pub(super) type Principals = Vec<Spanned<String>>;
+
+/// What stands before the first table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Top {
+    pub(super) readers: Option<Principals>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VaultTable {
+    pub(super) url: Parsed<VaultUrl>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IdentityTable {
+    pub(super) kind: Option<Parsed<identity::Kind>>,
+    pub(super) client_id: Option<String>,
+    pub(super) object_id: Option<String>,
+    pub(super) tenant_id: Option<String>,
+    pub(super) certificate_file: Option<PathBuf>,
+    pub(super) client_secret_file: Option<PathBuf>,
+    pub(super) token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RotationTable {
+    pub(super) poll_interval: Option<Parsed<PollInterval>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApiTable {
+    pub(super) socket: Option<PathBuf>,
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) operators: Option<Principals>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FilesTable {
+    pub(super) directory: Option<Spanned<PathBuf>>,
+    pub(super) mode: Option<Spanned<Parsed<Mode>>>,
+    #[serde(default)]
+    pub(super) world_readable: bool,
+    pub(super) group: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) allow_disk: bool,
+    #[serde(default)]
+    pub(super) require_noswap: bool,
+    pub(super) on_stop: Option<Parsed<OnStopName>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MemoryTable {
+    pub(super) backend: Option<Parsed<Backend>>,
+    #[serde(default)]
+    pub(super) require_locked: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LogTable {
+    pub(super) level: Option<Parsed<logging::Level>>,
+    pub(super) format: Option<Parsed<logging::Format>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SecretTable {
+    pub(super) name: Spanned<Parsed<SecretName>>,
+    pub(super) vault_name: Option<Parsed<SecretName>>,
+    pub(super) version: Option<Parsed<Version>>,
+    pub(super) encoding: Option<Parsed<EncodingName>>,
+    #[serde(default)]
+    pub(super) optional: bool,
+    pub(super) readers: Option<Principals>,
+    pub(super) file: Option<Spanned<FileKey>>,
+    pub(super) mode: Option<Spanned<Parsed<Mode>>>,
+}
+
+/// `file = "path"`, or `file = false` for a secret that gets none.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "write a path, or false for no file")]
+pub(super) enum FileKey {
+    Wanted(bool),
+    Path(String),
+}
+
+impl FileKey {
+    /// The path, none where no file is wanted, or the secret's name for `true`.
+    pub(super) fn path(&self, name: &SecretName) -> Result<Option<RelativePath>, crate::files::InvalidPath> {
+        match self {
+            Self::Wanted(false) => Ok(None),
+            Self::Wanted(true) => name.as_str().parse().map(Some),
+            Self::Path(path) => path.parse().map(Some),
+        }
+    }
+}
+
+/// Shortest interval between two looks.
+/// One look costs a request for each secret, and Key Vault throttles a whole vault at 4,000 in ten seconds: below a second a
+/// few hundred agents would spend that on nothing.
+const POLL_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// Longest interval: beyond a day a rotated secret has usually stopped working.
+const POLL_INTERVAL_MAX: Duration = Duration::from_hours(24);
+
+/// A time between two looks, such as `2m`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PollInterval(pub(super) Duration);
+
+/// Says why a text is no [`PollInterval`].
+#[derive(Debug, Error)]
+pub(super) enum InvalidInterval {
+    #[error("'{0}' is no length of time: write it as \"30s\" or \"2m\"")]
+    Form(String),
+    #[error("{0} is out of range: use from 1s to 24h")]
+    Range(String),
+}
+
+impl FromStr for PollInterval {
+    type Err = InvalidInterval;
+
+    fn from_str(text: &str) -> Result<Self, InvalidInterval> {
+        let interval = humantime::parse_duration(text).map_err(|_| InvalidInterval::Form(text.to_owned()))?;
+        if (POLL_INTERVAL_MIN..=POLL_INTERVAL_MAX).contains(&interval) {
+            Ok(Self(interval))
+        } else {
+            Err(InvalidInterval::Range(text.to_owned()))
+        }
+    }
+}
+
+/// Says that a word is none of those that its key takes.
+#[derive(Debug, Error)]
+#[error("'{word}' is unknown: use {known}")]
+pub(super) struct UnknownWord {
+    word: String,
+    known: &'static str,
+}
+
+/// Gives a foreign type its words in the file.
+macro_rules! words {
+    ($name:ident, $inner:ty, $doc:literal, $known:literal, $($word:literal => $value:expr),+) => {
+        #[doc = $doc]
+        #[derive(Clone, Copy, Debug)]
+        pub(super) struct $name(pub(super) $inner);
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+
+            fn from_str(word: &str) -> Result<Self, UnknownWord> {
+                match word {
+                    $($word => Ok(Self($value)),)+
+                    _ => Err(UnknownWord { word: word.to_owned(), known: $known }),
+                }
+            }
+        }
+    };
+}
+
+words!(OnStopName, OnStop, "What becomes of the files at the end.", "remove or keep", "remove" => OnStop::Remove, "keep" => OnStop::Keep);
+words!(EncodingName, Encoding, "How the vault's text is encoded.", "text or base64", "text" => Encoding::Text, "base64" => Encoding::Base64);
+words!(Backend, Protection, "The best memory to try.", "memfd_secret or mlock", "memfd_secret" => Protection::SecretMemory, "mlock" => Protection::Locked);

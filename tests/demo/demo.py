@@ -1,0 +1,259 @@
+"""The main job, step by step: a Key Vault's secrets beside a pipeline, on the configuration that would run in Azure.
+
+Every step is checked. The exit code is 0 only if all of them held.
+"""
+
+import os
+import pathlib
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).parent
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent.parent / "target")) / "debug"
+VAULT = "demo-vault"
+PIPELINE_UID = 64201
+STRANGER_UID = 64202
+ROOT = os.geteuid() == 0
+DEADLINE_SECONDS = 30
+
+SEED = f"""
+[directory]
+tenant = "11111111-1111-4111-8111-111111111111"
+[[directory.managed_identities]]
+client_id = "22222222-2222-4222-8222-222222222222"
+object_id = "33333333-3333-4333-8333-333333333333"
+resource_id = "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/demo/providers/Microsoft.ManagedIdentity/userAssignedIdentities/pipeline-agent"
+[[vaults]]
+name = "{VAULT}"
+[[vaults.role_assignments]]
+principal = "33333333-3333-4333-8333-333333333333"
+role = "Key Vault Secrets User"
+"""
+
+CONFIG = """\
+readers = ["uid:{reader}"]
+
+[vault]
+url = "https://{vault}.vault.azure.net"
+
+[identity]
+kind = "managed-identity"
+client_id = "22222222-2222-4222-8222-222222222222"
+
+[api]
+socket = "{run}/agent.sock"
+
+[files]
+directory = "{run}/secrets"
+
+[[secret]]
+name = "db-password"
+
+[[secret]]
+name = "api-token"
+"""
+
+
+class Failed(Exception):
+    """A step that did not hold."""
+
+
+def check(holds: object, what: str) -> None:
+    if not holds:
+        raise Failed(what)
+
+
+def say(step: str, text: str) -> None:
+    print(f"  {step:<9} {text}", flush=True)
+
+
+def until(what: str, holds) -> None:
+    """Waits for an event under a deadline."""
+    end = time.monotonic() + DEADLINE_SECONDS
+    while not holds():
+        check(time.monotonic() < end, f"{what} did not happen within {DEADLINE_SECONDS} s")
+        time.sleep(0.02)
+
+
+def emulator(folder: pathlib.Path, *arguments: str, text: str = "") -> str:
+    command = [TARGET / "keyside-emulator", *arguments, "--dir", folder]
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+
+
+def exports(text: str) -> dict[str, str]:
+    """The variables of `export NAME='value'` lines."""
+    lines = (line.removeprefix("export ").split("=", 1) for line in text.splitlines() if line.startswith("export "))
+    return {name: value.strip("'\"") for name, value in lines}
+
+
+def keyside(*arguments: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([TARGET / "keyside", *arguments], env=variables, capture_output=True, timeout=DEADLINE_SECONDS)
+
+
+def copies_in_memory(pid: int, value: bytes) -> int:
+    """How often a value lies in memory of a process that root can read."""
+    found = 0
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            start, end = (int(number, 16) for number in line.split(" ", 1)[0].split("-"))
+            try:
+                memory.seek(start)
+                found += memory.read(end - start).count(value)
+            except (OSError, ValueError, OverflowError):
+                continue  # secret memory, and the kernel's own pages: nobody can read these
+    return found
+
+
+def copies_in_files(folder: pathlib.Path, values: list[bytes]) -> int:
+    """How many files below a folder hold one of the values."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return sum(any(value in path.read_bytes() for value in values) for path in files)
+
+
+class Demo:
+    """One run: its folder on tmpfs, its processes and its secrets, all gone at the end."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+        self.run = folder / "run"
+        self.azure = folder / "azure"
+        self.processes: list[subprocess.Popen] = []
+        self.first, self.second, self.token = (secrets.token_urlsafe(24) for _ in range(3))
+        self.reader = PIPELINE_UID if ROOT else os.getuid()
+        self.access = {"KEYSIDE_SOCKET": f"{self.run}/agent.sock", "KEYSIDE_SECRETS_DIR": f"{self.run}/secrets"}
+
+    def start(self, *command: object, **options) -> subprocess.Popen:
+        process = subprocess.Popen([str(word) for word in command], **options)
+        self.processes.append(process)
+        return process
+
+    def start_azure(self) -> None:
+        (self.folder / "seed.toml").write_text(SEED)
+        command = [TARGET / "keyside-emulator", "serve", "--dir", self.azure, "--listen", "127.0.0.1:0"]
+        command += ["--proxy", "127.0.0.1:0", "--seed", self.folder / "seed.toml"]
+        process = self.start(*command, stdout=subprocess.PIPE, text=True)
+        check(process.stdout.readline().strip() == "ready", "the emulator does not start")
+        emulator(self.azure, "secret", "set", VAULT, "db-password", "-", text=self.first)
+        emulator(self.azure, "secret", "set", VAULT, "api-token", "-", text=self.token)
+        say("azure", f"an emulated Azure with the vault https://{VAULT}.vault.azure.net and two secrets in it")
+
+    def start_agent(self) -> None:
+        config = self.folder / "agent.toml"
+        config.write_text(CONFIG.format(reader=self.reader, vault=VAULT, run=self.run))
+        variables = exports(emulator(self.azure, "env"))
+        with open(self.folder / "agent.log", "wb") as log:
+            self.agent = self.start(TARGET / "keyside", "agent", "--config", config, env=variables, stderr=log)
+        until("readiness", lambda: self.agent.poll() is not None or keyside("health", "--ready", **self.access).returncode == 0)
+        check(self.agent.poll() is None, (self.folder / "agent.log").read_text())
+        say("agent", "signed in by managed identity, fetched both through a proxy and TLS, keeps them in locked memory")
+
+    def start_pipeline(self) -> None:
+        command = [sys.executable, HERE / "pipeline.py"]
+        if ROOT:
+            command = [sys.executable, "-c", AS_USER, HERE / "pipeline.py", PIPELINE_UID]
+        self.pipeline = self.start(*command, env=self.access, stdout=subprocess.PIPE, text=True)
+        who = f"uid {PIPELINE_UID}" if ROOT else "this user: only root can take another"
+        say("pipeline", f"started as {who}; it knows a socket and a folder, no vault")
+        for _ in range(2):
+            line = self.pipeline.stdout.readline().strip()
+            check(line, "the pipeline does not get its secrets")
+            say("pipeline", line)
+
+    def rotate(self) -> None:
+        emulator(self.azure, "secret", "set", VAULT, "db-password", "-", text=self.second)
+        say("rotate", "a new version of db-password in the vault")
+        refresh = [sys.executable, "-c", REFRESH, self.access["KEYSIDE_SOCKET"]]
+        subprocess.run(refresh, check=True)
+        line = self.pipeline.stdout.readline().strip()
+        check(line.startswith("change:"), "the pipeline does not notice the rotation")
+        check(self.pipeline.wait(DEADLINE_SECONDS) == 0, "the pipeline ends with an error")
+        say("pipeline", line)
+        file = (self.run / "secrets" / "db-password").read_bytes()
+        check(file == self.second.encode(), "the file does not follow the rotation")
+
+    def refuse(self) -> None:
+        if not ROOT:
+            say("SKIPPED", "the refusal of another user: only root can take another user id")
+            return
+        hidden, absent = (self.as_stranger(name) for name in ("db-password", "no-such-secret"))
+        check(hidden.startswith("404 "), f"a stranger hears: {hidden}")
+        check(hidden == absent, "a stranger hears something else than for an absent secret")
+        say("stranger", f"uid {STRANGER_UID} asks for db-password and hears {hidden}, as for a name that does not exist")
+
+    def as_stranger(self, name: str) -> str:
+        """The status that another user gets, and the error's code."""
+        command = [sys.executable, "-c", AS_USER, HERE / "stranger.py", str(STRANGER_UID), name]
+        return subprocess.run(command, env=self.access, capture_output=True, text=True, check=True).stdout.strip()
+
+    def scan(self) -> None:
+        if not ROOT:
+            say("SKIPPED", "the scan of the agent's memory: only root may read it")
+            return
+        old, live = (copies_in_memory(self.agent.pid, value.encode()) for value in (self.first, self.second))
+        check(old == 0, f"the old value is {old} times in the agent's memory")
+        check(live <= 1, f"the new value is {live} times in the agent's memory")
+        where = "once, locked" if live else "only in secret memory, which not even root can read"
+        say("memory", f"of the agent searched: the old value nowhere, the new one {where}")
+
+    def stop(self) -> None:
+        self.agent.send_signal(signal.SIGTERM)
+        check(self.agent.wait(DEADLINE_SECONDS) == 0, "the agent does not end well")
+        left = [path for path in (self.run / "secrets").rglob("*")] + list(self.run.glob("agent.sock"))
+        check(not left, f"left behind: {left}")
+        values = [value.encode() for value in (self.first, self.second, self.token)]
+        check(copies_in_files(self.folder, values) == 0, "a value is left in a file")
+        say("stop", "the agent is gone, and so are its files; no value is left in any file of this demo")
+
+    def end(self) -> None:
+        for process in reversed(self.processes):
+            if process.poll() is None:
+                process.terminate()
+                process.wait(DEADLINE_SECONDS)
+
+
+# Reads the program, then takes its user id: the other user may not be able to read this folder, or to run this Python.
+AS_USER = """
+import hashlib, http.client, json, os, socket, sys
+path, uid = sys.argv[1], int(sys.argv[2])
+with open(path) as file:
+    program = compile(file.read(), path, "exec")
+os.setgroups([])
+os.setgid(uid)
+os.setuid(uid)
+exec(program)
+"""
+
+REFRESH = """
+import socket, sys
+agent = socket.socket(socket.AF_UNIX)
+agent.connect(sys.argv[1])
+agent.sendall(b"POST /v1/refresh HTTP/1.1\\r\\nHost: keyside\\r\\nConnection: close\\r\\n\\r\\n")
+sys.exit(not agent.recv(64).startswith(b"HTTP/1.1 2"))
+"""
+
+
+def main() -> int:
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="keyside-demo-", dir="/dev/shm"))
+    folder.chmod(0o755)
+    demo = Demo(folder)
+    print("Keyside: a Key Vault's secrets beside a program", flush=True)
+    try:
+        for step in (demo.start_azure, demo.start_agent, demo.start_pipeline, demo.rotate, demo.refuse, demo.scan, demo.stop):
+            step()
+    except (Failed, subprocess.SubprocessError, OSError) as failure:
+        print(f"FAILED: {failure}", file=sys.stderr)
+        return 1
+    finally:
+        demo.end()
+        shutil.rmtree(folder)
+    print("Every step held, and nothing is left running.", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+//! A whole run at trace level, of every library too, shows no value, no token and no credential.
+
+use keyside_tests::estate::{CLIENT_SECRET, Estate, VAULT};
+
+#[test]
+fn nothing_confidential_is_logged_at_any_level() {
+    let values = ["first-Gk3vQ8zL1x", "second-Tm7wR2yN5c", "steady-Hb9dS4pJ6f"];
+    let estate = Estate::start(&[("rotates", values[0]), ("stays", values[2])]);
+    let config = "[log]\nlevel = 'trace'\n[[secret]]\nname = 'rotates'\n[[secret]]\nname = 'stays'\n";
+    let mut variables = estate.variables();
+    variables.insert("RUST_LOG".to_owned(), "trace".to_owned());
+    let mut agent = keyside_tests::agent::Agent::start(&estate.config(config), &estate.socket(), &variables);
+    agent.wait_until_ready();
+    for path in
+        ["/v1/secrets", "/v1/secrets/rotates", "/v1/secrets/rotates/value", "/v1/status", "/metrics", "/nothing"]
+    {
+        let answer = agent.get(path);
+        assert!(answer.status < 500, "{path}: {}", answer.status);
+    }
+    estate.emulator.set_secret(VAULT, "rotates", values[1]);
+    agent.refresh();
+    assert_eq!(agent.value("rotates"), values[1].as_bytes());
+    estate.emulator.run(&["fault", "add", "--host", "*.vault.azure.net", "--status", "401"]);
+    agent.refresh();
+    assert_eq!(agent.stop().code(), Some(0));
+
+    let log = agent.log();
+    assert!(log.contains("TRACE") || log.contains("\"trace\""), "the log is at trace level");
+    assert!(log.lines().count() > 100, "libraries log too: {} lines", log.lines().count());
+    for value in values {
+        assert!(!log.contains(value), "a value is in the log");
+        let bytes = value.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", ");
+        assert!(!log.contains(&bytes), "a value is in the log as a list of bytes");
+    }
+    assert!(!log.contains(CLIENT_SECRET), "the client secret is in the log");
+    // Every JSON web token begins with this, the base64 of `{"`.
+    assert!(!log.contains("eyJ"), "a token is in the log: {}", around(&log, "eyJ"));
+}
+
+fn around(log: &str, needle: &str) -> String {
+    let at = log.find(needle).unwrap_or_default();
+    log.chars().skip(at.saturating_sub(200)).take(220).collect()
+}

@@ -1,0 +1,16 @@
+//! What a scenario tells the person who runs it, also when it passes: the test harness hides what is merely printed.
+
+use std::io::Write as _;
+
+/// Writes a line to standard error, past the harness.
+///
+/// # Panics
+/// When standard error is closed.
+pub fn say(line: &str) {
+    writeln!(std::io::stderr().lock(), "{line}").expect("standard error is open");
+}
+
+/// Says loudly that a scenario is skipped, and why.
+pub fn skipped(why: &str) {
+    say(&format!("SKIPPED: {why}"));
+}
