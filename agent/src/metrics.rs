@@ -22,7 +22,7 @@ use crate::serve::documents::State;
 use crate::store::{Slot, Snapshot};
 use crate::vault::{FetchError, Vault};
 
-/// The media type of the text that [`Metrics::text`] makes (OpenMetrics 1.0).
+/// The media type of the text that [`Metrics::text`] makes (`OpenMetrics` 1.0).
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 type Labels = Vec<(&'static str, String)>;
@@ -99,13 +99,13 @@ impl Metrics {
 
     /// Counts a fetch from the vault that ended with `outcome`: `ok` or a [`FetchError::code`].
     pub fn fetched(&self, outcome: &'static str, took: Duration) {
-        self.fetches.get_or_create(&label("outcome", outcome)).inc();
+        self.fetches.get_or_create(&label("outcome", &outcome)).inc();
         self.fetch_time.observe(took.as_secs_f64());
     }
 
     /// Counts an answer to a caller.
     pub fn responded(&self, status: u16) {
-        self.responses.get_or_create(&label("status", status)).inc();
+        self.responses.get_or_create(&label("status", &status)).inc();
     }
 
     /// Counts a value that was given to a reader.
@@ -133,7 +133,7 @@ impl Metrics {
         }
     }
 
-    /// Everything in the text format of OpenMetrics.
+    /// Everything in the text format of `OpenMetrics`.
     #[must_use]
     pub fn text(&self, view: &View<'_>) -> String {
         let mut text = String::new();
@@ -175,7 +175,7 @@ impl Metrics {
     }
 }
 
-fn label(key: &'static str, value: impl ToString) -> Labels {
+fn label(key: &'static str, value: &dyn ToString) -> Labels {
     vec![(key, value.to_string())]
 }
 
@@ -206,18 +206,18 @@ fn register_agent(registry: &mut Registry, view: &View<'_>) {
     };
     let started: Gauge = Gauge::default();
     started.set(view.started.as_second());
-    let build = one(label("version", env!("CARGO_PKG_VERSION")));
+    let build = one(label("version", &env!("CARGO_PKG_VERSION")));
     registry.register("build_info", "The agent's version", build);
     registry.register_with_unit("start_timestamp", "When the agent started", Unit::Seconds, started);
     registry.register("ready", "Whether every required secret is there", number(view.snapshot.is_ready().into()));
-    let protection = one(label("protection", view.protection));
+    let protection = one(label("protection", &view.protection));
     registry.register("memory_protection_info", "The worst protection among the memory of values", protection);
     registry.register_with_unit("memory_used", "How much memory values take", Unit::Bytes, number(view.used_bytes));
     registry.register("connections", "Open connections", number(view.connections));
     let states = Family::<Labels, Gauge>::default();
     for state in State::ALL {
         let count = view.snapshot.slots.values().filter(|slot| State::of(slot) == state).count();
-        states.get_or_create(&label("state", state.as_str())).set(i64::try_from(count).unwrap_or(i64::MAX));
+        states.get_or_create(&label("state", &state.as_str())).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
     registry.register("secrets", "Secrets, by how they fare", states);
     let ages = view.snapshot.slots.values().filter_map(|slot| age(slot, view.now));
