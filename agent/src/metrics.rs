@@ -36,6 +36,7 @@ pub struct Metrics {
     responses: Family<Labels, Counter>,
     denials: Counter,
     secrets: Mutex<BTreeMap<SecretName, Counts>>,
+    last_fetch: Mutex<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -94,13 +95,21 @@ impl Metrics {
         );
         registry.register("responses", "Answers to callers, by HTTP status", Family::clone(&responses));
         registry.register("denials", "Reads refused to callers who are no readers", denials.clone());
-        Self { registry, fetches, fetch_time, responses, denials, secrets: Mutex::default() }
+        let last_fetch = Mutex::new(Instant::now());
+        Self { registry, fetches, fetch_time, responses, denials, secrets: Mutex::default(), last_fetch }
     }
 
     /// Counts a fetch from the vault that ended with `outcome`: `ok` or a [`FetchError::code`].
     pub fn fetched(&self, outcome: &'static str, took: Duration) {
         self.fetches.get_or_create(&label("outcome", &outcome)).inc();
         self.fetch_time.observe(took.as_secs_f64());
+        *self.last_fetch() = Instant::now();
+    }
+
+    /// How long no fetch has ended, good or bad. A loop that lives never lets this grow far beyond its longest wait.
+    #[must_use]
+    pub fn quiet_for(&self) -> Duration {
+        self.last_fetch().elapsed()
     }
 
     /// Counts an answer to a caller.
@@ -167,6 +176,11 @@ impl Metrics {
             count(|counts| counts.version_changes),
         );
         register_states(registry, &seen, view.now);
+    }
+
+    /// Held only to copy or to set a moment; nothing waits or fails inside.
+    fn last_fetch(&self) -> MutexGuard<'_, Instant> {
+        self.last_fetch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Held only to change or to read a few numbers; nothing waits or fails inside.
@@ -272,5 +286,57 @@ impl<V: Vault> Vault for Counted<V> {
         let fetched = self.vault.fetch(name, version).await;
         self.metrics.fetched(fetched.as_ref().map_or_else(FetchError::code, |_| "ok"), start.elapsed());
         fetched
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::fixtures::{name, new_year, publish, secret};
+    use crate::store;
+
+    fn shown(metrics: &Metrics, snapshot: &Snapshot, visible: bool) -> String {
+        metrics.text(&View {
+            snapshot,
+            visible: &|_| visible,
+            now: new_year(),
+            started: new_year(),
+            protection: Protection::Locked,
+            used_bytes: 64,
+            connections: 1,
+        })
+    }
+
+    #[test]
+    fn a_new_version_counts_as_a_change_and_the_first_one_does_not() {
+        let metrics = Metrics::new();
+        let (publisher, reader) = store::channel([(name("db"), false)]);
+        for digit in ['a', 'a', 'b', 'a'] {
+            publish(&publisher, "db", Ok(secret(digit, b"one")));
+            metrics.saw(&reader.snapshot());
+        }
+        let text = shown(&metrics, &reader.snapshot(), true);
+        assert!(text.contains("keyside_secret_version_changes_total{secret=\"db\"} 2\n"), "{text}");
+    }
+
+    #[test]
+    fn who_may_see_no_secret_sees_no_name() {
+        let metrics = Metrics::new();
+        let (publisher, reader) = store::channel([(name("db-password"), false)]);
+        publish(&publisher, "db-password", Ok(secret('a', b"one")));
+        metrics.read(&name("db-password"));
+        metrics.denied(Some(&name("db-password")));
+        let text = shown(&metrics, &reader.snapshot(), false);
+        assert!(!text.contains("db-password"), "{text}");
+        assert!(text.contains("keyside_denials_total 1\n") && text.contains("keyside_secrets{state=\"fresh\"} 1\n"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_without_a_fetch_is_known() {
+        let metrics = Metrics::new();
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert_eq!(metrics.quiet_for(), Duration::from_secs(9));
+        metrics.fetched("ok", Duration::ZERO);
+        assert_eq!(metrics.quiet_for(), Duration::ZERO);
     }
 }

@@ -52,6 +52,24 @@ async fn an_answer_that_nobody_takes_is_given_up() {
     assert_eq!(agent.get("/v1/secrets/token/value").await.body, "one");
 }
 
+#[tokio::test]
+async fn a_reader_may_wait_longer_than_a_request_may_take() {
+    let limits = Limits { request_time: Duration::from_millis(100), ..Limits::default() };
+    let agent = Agent::with_values(Setup { limits, ..Setup::default() }).await;
+    let reply = agent.ask("GET", "/v1/secrets/db/value?wait=400ms", &[("if-none-match", "*")]).await;
+    assert_eq!(reply.status, StatusCode::NOT_MODIFIED);
+}
+
+#[tokio::test]
+async fn a_silent_connection_does_not_put_off_the_end() {
+    let agent = Agent::with_values(Setup::default()).await;
+    let _silent = UnixStream::connect(&agent.socket).expect("connected");
+    agent.get("/healthz").await;
+    let start = std::time::Instant::now();
+    agent.stop().await;
+    assert!(start.elapsed() < Duration::from_secs(2), "the grace period is five: {:?}", start.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_with_too_many_connections_is_told_so() {
     let limits = Limits { connections_per_user: 2, ..Limits::default() };
