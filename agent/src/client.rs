@@ -1,6 +1,8 @@
 //! The client's side of the socket: `keyside get`, `list`, `wait`, `status` and `health`.
 
 pub mod connection;
+#[cfg(test)]
+mod tests;
 pub mod text;
 
 use std::io::{self, Write};

@@ -22,7 +22,7 @@ use crate::serve::documents::State;
 use crate::store::{Slot, Snapshot};
 use crate::vault::{FetchError, Vault};
 
-/// The media type of the text that [`Metrics::text`] makes (OpenMetrics 1.0).
+/// The media type of the text that [`Metrics::text`] makes (`OpenMetrics` 1.0).
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 type Labels = Vec<(&'static str, String)>;
@@ -36,6 +36,7 @@ pub struct Metrics {
     responses: Family<Labels, Counter>,
     denials: Counter,
     secrets: Mutex<BTreeMap<SecretName, Counts>>,
+    last_fetch: Mutex<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -94,18 +95,26 @@ impl Metrics {
         );
         registry.register("responses", "Answers to callers, by HTTP status", Family::clone(&responses));
         registry.register("denials", "Reads refused to callers who are no readers", denials.clone());
-        Self { registry, fetches, fetch_time, responses, denials, secrets: Mutex::default() }
+        let last_fetch = Mutex::new(Instant::now());
+        Self { registry, fetches, fetch_time, responses, denials, secrets: Mutex::default(), last_fetch }
     }
 
     /// Counts a fetch from the vault that ended with `outcome`: `ok` or a [`FetchError::code`].
     pub fn fetched(&self, outcome: &'static str, took: Duration) {
-        self.fetches.get_or_create(&label("outcome", outcome)).inc();
+        self.fetches.get_or_create(&label("outcome", &outcome)).inc();
         self.fetch_time.observe(took.as_secs_f64());
+        *self.last_fetch() = Instant::now();
+    }
+
+    /// How long no fetch has ended, good or bad. A loop that lives never lets this grow far beyond its longest wait.
+    #[must_use]
+    pub fn quiet_for(&self) -> Duration {
+        self.last_fetch().elapsed()
     }
 
     /// Counts an answer to a caller.
     pub fn responded(&self, status: u16) {
-        self.responses.get_or_create(&label("status", status)).inc();
+        self.responses.get_or_create(&label("status", &status)).inc();
     }
 
     /// Counts a value that was given to a reader.
@@ -133,7 +142,7 @@ impl Metrics {
         }
     }
 
-    /// Everything in the text format of OpenMetrics.
+    /// Everything in the text format of `OpenMetrics`.
     #[must_use]
     pub fn text(&self, view: &View<'_>) -> String {
         let mut text = String::new();
@@ -169,13 +178,18 @@ impl Metrics {
         register_states(registry, &seen, view.now);
     }
 
+    /// Held only to copy or to set a moment; nothing waits or fails inside.
+    fn last_fetch(&self) -> MutexGuard<'_, Instant> {
+        self.last_fetch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Held only to change or to read a few numbers; nothing waits or fails inside.
     fn secrets(&self) -> MutexGuard<'_, BTreeMap<SecretName, Counts>> {
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn label(key: &'static str, value: impl ToString) -> Labels {
+fn label(key: &'static str, value: &dyn ToString) -> Labels {
     vec![(key, value.to_string())]
 }
 
@@ -206,18 +220,18 @@ fn register_agent(registry: &mut Registry, view: &View<'_>) {
     };
     let started: Gauge = Gauge::default();
     started.set(view.started.as_second());
-    let build = one(label("version", env!("CARGO_PKG_VERSION")));
+    let build = one(label("version", &env!("CARGO_PKG_VERSION")));
     registry.register("build_info", "The agent's version", build);
     registry.register_with_unit("start_timestamp", "When the agent started", Unit::Seconds, started);
     registry.register("ready", "Whether every required secret is there", number(view.snapshot.is_ready().into()));
-    let protection = one(label("protection", view.protection));
+    let protection = one(label("protection", &view.protection));
     registry.register("memory_protection_info", "The worst protection among the memory of values", protection);
     registry.register_with_unit("memory_used", "How much memory values take", Unit::Bytes, number(view.used_bytes));
     registry.register("connections", "Open connections", number(view.connections));
     let states = Family::<Labels, Gauge>::default();
     for state in State::ALL {
         let count = view.snapshot.slots.values().filter(|slot| State::of(slot) == state).count();
-        states.get_or_create(&label("state", state.as_str())).set(i64::try_from(count).unwrap_or(i64::MAX));
+        states.get_or_create(&label("state", &state.as_str())).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
     registry.register("secrets", "Secrets, by how they fare", states);
     let ages = view.snapshot.slots.values().filter_map(|slot| age(slot, view.now));
@@ -272,5 +286,57 @@ impl<V: Vault> Vault for Counted<V> {
         let fetched = self.vault.fetch(name, version).await;
         self.metrics.fetched(fetched.as_ref().map_or_else(FetchError::code, |_| "ok"), start.elapsed());
         fetched
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::fixtures::{name, new_year, publish, secret};
+    use crate::store;
+
+    fn shown(metrics: &Metrics, snapshot: &Snapshot, visible: bool) -> String {
+        metrics.text(&View {
+            snapshot,
+            visible: &|_| visible,
+            now: new_year(),
+            started: new_year(),
+            protection: Protection::Locked,
+            used_bytes: 64,
+            connections: 1,
+        })
+    }
+
+    #[test]
+    fn a_new_version_counts_as_a_change_and_the_first_one_does_not() {
+        let metrics = Metrics::new();
+        let (publisher, reader) = store::channel([(name("db"), false)]);
+        for digit in ['a', 'a', 'b', 'a'] {
+            publish(&publisher, "db", Ok(secret(digit, b"one")));
+            metrics.saw(&reader.snapshot());
+        }
+        let text = shown(&metrics, &reader.snapshot(), true);
+        assert!(text.contains("keyside_secret_version_changes_total{secret=\"db\"} 2\n"), "{text}");
+    }
+
+    #[test]
+    fn who_may_see_no_secret_sees_no_name() {
+        let metrics = Metrics::new();
+        let (publisher, reader) = store::channel([(name("db-password"), false)]);
+        publish(&publisher, "db-password", Ok(secret('a', b"one")));
+        metrics.read(&name("db-password"));
+        metrics.denied(Some(&name("db-password")));
+        let text = shown(&metrics, &reader.snapshot(), false);
+        assert!(!text.contains("db-password"), "{text}");
+        assert!(text.contains("keyside_denials_total 1\n") && text.contains("keyside_secrets{state=\"fresh\"} 1\n"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_without_a_fetch_is_known() {
+        let metrics = Metrics::new();
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert_eq!(metrics.quiet_for(), Duration::from_secs(9));
+        metrics.fetched("ok", Duration::ZERO);
+        assert_eq!(metrics.quiet_for(), Duration::ZERO);
     }
 }

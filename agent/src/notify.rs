@@ -6,6 +6,7 @@ use anyhow::Result;
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
+use crate::secret::SecretName;
 use crate::store::{Reader, Snapshot};
 use crate::tasks::stopped_within;
 
@@ -27,10 +28,10 @@ async fn follow_with(mut reader: Reader, stop: CancellationToken, mut send: impl
         let ready = snapshot.is_ready() && !announced;
         announced |= ready;
         drop(snapshot);
-        match ready {
-            true => send(&[NotifyState::Ready, NotifyState::Status(&status)]),
-            false => send(&[NotifyState::Status(&status)]),
+        if ready {
+            send(&[NotifyState::Ready]);
         }
+        send(&[NotifyState::Status(&status)]);
         tokio::select! {
             () = stop.cancelled() => break,
             true = reader.changed() => {}
@@ -89,7 +90,7 @@ fn send(states: &[NotifyState<'_>]) {
 }
 
 fn status(snapshot: &Snapshot) -> String {
-    let awaited: Vec<_> = snapshot.awaited().map(|name| name.as_str()).collect();
+    let awaited: Vec<_> = snapshot.awaited().map(SecretName::as_str).collect();
     if awaited.is_empty() {
         return format!("serving {} secrets, generation {}", snapshot.slots.len(), snapshot.generation);
     }
@@ -116,7 +117,8 @@ mod tests {
         let changes = async {
             assert_eq!(heard.recv().await.expect("a word"), "STATUS=waiting for db");
             publish(&publisher, "db", Ok(secret('a', b"one")));
-            assert_eq!(heard.recv().await.expect("a word"), "READY=1 STATUS=serving 1 secrets, generation 1");
+            assert_eq!(heard.recv().await.expect("a word"), "READY=1");
+            assert_eq!(heard.recv().await.expect("a word"), "STATUS=serving 1 secrets, generation 1");
             publish(&publisher, "db", Ok(secret('b', b"two")));
             assert_eq!(heard.recv().await.expect("a word"), "STATUS=serving 1 secrets, generation 2");
             stop.cancel();
@@ -130,14 +132,14 @@ mod tests {
         let interval = Duration::from_secs(10);
         let start = Instant::now();
         let stop = CancellationToken::new();
-        let mut fed = 0;
+        let mut meals = 0;
         let alive = || start.elapsed() < Duration::from_secs(20);
-        let feed = keep_alive_with(interval, alive, stop.clone(), |_| fed += 1);
+        let feed = keep_alive_with(interval, alive, stop.clone(), |_| meals += 1);
         let end = async {
             tokio::time::sleep(Duration::from_mins(1)).await;
             stop.cancel();
         };
         tokio::join!(feed, end);
-        assert_eq!(fed, 4, "at 0, 5, 10 and 15 s");
+        assert_eq!(meals, 4, "at 0, 5, 10 and 15 s");
     }
 }

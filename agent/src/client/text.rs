@@ -1,5 +1,6 @@
 //! What people see: columns, ages and states.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::serve::documents::{Item, Listing, Status};
@@ -34,7 +35,8 @@ pub fn status(status: &Status) -> String {
     }
     for trouble in &status.failures {
         let why = trouble.message.as_deref().unwrap_or(&trouble.code);
-        page += &format!("\n{}: no fresh value since {}: {why}\n", trouble.name, trouble.since);
+        // Writing to a text does not fail.
+        let _ = write!(page, "\n{}: no fresh value since {}: {why}\n", trouble.name, trouble.since);
     }
     page
 }

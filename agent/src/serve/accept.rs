@@ -79,13 +79,18 @@ pub(super) async fn everyone(listeners: Listeners, server: Arc<Server>, grace: D
         gates.spawn(welcome(listener, Arc::clone(&server), grace));
     }
     gates.spawn(count_changes(Arc::clone(&server)));
-    server.stop.cancelled().await;
+    let early = tokio::select! {
+        () = server.stop.cancelled() => None,
+        ended = gates.join_next() => ended,
+    };
+    server.stop.cancel();
     // Without its file, nobody finds the socket any more.
     drop(file);
+    let mut outcome = early.unwrap_or(Ok(()));
     while let Some(ended) = gates.join_next().await {
-        ended.context("the server panicked")?;
+        outcome = outcome.and(ended);
     }
-    Ok(())
+    outcome.context("a listener's task panicked")
 }
 
 async fn count_changes(server: Arc<Server>) {
@@ -95,7 +100,7 @@ async fn count_changes(server: Arc<Server>) {
         tokio::select! {
             () = server.stop.cancelled() => return,
             true = reader.changed() => {}
-            else => return,
+            else => return server.stop.cancelled().await,
         }
     }
 }

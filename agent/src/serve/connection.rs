@@ -36,15 +36,15 @@ pub(super) struct Visitor {
 /// on, the peer has [`super::Limits::request_time`] to bring the whole exchange one step further.
 pub(super) async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, visitor: Visitor, server: Arc<Server>) {
     let patience = server.limits.request_time;
-    let (renew, mut deadline) = watch::channel(Instant::now() + patience);
+    let (advance, mut progress) = watch::channel(Progress { begun: false, until: Instant::now() + patience });
     let service = service_fn(|request| {
-        let (server, visitor, renew) = (&server, &visitor, &renew);
+        let (server, visitor) = (&server, &visitor);
+        let grant = |extra| {
+            advance.send_replace(Progress { begun: true, until: Instant::now() + patience + extra });
+        };
         async move {
-            let answer = respond(server, visitor, request, |extra| {
-                renew.send_replace(Instant::now() + patience + extra);
-            });
-            let answer = answer.await;
-            renew.send_replace(Instant::now() + patience);
+            let answer = respond(server, visitor, request, grant).await;
+            grant(Duration::ZERO);
             Ok::<_, Infallible>(answer)
         }
     });
@@ -59,7 +59,7 @@ pub(super) async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, visito
     let mut connection = pin!(connection);
     let mut leaving = false;
     loop {
-        let until = *deadline.borrow_and_update();
+        let Progress { begun, until } = *progress.borrow_and_update();
         tokio::select! {
             outcome = connection.as_mut() => {
                 if let Err(error) = outcome {
@@ -71,13 +71,25 @@ pub(super) async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, visito
                 tracing::debug!(caller = %visitor.caller, "the connection was silent or stuck for too long");
                 return;
             }
-            _ = deadline.changed() => {}
+            _ = progress.changed() => {}
             () = server.stop.cancelled(), if !leaving => {
+                if !begun {
+                    return;
+                }
                 leaving = true;
                 connection.as_mut().graceful_shutdown();
             }
         }
     }
+}
+
+/// How far the exchange is.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    /// Whether there was any request yet.
+    begun: bool,
+    /// When the next step must have been taken.
+    until: Instant,
 }
 
 async fn respond(

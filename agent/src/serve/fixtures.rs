@@ -78,11 +78,17 @@ impl Clock for AtNewYear {
 
 /// Gives what the test put in, and says of everything else that it does not exist.
 #[derive(Clone, Default)]
-struct FakeVault(Arc<Mutex<BTreeMap<SecretName, Secret>>>);
+struct FakeVault {
+    secrets: Arc<Mutex<BTreeMap<SecretName, Secret>>>,
+    hung: bool,
+}
 
 impl Vault for FakeVault {
     async fn fetch(&self, name: &SecretName, _: Option<&Version>) -> Result<Secret, FetchError> {
-        self.0.lock().expect("no panic").get(name).cloned().ok_or(FetchError::NotFound)
+        if self.hung {
+            std::future::pending::<()>().await;
+        }
+        self.secrets.lock().expect("no panic").get(name).cloned().ok_or(FetchError::NotFound)
     }
 }
 
@@ -92,6 +98,10 @@ pub(crate) struct Setup {
     pub(crate) operators: Vec<Principal>,
     pub(crate) limits: Limits,
     pub(crate) tcp: bool,
+    /// The loop that looks for new versions has ended.
+    pub(crate) dead: bool,
+    /// The vault never answers.
+    pub(crate) hung: bool,
 }
 
 /// An agent that serves `db` and `token` to this process, and `hidden` to another user, over a real socket.
@@ -132,7 +142,8 @@ impl Setup {
     pub(crate) fn start(self) -> Agent {
         let directory = tempfile::tempdir().expect("a directory");
         let socket = directory.path().join("agent.sock");
-        let (vault, stop, metrics) = (FakeVault::default(), CancellationToken::new(), Arc::new(Metrics::new()));
+        let (vault, stop, metrics) =
+            (FakeVault { hung: self.hung, ..FakeVault::default() }, CancellationToken::new(), Arc::new(Metrics::new()));
         let (publisher, reader) =
             store::channel(["db", "hidden", "token"].map(|local| (name(local), local == "token")));
         let (demands, queue) = demands();
@@ -160,12 +171,14 @@ impl Setup {
             clock: Arc::new(HalfAMinuteLater),
             about: about(),
             metrics,
-            alive: Arc::new(|| true),
+            alive: Arc::new(move || !self.dead),
         };
         let listeners = bind(&settings).expect("bound");
         let tcp = listeners.tcp.as_ref().map(|listener| listener.local_addr().expect("an address"));
         let mut tasks = JoinSet::new();
-        tasks.spawn(refresh.run(Duration::from_hours(1), queue, stop.clone()));
+        if !self.dead {
+            tasks.spawn(refresh.run(Duration::from_hours(1), queue, stop.clone()));
+        }
         tasks.spawn(run(listeners, settings, sources, stop.clone()));
         Agent { socket, tcp, demands, vault, stop, tasks, _directory: directory }
     }
@@ -204,12 +217,12 @@ impl Agent {
 
     /// Puts a value into the vault.
     pub(crate) fn set(&self, local: &str, digit: char, value: &[u8]) {
-        self.vault.0.lock().expect("no panic").insert(name(local), secret(digit, value));
+        self.vault.secrets.lock().expect("no panic").insert(name(local), secret(digit, value));
     }
 
     /// Takes a secret out of the vault.
     pub(crate) fn remove(&self, local: &str) {
-        self.vault.0.lock().expect("no panic").remove(&name(local));
+        self.vault.secrets.lock().expect("no panic").remove(&name(local));
     }
 
     /// Has the vault looked at.

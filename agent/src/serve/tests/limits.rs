@@ -38,7 +38,7 @@ async fn a_request_that_trickles_in_does_not_live_longer_than_one_that_is_silent
 async fn an_answer_that_nobody_takes_is_given_up() {
     let limits = Limits { request_time: Duration::from_millis(300), ..Limits::default() };
     let agent = Agent::with_values(Setup { limits, ..Setup::default() }).await;
-    agent.set("db", 'b', &[b'x'; 25_600]);
+    agent.set("db", 'b', &vec![b'x'; 25_600]);
     agent.look().await;
     let mut stream = UnixStream::connect(&agent.socket).expect("connected");
     stream.set_write_timeout(Some(Duration::from_secs(10))).expect("set");
@@ -52,17 +52,34 @@ async fn an_answer_that_nobody_takes_is_given_up() {
     assert_eq!(agent.get("/v1/secrets/token/value").await.body, "one");
 }
 
+#[tokio::test]
+async fn a_reader_may_wait_longer_than_a_request_may_take() {
+    let limits = Limits { request_time: Duration::from_millis(100), ..Limits::default() };
+    let agent = Agent::with_values(Setup { limits, ..Setup::default() }).await;
+    let reply = agent.ask("GET", "/v1/secrets/db/value?wait=400ms", &[("if-none-match", "*")]).await;
+    assert_eq!(reply.status, StatusCode::NOT_MODIFIED);
+}
+
+#[tokio::test]
+async fn a_silent_connection_does_not_put_off_the_end() {
+    let agent = Agent::with_values(Setup::default()).await;
+    let _silent = UnixStream::connect(&agent.socket).expect("connected");
+    agent.get("/healthz").await;
+    let start = std::time::Instant::now();
+    agent.stop().await;
+    assert!(start.elapsed() < Duration::from_secs(2), "the grace period is five: {:?}", start.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_with_too_many_connections_is_told_so() {
     let limits = Limits { connections_per_user: 2, ..Limits::default() };
     let agent = Agent::with_values(Setup { limits, ..Setup::default() }).await;
-    let held = [(); 2].map(|()| UnixStream::connect(&agent.socket).expect("connected"));
+    let _both = [(); 2].map(|()| UnixStream::connect(&agent.socket).expect("connected"));
     let answer = agent.send(b"");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a whole answer");
     assert!(head.starts_with("HTTP/1.1 429 Too Many Requests\r\n"), "{head}");
     assert!(head.contains("\r\nRetry-After: 1"), "{head}");
     assert_eq!(serde_json::from_str::<serde_json::Value>(body).expect("JSON")["code"], "too_many_connections");
-    drop(held);
 }
 
 #[tokio::test]

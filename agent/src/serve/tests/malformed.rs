@@ -84,10 +84,13 @@ async fn names_that_cannot_be_are_answered_with_the_one_document_for_nothing_her
     }
 }
 
+/// Method, target, headers, and the status and code that they get.
+type Row = (&'static str, &'static str, &'static [(&'static str, &'static str)], u16, &'static str);
+
 #[tokio::test]
 async fn every_refusal_is_a_problem_document() {
     let agent = Agent::with_values(Setup::default()).await;
-    let rows: &[(&str, &str, &[(&str, &str)], u16, &str)] = &[
+    let rows: &[Row] = &[
         ("GET", "/nowhere", &[], 404, "not_found"),
         ("DELETE", "/v1/secrets/db", &[], 405, "method_not_allowed"),
         ("GET", "/v1/secrets?waits=1s", &[], 400, "bad_query"),

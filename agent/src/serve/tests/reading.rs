@@ -10,7 +10,8 @@ use crate::serve::fixtures::{Agent, Setup};
 async fn a_value_is_its_bytes_and_nothing_else() {
     let agent = Agent::with_values(Setup::default()).await;
     let every: Vec<u8> = (0..=255).collect();
-    let rows: [&[u8]; 5] = [b"", b"one", &every, &[b'x'; 25_600], "Schlüssel \u{1f511}\n".as_bytes()];
+    let longest = vec![b'x'; 25_600];
+    let rows: [&[u8]; 5] = [b"", b"one", &every, &longest, "Schlüssel \u{1f511}\n".as_bytes()];
     for (value, digit) in rows.into_iter().zip('b'..) {
         agent.set("db", digit, value);
         agent.look().await;
