@@ -150,7 +150,8 @@ impl Parts {
             tasks.start("serve", serve::run(listeners, self.config.serve, sources, stop.clone()));
         }
         if let Some(writer) = opened.writer {
-            tasks.start("files", writer.run(self.reader.clone(), stop.clone()));
+            tasks
+                .start("files", writer.run(self.reader.clone(), self.refresh.publisher.hold_readiness(), stop.clone()));
         }
         let pulse = self.refresh.pulse.clone();
         tasks.start("refresh", self.refresh.run(self.config.poll_interval, queue, stop.clone()));
@@ -182,7 +183,7 @@ impl Parts {
     async fn look_once(self, opened: Opened) -> Result<Exit> {
         self.refresh.once().await;
         let snapshot = self.reader.snapshot();
-        if !snapshot.is_ready() {
+        if !snapshot.is_complete() {
             let awaited: Vec<_> = snapshot.awaited().map(ToString::to_string).collect();
             tracing::error!(secrets = awaited.join(", "), "not every required secret could be had; no file is written");
             return Ok(Exit::Unavailable);

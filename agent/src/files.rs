@@ -26,7 +26,7 @@ use self::links::Directory;
 pub use self::mount::{Finding, Findings, examine};
 pub use self::settings::{InvalidMode, InvalidPath, Mode, OnStop, Problem, RelativePath, Settings, Target};
 use crate::secret::SecretName;
-use crate::store::{Reader, Snapshot};
+use crate::store::{Hold, Reader, Snapshot};
 
 /// How long a superseded generation stays for readers that opened `..data` before the swap. They open two files in a
 /// row; ten seconds also let one through that was paused or swapped out meanwhile.
@@ -180,7 +180,8 @@ impl FilesWriter {
     }
 
     /// Publishes every generation of the store and retires old ones, until stopped; then does what the settings ask for.
-    /// The first one waits until every required secret is there, because files that exist say just that.
+    /// The first one waits until every required secret is there, because files that exist say just that; `hold` is let
+    /// go once it is written.
     ///
     /// Its system calls block the thread that runs it. On a file system in memory each takes microseconds, less than
     /// handing it to another thread, and readers of the socket are served by a thread of their own.
@@ -188,7 +189,9 @@ impl FilesWriter {
     /// # Errors
     /// [`FilesError::Directory`] when the files cannot be removed at the end. A generation that cannot be written is
     /// logged and tried again.
-    pub async fn run(mut self, mut reader: Reader, stop: CancellationToken) -> Result<()> {
+    pub async fn run(mut self, mut reader: Reader, hold: Hold, stop: CancellationToken) -> Result<()> {
+        // Where nothing is required, nothing is waited for.
+        let mut hold = Some(hold).filter(|_| !reader.snapshot().is_complete());
         let mut due = Some(Instant::now());
         let mut complete = false;
         let mut publisher_lives = true;
@@ -206,8 +209,11 @@ impl FilesWriter {
             if due.is_some_and(|due| due <= now) {
                 let snapshot = reader.snapshot();
                 // Before the first look nothing is known, even where nothing is required.
-                complete |= snapshot.generation > 0 && snapshot.is_ready();
+                complete |= snapshot.generation > 0 && snapshot.is_complete();
                 due = if complete { self.publish_or_retry(&snapshot, now) } else { None };
+                if complete && due.is_none() {
+                    drop(hold.take());
+                }
             }
             self.retire(now);
         }

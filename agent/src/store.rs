@@ -16,12 +16,20 @@ pub struct Snapshot {
     pub generation: u64,
     /// One slot for each configured secret, by its local name.
     pub slots: BTreeMap<SecretName, Slot>,
+    /// How many [`Hold`]s there are.
+    held: usize,
 }
 
 impl Snapshot {
-    /// Whether every required secret has been published.
+    /// Whether every required secret has been published, and everything that shows them has shown them.
     #[must_use]
     pub fn is_ready(&self) -> bool {
+        self.is_complete() && self.held == 0
+    }
+
+    /// Whether every required secret has been published.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
         self.awaited().next().is_none()
     }
 
@@ -82,11 +90,21 @@ pub struct Publisher(watch::Sender<Arc<Snapshot>>);
 #[derive(Clone, Debug)]
 pub struct Reader(watch::Receiver<Arc<Snapshot>>);
 
+/// Holds readiness back while it exists: for a part that has yet to show the secrets in its own way.
+#[derive(Debug)]
+pub struct Hold(watch::Sender<Arc<Snapshot>>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.send_modify(|snapshot| Arc::make_mut(snapshot).held -= 1);
+    }
+}
+
 /// Makes both halves, with an empty slot for each `(name, optional)`.
 pub fn channel(secrets: impl IntoIterator<Item = (SecretName, bool)>) -> (Publisher, Reader) {
     let empty = |optional| Slot { optional, published: None, failure: None };
     let slots = secrets.into_iter().map(|(name, optional)| (name, empty(optional))).collect();
-    let (sender, receiver) = watch::channel(Arc::new(Snapshot { generation: 0, slots }));
+    let (sender, receiver) = watch::channel(Arc::new(Snapshot { generation: 0, slots, held: 0 }));
     (Publisher(sender), Reader(receiver))
 }
 
@@ -94,20 +112,29 @@ impl Publisher {
     /// Takes the outcomes of one look into a new snapshot. Readers that wait are woken only by a changed value.
     #[must_use = "the answer says whether readers see anything new"]
     pub fn apply(&self, outcomes: Vec<Outcome>, now: Timestamp) -> Publication {
-        let mut next = Snapshot::clone(&self.0.borrow());
-        let mut changed = false;
-        for (name, outcome) in outcomes {
-            if let Some(slot) = next.slots.get_mut(&name) {
-                changed |= slot.take(&name, outcome, now);
+        let mut publication = Publication::Unchanged;
+        self.0.send_if_modified(|snapshot| {
+            let next = Arc::make_mut(snapshot);
+            let mut changed = false;
+            for (name, outcome) in outcomes {
+                if let Some(slot) = next.slots.get_mut(&name) {
+                    changed |= slot.take(&name, outcome, now);
+                }
             }
-        }
-        next.generation += u64::from(changed);
-        let generation = next.generation;
-        self.0.send_if_modified(|current| {
-            *current = Arc::new(next);
+            if changed {
+                next.generation += 1;
+                publication = Publication::Applied(next.generation);
+            }
             changed
         });
-        if changed { Publication::Applied(generation) } else { Publication::Unchanged }
+        publication
+    }
+
+    /// Holds readiness back until the answer is dropped.
+    #[must_use]
+    pub fn hold_readiness(&self) -> Hold {
+        self.0.send_modify(|snapshot| Arc::make_mut(snapshot).held += 1);
+        Hold(self.0.clone())
     }
 }
 
@@ -221,6 +248,19 @@ mod tests {
         assert_eq!(reader.snapshot().awaited().collect::<Vec<_>>(), [&name("db")]);
         let _ = publisher.apply(vec![(name("db"), Ok(secret('a', "x")))], at(2));
         assert!(reader.snapshot().is_ready());
+    }
+
+    #[tokio::test]
+    async fn readiness_is_held_back_and_its_release_wakes_readers() {
+        let (publisher, mut reader) = channel([(name("db"), false)]);
+        let hold = publisher.hold_readiness();
+        let _ = publisher.apply(vec![(name("db"), Ok(secret('a', "one")))], at(1));
+        assert!(reader.changed().await);
+        assert!(reader.snapshot().is_complete() && !reader.snapshot().is_ready());
+        drop(hold);
+        assert!(reader.changed().await);
+        assert!(reader.snapshot().is_ready());
+        assert_eq!(reader.snapshot().generation, 1, "nothing new to read");
     }
 
     #[test]

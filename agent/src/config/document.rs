@@ -174,6 +174,14 @@ mod tests {
     }
 
     #[test]
+    fn a_table_that_fits_is_read() {
+        let mut document = Document::parse("[one]\nname = 'db'\ncount = 3\n");
+        let shape: Shape = document.table("one").expect("it fits");
+        assert_eq!((shape.name.0.as_str(), shape.count), ("db", 3));
+        assert_eq!(document.problems, []);
+    }
+
+    #[test]
     fn all_problems_of_a_table_are_found_with_their_lines() {
         let text = "[one]\nname = 'a_b'\ncount = 'x'\nmore = 1\nless = 2\n";
         let found = problems(text);

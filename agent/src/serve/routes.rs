@@ -210,6 +210,7 @@ impl Server {
         let names: Vec<_> = snapshot.awaited().filter(|name| self.access.may_see(caller, name)).collect();
         let awaited = names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
         let detail = match (snapshot.awaited().count(), awaited.as_str()) {
+            (0, _) => "the files have not been written yet".to_owned(),
             (count, "") => format!("{count} required secrets have not been fetched yet"),
             (count, awaited) => format!("{count} required secrets have not been fetched yet, among them: {awaited}"),
         };

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use keyside::files::{FilesWriter, Written};
-use keyside::store::{Publisher, Reader};
+use keyside::store::{Hold, Publisher, Reader};
 use rustix::fs::{Mode, OFlags, openat};
 use tokio_util::sync::CancellationToken;
 
@@ -151,13 +151,16 @@ fn write_until(directory: &Path, done: &AtomicBool) -> u64 {
         assert_eq!(writer.publish(&reader.snapshot(), now).expect("written"), Written::Applied);
         let stop = CancellationToken::new();
         let swaps = swap_until(&publisher, done);
-        let both = futures::future::join(swaps_then_stop(swaps, &stop), run(writer, reader, stop.clone()));
+        let both = futures::future::join(
+            swaps_then_stop(swaps, &stop),
+            run(writer, (reader, publisher.hold_readiness()), stop.clone()),
+        );
         both.await.0
     })
 }
 
-async fn run(writer: FilesWriter, reader: Reader, stop: CancellationToken) {
-    writer.run(reader, stop).await.expect("a clean end");
+async fn run(writer: FilesWriter, (reader, hold): (Reader, Hold), stop: CancellationToken) {
+    writer.run(reader, hold, stop).await.expect("a clean end");
 }
 
 async fn swaps_then_stop(swaps: impl Future<Output = u64>, stop: &CancellationToken) -> u64 {

@@ -253,7 +253,7 @@ async fn the_task_waits_for_every_required_secret_then_follows_and_cleans_up() {
     open(&settings).publish(&reader.snapshot(), Instant::now()).expect("an earlier run's");
     let before = tree(&directory);
     let writer = open(&settings);
-    let stop = CancellationToken::new();
+    let (hold, stop) = (publisher.hold_readiness(), CancellationToken::new());
     let steps = async {
         publish(&publisher, &[("db", b"one")]);
         tokio::time::sleep(RETIRE_AFTER).await;
@@ -270,7 +270,7 @@ async fn the_task_waits_for_every_required_secret_then_follows_and_cleans_up() {
         assert!(!directory.join(&first).exists(), "retired");
         stop.cancel();
     };
-    let (ended, ()) = tokio::join!(writer.run(reader, stop.clone()), steps);
+    let (ended, ()) = tokio::join!(writer.run(reader, hold, stop.clone()), steps);
     ended.expect("a clean end");
     assert_eq!(tree(&directory), Vec::<String>::new());
 }
@@ -280,18 +280,21 @@ async fn a_generation_that_cannot_be_written_is_tried_again() {
     let (_folder, directory) = folder();
     let writer = open(&settings(&directory, [("db", target("db", "0400", &[]))]));
     let (publisher, reader) = store(&["db"]);
-    let stop = CancellationToken::new();
+    let watched = reader.clone();
+    let (hold, stop) = (publisher.hold_readiness(), CancellationToken::new());
     let steps = async {
         fs::write(directory.join("db"), "in the way").expect("written");
         publish(&publisher, &[("db", b"one")]);
         tokio::time::sleep(RETIRE_AFTER).await;
         assert_eq!(fs::read(directory.join("db")).expect("readable"), b"in the way");
+        assert!(!watched.snapshot().is_ready(), "not without its file");
         fs::remove_file(directory.join("db")).expect("removed");
         tokio::time::sleep(RETIRE_AFTER).await;
         assert_eq!(fs::read(directory.join("db")).expect("readable"), b"one");
+        assert!(watched.snapshot().is_ready());
         stop.cancel();
     };
-    let (ended, ()) = tokio::join!(writer.run(reader, stop.clone()), steps);
+    let (ended, ()) = tokio::join!(writer.run(reader, hold, stop.clone()), steps);
     ended.expect("a clean end");
 }
 
