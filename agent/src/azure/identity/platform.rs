@@ -124,7 +124,7 @@ enum Loose {
 }
 
 #[derive(Deserialize)]
-struct Token {
+struct Grant {
     access_token: String,
     expires_on: Option<Loose>,
     expires_in: Option<Loose>,
@@ -132,8 +132,8 @@ struct Token {
 
 /// Reads a token answer. A parser's error could quote the token, so there is none.
 fn parse_token(body: &[u8], now: Timestamp) -> Option<AccessToken> {
-    let token: Token = serde_json::from_slice(body).ok()?;
-    let seconds = match (token.expires_on, token.expires_in) {
+    let grant: Grant = serde_json::from_slice(body).ok()?;
+    let seconds = match (grant.expires_on, grant.expires_in) {
         (Some(Loose::Number(seconds)), _) => seconds,
         (Some(Loose::Text(text)), _) => text.parse().ok().or_else(|| parse_date(&text))?,
         (None, Some(Loose::Number(seconds))) => now.as_second().checked_add(seconds)?,
@@ -141,7 +141,7 @@ fn parse_token(body: &[u8], now: Timestamp) -> Option<AccessToken> {
         (None, None) => return None,
     };
     let expires_on = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
-    (!token.access_token.is_empty()).then(|| AccessToken::new(token.access_token, expires_on))
+    (!grant.access_token.is_empty()).then(|| AccessToken::new(grant.access_token, expires_on))
 }
 
 /// Reads the dates of the 2017 version of the App Service endpoint, `09/14/2017 00:00:00 PM +00:00` for instance:

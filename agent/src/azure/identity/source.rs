@@ -1,4 +1,4 @@
-//! How a token is got from each source; those that azure_identity knows are asked through it.
+//! How a token is got from each source; those that `azure_identity` knows are asked through it.
 
 use std::error::Error;
 use std::ffi::OsStr;
@@ -150,9 +150,8 @@ impl Minter {
 }
 
 fn azure_cli(tenant_id: Option<String>) -> azure_core::Result<Arc<dyn TokenCredential>> {
-    let mut options = AzureCliCredentialOptions::default();
-    options.tenant_id = tenant_id;
-    options.executor = Some(Arc::new(BoundedExecutor));
+    let executor: Option<Arc<dyn Executor>> = Some(Arc::new(BoundedExecutor));
+    let options = AzureCliCredentialOptions { tenant_id, executor, ..AzureCliCredentialOptions::default() };
     AzureCliCredential::new(Some(options)).map(|credential| -> Arc<dyn TokenCredential> { credential })
 }
 
@@ -169,7 +168,7 @@ impl Executor for BoundedExecutor {
     }
 }
 
-/// What an error of azure_identity comes down to. Its own text repeats that of its cause and ends with a link, and
+/// What an error of `azure_identity` comes down to. Its own text repeats that of its cause and ends with a link, and
 /// where it could not parse an answer it may quote from it.
 fn reason(outermost: &azure_core::Error) -> String {
     let mut cause: Option<&(dyn Error + 'static)> = Some(outermost);

@@ -14,7 +14,7 @@ use crate::azure::transport::Timeouts;
 use crate::clock::{SystemClock, TimerClock};
 
 const SCOPE: &str = "https://vault.azure.net/.default";
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// Gives tokens of one hour, numbered, except where the plan says otherwise.
 #[derive(Clone)]
@@ -216,6 +216,7 @@ async fn platform_request(settings: Settings, variables: &[(&str, &str)]) -> (St
 
 #[tokio::test]
 async fn each_platform_is_asked_in_its_own_way() {
+    type Row<'a> = (Settings, &'a [(&'a str, &'a str)], String, Source);
     const RESOURCE: &str = "resource=https%3A%2F%2Fvault.azure.net";
     let kind = |kind| Settings { kind, ..Settings::default() };
     let imds = ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "SERVER");
@@ -226,7 +227,7 @@ async fn each_platform_is_asked_in_its_own_way() {
     let with_object = Settings { object_id: Some("thing".to_owned()), ..kind(Kind::ManagedIdentity) };
     let cluster = [azure_ml[0], azure_ml[1], ("DEFAULT_IDENTITY_CLIENT_ID", "cluster")];
     let metadata = "/metadata/identity/oauth2/token?api-version=2018-02-01";
-    let rows: &[(Settings, &[(&str, &str)], String, Source)] = &[
+    let rows: &[Row<'_>] = &[
         (kind(Kind::Auto), &[imds], format!("{metadata}&{RESOURCE} metadata=true"), Source::Imds),
         (with_client, &[imds], format!("{metadata}&client_id=mine&{RESOURCE} metadata=true"), Source::Imds),
         (

@@ -194,7 +194,8 @@ mod tests {
 
     #[test]
     fn the_wait_that_a_service_asks_for_is_read_in_every_form() {
-        let rows: &[(&[(&str, &str)], Option<u64>)] = &[
+        type Row<'a> = (&'a [(&'static str, &'static str)], Option<u64>);
+        let rows: &[Row<'_>] = &[
             (&[], None),
             (&[("retry-after", "7")], Some(7_000)),
             (&[("retry-after", "Thu, 01 Jan 2026 00:01:00 GMT")], Some(60_000)),
