@@ -305,3 +305,32 @@ async fn an_imds_that_refuses_or_is_silent_is_reported_within_five_seconds() {
     assert!(error.contains("took longer than"), "{error}");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
+
+#[tokio::test]
+async fn a_federated_token_is_sent_without_the_line_break_of_its_file() {
+    let ca = TestCa::new();
+    let sent = Arc::new(Mutex::new(String::new()));
+    let log = Arc::clone(&sent);
+    let entra = FakeServer::tls(&ca, move |request: &Request<Bytes>| {
+        *log.lock().expect("no panic") = String::from_utf8(request.body().to_vec()).expect("text");
+        Reply::ok(r#"{"token_type":"Bearer","expires_in":3599,"access_token":"t"}"#)
+    })
+    .await;
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "federated\r\n").expect("written");
+    let authority = format!("https://{}", entra.authority());
+    let environment = ca.environment([
+        ("AZURE_AUTHORITY_HOST", &authority),
+        ("AZURE_TENANT_ID", "tenant"),
+        ("AZURE_CLIENT_ID", "client"),
+        ("AZURE_FEDERATED_TOKEN_FILE", file.path().to_str().expect("text")),
+    ]);
+    let transport = Arc::new(Transport::new(&environment, Timeouts::default()).expect("a transport"));
+    let authority = Authority::new(&environment, Cloud::Public).expect("an authority");
+    let settings = Settings { kind: Kind::WorkloadIdentity, ..Settings::default() };
+    let identity = Identity::new(&settings, &environment, (transport, authority), Arc::new(SystemClock));
+    assert_eq!(token(&identity).await.expect("a token"), "t");
+    let body = sent.lock().expect("no panic").clone();
+    assert!(body.contains("client_assertion=federated&"), "{body}");
+    assert!(body.contains("scope=https%3A%2F%2Fvault.azure.net%2F.default"), "{body}");
+}

@@ -64,23 +64,27 @@ impl FakeAzure {
     }
 
     fn vault_in(&self, arena: Arena) -> (KeyVault, Arc<Identity>) {
-        let environment = self.ca.environment([
-            ("HTTPS_PROXY", &self.proxy.url()),
-            ("AZURE_TENANT_ID", "tenant"),
-            ("AZURE_CLIENT_ID", "client"),
-            ("AZURE_CLIENT_SECRET", "hunter2"),
-        ]);
-        let settings = Settings {
-            vault_url: "https://my-vault.vault.azure.net".parse().expect("a vault"),
-            identity: identity::Settings { kind: identity::Kind::ClientSecret, ..identity::Settings::default() },
-            timeouts: Timeouts { read: Duration::from_secs(1), ..Timeouts::default() },
-        };
-        connect(settings, &environment, arena, Arc::new(SystemClock)).expect("a connection")
+        vault_by(&self.ca, &self.proxy.url(), arena)
     }
 
     async fn fetch(&self) -> Result<Secret, FetchError> {
         self.vault_in(Arena::unlocked()).0.fetch(&name(), None).await
     }
+}
+
+fn vault_by(ca: &TestCa, proxy: &str, arena: Arena) -> (KeyVault, Arc<Identity>) {
+    let environment = ca.environment([
+        ("HTTPS_PROXY", proxy),
+        ("AZURE_TENANT_ID", "tenant"),
+        ("AZURE_CLIENT_ID", "client"),
+        ("AZURE_CLIENT_SECRET", "hunter2"),
+    ]);
+    let settings = Settings {
+        vault_url: "https://my-vault.vault.azure.net".parse().expect("a vault"),
+        identity: identity::Settings { kind: identity::Kind::ClientSecret, ..identity::Settings::default() },
+        timeouts: Timeouts { read: Duration::from_secs(1), ..Timeouts::default() },
+    };
+    connect(settings, &environment, arena, Arc::new(SystemClock)).expect("a connection")
 }
 
 fn token(number: usize) -> Reply {
@@ -223,4 +227,22 @@ async fn a_challenge_for_another_domain_gets_no_token() {
     let error = azure.fetch().await.expect_err("refused");
     assert!(error.source().expect("a cause").to_string().contains("vault.evil.example"), "{error:?}");
     assert_eq!(azure.proxy.requests(), ["CONNECT my-vault.vault.azure.net:443"], "nobody was asked for a token");
+}
+
+#[tokio::test]
+async fn an_obstacle_is_reported_within_five_seconds_with_its_cause() {
+    let azure = FakeAzure::start(|_| good()).await;
+    let closed = format!("http://127.0.0.1:{}", FakeServer::closed_port());
+    let rows = [
+        (vault_by(&TestCa::new(), &azure.proxy.url(), Arena::unlocked()), "signed by none of the trusted roots"),
+        (vault_by(&azure.ca, &closed, Arena::unlocked()), "could not connect to 127.0.0.1"),
+        (vault_by(&azure.ca, "http://no-such-proxy.invalid:1", Arena::unlocked()), "no-such-proxy.invalid"),
+    ];
+    for ((vault, _identity), expected) in rows {
+        let started = std::time::Instant::now();
+        let error = vault.fetch(&name(), None).await.expect_err(expected);
+        assert!(started.elapsed() < Duration::from_secs(5), "{expected}: {:?}", started.elapsed());
+        assert!(matches!(error, FetchError::Unavailable(_)), "{error:?}");
+        assert!(error.source().expect("a cause").to_string().contains(expected), "{error:?}");
+    }
 }
