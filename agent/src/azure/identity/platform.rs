@@ -28,12 +28,8 @@ pub(in crate::azure) struct Endpoint {
 /// Why an endpoint gave no token.
 #[derive(Debug, Error)]
 pub(in crate::azure) enum EndpointError {
-    #[error("{host} is not reached")]
-    Unreachable {
-        host: String,
-        #[source]
-        cause: TransportError,
-    },
+    #[error(transparent)]
+    Unreachable(#[from] TransportError),
     #[error("{host} answers {status}: {text}")]
     Refused { host: String, status: u16, text: String },
     #[error("the answer of {host} is no token")]
@@ -88,8 +84,7 @@ impl Endpoint {
         if let Some((name, value)) = &self.header {
             request.headers_mut().insert(name, value.clone());
         }
-        let sent = transport.send(request, self.reach, self.timeouts.unwrap_or(transport.timeouts())).await;
-        let answer = sent.map_err(|cause| EndpointError::Unreachable { host: host.clone(), cause })?;
+        let answer = transport.send(request, self.reach, self.timeouts.unwrap_or(transport.timeouts())).await?;
         if !answer.status.is_success() {
             return Err(EndpointError::Refused { host, status: answer.status.as_u16(), text: refusal(&answer.body) });
         }
