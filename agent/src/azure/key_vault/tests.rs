@@ -201,6 +201,15 @@ async fn answers_that_are_no_secret_are_unusable_and_quote_nothing() {
 }
 
 #[tokio::test]
+async fn a_pinned_version_is_not_replaced_by_another() {
+    let azure = FakeAzure::start(|_| good()).await;
+    let (vault, _identity) = azure.vault_in(Arena::unlocked());
+    let other = "00000000000000000000000000000000".parse().expect("a version");
+    let error = vault.fetch(&name(), Some(&other)).await.expect_err("another version");
+    assert!(matches!(error, FetchError::Unusable(_)), "{error:?}");
+}
+
+#[tokio::test]
 async fn an_answer_that_is_cut_off_is_an_outage() {
     let azure = FakeAzure::start(|_| Reply::ok(r#"{"value":"hun"#).cut()).await;
     let error = azure.fetch().await.expect_err("cut off");

@@ -19,12 +19,11 @@ async fn fetch(environment: &Environment, url: &str) -> Result<Answer, Transport
 
 #[tokio::test]
 async fn a_request_reaches_the_server_in_origin_form_on_a_connection_of_its_own() {
-    let server =
-        FakeServer::plain(|request| Reply::ok(&format!("{} {:?}", request.uri(), request.headers()["host"]))).await;
+    let server = FakeServer::plain(|request| Reply::ok(&format!("{} {:?}", request.uri(), request.headers()))).await;
     let ca = TestCa::new();
     let answer = fetch(&ca.environment([]), &server.url("/a?b=c")).await.expect("an answer");
     assert_eq!(answer.status, StatusCode::OK);
-    assert_eq!(answer.body, format!("/a?b=c \"{}\"", server.authority()));
+    assert_eq!(answer.body, format!("/a?b=c {{\"host\": \"{}\", \"connection\": \"close\"}}", server.authority()));
     fetch(&ca.environment([]), &server.url("/")).await.expect("an answer");
     assert_eq!(server.connections(), 2);
 }
