@@ -1,6 +1,6 @@
 //! The token endpoint of App Service, Functions and Container Apps.
 //!
-//! It is asked without azure_identity, whose managed identity refuses to work where the variables of another platform
+//! It is asked without `azure_identity`, whose managed identity refuses to work where the variables of another platform
 //! are set, too, and reads them from the process.
 
 use super::environment::Environment;

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::chain::Candidate;
-use self::source::{Mint, Minter};
+use self::minter::{Mint, Minter};
 use super::environment::Environment;
 use super::transport::Transport;
 use crate::clock::Clock;
@@ -22,6 +22,7 @@ mod attempt;
 mod certificate;
 mod chain;
 mod entra;
+mod minter;
 mod platform;
 mod rejection;
 mod settings;
@@ -128,13 +129,17 @@ impl Identity {
 
     async fn renew(&self, scope: &str) {
         let _single = self.minting.lock().await;
+        let due = |held: &Held| held.renew_at <= self.clock.now();
+        if !self.state().tokens.get(scope).is_some_and(due) {
+            return;
+        }
         if let Err(error) = self.mint(scope).await {
             let now = self.clock.now();
             let mut state = self.state();
             if let Some(held) = state.tokens.get_mut(scope) {
                 held.renew_at = now + RENEWAL_PAUSE;
                 let left = until(expiry(&held.token), now);
-                tracing::warn!(scope, ?left, error = %error, "the token could not be renewed; the present one still holds");
+                tracing::warn!(scope, ?left, error = %error, "the token could not be renewed ahead of its expiry");
             }
         }
     }

@@ -123,13 +123,11 @@ impl KeyVault {
 
 impl Vault for KeyVault {
     async fn fetch(&self, name: &SecretName, version: Option<&Version>) -> Result<Secret, FetchError> {
-        match tokio::time::timeout(self.deadline, Box::pin(self.ask(name, version))).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                let text = format!("no answer within {:?}, sign-in included", self.deadline);
-                Err(FetchError::Unavailable(text.into()))
-            }
-        }
+        let asking = Box::pin(self.ask(name, version));
+        tokio::time::timeout(self.deadline, asking).await.unwrap_or_else(|_| {
+            let text = format!("no answer within {:?}, sign-in included", self.deadline);
+            Err(FetchError::Unavailable(text.into()))
+        })
     }
 }
 

@@ -127,3 +127,71 @@ fn key_section(text: &str) -> Option<&str> {
     let line = text[end..].find('\n').map_or(text.len(), |length| end + length + 1);
     Some(&text[start..line])
 }
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::{DecodingKey, Validation};
+    use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    const AUDIENCE: &str = "https://login.microsoftonline.com/tenant/oauth2/v2.0/token";
+
+    fn read(contents: impl AsRef<[u8]>) -> Result<CertificateAssertion, CertificateError> {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), contents).expect("written");
+        CertificateAssertion::read(file.path(), ("client", AUDIENCE.to_owned()), Arc::new(SystemClock))
+    }
+
+    fn rsa() -> (KeyPair, rcgen::Certificate) {
+        let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect("a key");
+        let certificate = CertificateParams::new([]).expect("no names").self_signed(&key).expect("a certificate");
+        (key, certificate)
+    }
+
+    #[test]
+    fn an_assertion_names_the_client_and_is_signed_by_the_certificate() {
+        let (key, certificate) = rsa();
+        for contents in [certificate.pem() + &key.serialize_pem(), key.serialize_pem() + &certificate.pem()] {
+            let assertion = read(contents).expect("a certificate").sign().expect("signed");
+            let mut validation = Validation::new(Algorithm::RS256);
+            validation.set_audience(&[AUDIENCE]);
+            validation.set_issuer(&["client"]);
+            let public = DecodingKey::from_rsa_der(key.public_key_raw());
+            let token = jsonwebtoken::decode::<serde_json::Value>(&assertion, &public, &validation).expect("valid");
+            let claims = &token.claims;
+            assert_eq!(claims["sub"], "client");
+            assert_eq!(claims["exp"].as_i64().expect("a time") - claims["nbf"].as_i64().expect("a time"), 600);
+            assert_eq!(claims["jti"].as_str().expect("text").len(), 36);
+            let thumbprint = Base64UrlUnpadded::encode_string(&Sha256::digest(certificate.der()));
+            assert_eq!(token.header.x5t_s256, Some(thumbprint));
+        }
+    }
+
+    #[test]
+    fn each_unusable_file_is_refused_with_its_remedy() {
+        let (key, certificate) = rsa();
+        let elliptic = KeyPair::generate().expect("a key");
+        let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        let rows: [(Vec<u8>, &str); 6] = [
+            (vec![0x30, 0x82, 0x0a, 0xff], "openssl pkcs12"),
+            (Vec::new(), "no PEM certificate"),
+            (key.serialize_pem().into_bytes(), "no PEM certificate"),
+            (certificate.pem().into_bytes(), "no PEM private key"),
+            ((certificate.pem() + encrypted).into_bytes(), "openssl pkey"),
+            ((certificate.pem() + &elliptic.serialize_pem()).into_bytes(), "not an RSA key"),
+        ];
+        for (contents, expected) in rows {
+            let error = read(contents).expect_err(expected).to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn formatting_shows_no_key() {
+        let (key, certificate) = rsa();
+        let assertion = read(certificate.pem() + &key.serialize_pem()).expect("a certificate");
+        assert!(format!("{assertion:?}").ends_with("{ client_id: \"client\", .. }"));
+    }
+}

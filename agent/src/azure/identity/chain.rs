@@ -21,7 +21,7 @@ pub(super) struct Candidate {
 /// `DefaultAzureCredential` in the other Azure SDKs
 /// (<https://learn.microsoft.com/azure/developer/intro/azure-developer-default-credential>).
 pub(super) fn candidates(settings: &Settings, environment: &Environment, timeouts: Timeouts) -> Vec<Candidate> {
-    let from = From { settings, environment, timeouts };
+    let sources_here = Sources { settings, environment, timeouts };
     let mut sources = match settings.kind {
         Kind::Auto => vec![
             Source::ClientSecret,
@@ -40,20 +40,20 @@ pub(super) fn candidates(settings: &Settings, environment: &Environment, timeout
         Kind::AzureMlOnBehalfOf => vec![Source::AzureMlOnBehalfOf],
         Kind::AzureCli => vec![Source::AzureCli],
     };
-    if settings.kind == Kind::ManagedIdentity && from.plan(Source::AppService).is_ok() {
+    if settings.kind == Kind::ManagedIdentity && sources_here.plan(Source::AppService).is_ok() {
         // Where App Service offers the identity, there is no machine whose identity could be meant instead.
         sources.truncate(1);
     }
-    sources.into_iter().map(|source| Candidate { source, plan: from.plan(source) }).collect()
+    sources.into_iter().map(|source| Candidate { source, plan: sources_here.plan(source) }).collect()
 }
 
-struct From<'a> {
+struct Sources<'a> {
     settings: &'a Settings,
     environment: &'a Environment,
     timeouts: Timeouts,
 }
 
-impl From<'_> {
+impl Sources<'_> {
     fn plan(&self, source: Source) -> Result<Plan, String> {
         let Settings { client_id, object_id, .. } = self.settings;
         let managed = || client_id.as_deref().or(self.environment.get("AZURE_CLIENT_ID"));

@@ -45,7 +45,7 @@ impl Authority {
         self.0.join(&path).map_or(path, String::from)
     }
 
-    /// Options for a credential of azure_identity. Naming the cloud keeps it from reading the process's environment.
+    /// Options for a credential of `azure_identity`. Naming the cloud keeps it from reading the process's environment.
     pub(super) fn options(&self, transport: &Arc<Transport>) -> ClientOptions {
         let mut cloud = CustomConfiguration::default();
         cloud.authority_host = self.0.to_string();
@@ -68,7 +68,7 @@ pub(super) struct EntraRefusal {
     description: String,
 }
 
-/// Turns an error of the sign-in service into an [`EntraRefusal`] before azure_identity sees it, which cannot read a
+/// Turns an error of the sign-in service into an [`EntraRefusal`] before `azure_identity` sees it, which cannot read a
 /// description that holds line breaks, and all of them do.
 #[derive(Debug)]
 struct RefusalReader;

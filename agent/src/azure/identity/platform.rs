@@ -28,12 +28,8 @@ pub(in crate::azure) struct Endpoint {
 /// Why an endpoint gave no token.
 #[derive(Debug, Error)]
 pub(in crate::azure) enum EndpointError {
-    #[error("{host} is not reached")]
-    Unreachable {
-        host: String,
-        #[source]
-        cause: TransportError,
-    },
+    #[error(transparent)]
+    Unreachable(#[from] TransportError),
     #[error("{host} answers {status}: {text}")]
     Refused { host: String, status: u16, text: String },
     #[error("the answer of {host} is no token")]
@@ -88,8 +84,7 @@ impl Endpoint {
         if let Some((name, value)) = &self.header {
             request.headers_mut().insert(name, value.clone());
         }
-        let sent = transport.send(request, self.reach, self.timeouts.unwrap_or(transport.timeouts())).await;
-        let answer = sent.map_err(|cause| EndpointError::Unreachable { host: host.clone(), cause })?;
+        let answer = transport.send(request, self.reach, self.timeouts.unwrap_or(transport.timeouts())).await?;
         if !answer.status.is_success() {
             return Err(EndpointError::Refused { host, status: answer.status.as_u16(), text: refusal(&answer.body) });
         }
@@ -124,7 +119,7 @@ enum Loose {
 }
 
 #[derive(Deserialize)]
-struct Token {
+struct Grant {
     access_token: String,
     expires_on: Option<Loose>,
     expires_in: Option<Loose>,
@@ -132,8 +127,8 @@ struct Token {
 
 /// Reads a token answer. A parser's error could quote the token, so there is none.
 fn parse_token(body: &[u8], now: Timestamp) -> Option<AccessToken> {
-    let token: Token = serde_json::from_slice(body).ok()?;
-    let seconds = match (token.expires_on, token.expires_in) {
+    let grant: Grant = serde_json::from_slice(body).ok()?;
+    let seconds = match (grant.expires_on, grant.expires_in) {
         (Some(Loose::Number(seconds)), _) => seconds,
         (Some(Loose::Text(text)), _) => text.parse().ok().or_else(|| parse_date(&text))?,
         (None, Some(Loose::Number(seconds))) => now.as_second().checked_add(seconds)?,
@@ -141,7 +136,7 @@ fn parse_token(body: &[u8], now: Timestamp) -> Option<AccessToken> {
         (None, None) => return None,
     };
     let expires_on = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
-    (!token.access_token.is_empty()).then(|| AccessToken::new(token.access_token, expires_on))
+    (!grant.access_token.is_empty()).then(|| AccessToken::new(grant.access_token, expires_on))
 }
 
 /// Reads the dates of the 2017 version of the App Service endpoint, `09/14/2017 00:00:00 PM +00:00` for instance:

@@ -14,7 +14,7 @@ use crate::azure::transport::Timeouts;
 use crate::clock::{SystemClock, TimerClock};
 
 const SCOPE: &str = "https://vault.azure.net/.default";
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// Gives tokens of one hour, numbered, except where the plan says otherwise.
 #[derive(Clone)]
@@ -214,69 +214,56 @@ async fn platform_request(settings: Settings, variables: &[(&str, &str)]) -> (St
     (request, identity.source())
 }
 
+const RESOURCE: &str = "resource=https%3A%2F%2Fvault.azure.net";
+const IMDS: (&str, &str) = ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "SERVER");
+const APP_SERVICE: [(&str, &str); 2] = [("IDENTITY_ENDPOINT", "SERVER/app"), ("IDENTITY_HEADER", "h")];
+const AZURE_ML: [(&str, &str); 2] = [("MSI_ENDPOINT", "SERVER/ml"), ("MSI_SECRET", "s")];
+
+fn of_kind(kind: Kind) -> Settings {
+    Settings { kind, ..Settings::default() }
+}
+
+#[tokio::test]
+async fn imds_is_asked_for_the_identity_that_is_meant() {
+    type Row<'a> = (Settings, &'a [(&'a str, &'a str)], &'a str);
+    let with_client = Settings { client_id: Some("mine".to_owned()), ..of_kind(Kind::ManagedIdentity) };
+    let with_object = Settings { object_id: Some("thing".to_owned()), ..of_kind(Kind::ManagedIdentity) };
+    let client = ("AZURE_CLIENT_ID", "c");
+    let rows: &[Row<'_>] = &[
+        (of_kind(Kind::Auto), &[IMDS], ""),
+        (of_kind(Kind::ManagedIdentity), &[IMDS, client], "client_id=c&"),
+        (with_client, &[IMDS, client], "client_id=mine&"),
+        (with_object, &[IMDS, client], "object_id=thing&"),
+    ];
+    for (settings, variables, who) in rows {
+        let seen = platform_request(settings.clone(), variables).await;
+        let path = "/metadata/identity/oauth2/token?api-version=2018-02-01";
+        let expected = (format!("{path}&{who}{RESOURCE} metadata=true"), Some(Source::Imds));
+        assert_eq!(seen, expected, "{settings:?} {variables:?}");
+    }
+}
+
 #[tokio::test]
 async fn each_platform_is_asked_in_its_own_way() {
-    const RESOURCE: &str = "resource=https%3A%2F%2Fvault.azure.net";
-    let kind = |kind| Settings { kind, ..Settings::default() };
-    let imds = ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "SERVER");
-    let app_service: [_; 2] = [("IDENTITY_ENDPOINT", "SERVER/app"), ("IDENTITY_HEADER", "h")];
-    let azure_ml: [_; 2] = [("MSI_ENDPOINT", "SERVER/ml"), ("MSI_SECRET", "s")];
-    let both = [app_service[0], app_service[1], azure_ml[0], azure_ml[1], imds];
-    let with_client = Settings { client_id: Some("mine".to_owned()), ..kind(Kind::ManagedIdentity) };
-    let with_object = Settings { object_id: Some("thing".to_owned()), ..kind(Kind::ManagedIdentity) };
-    let cluster = [azure_ml[0], azure_ml[1], ("DEFAULT_IDENTITY_CLIENT_ID", "cluster")];
-    let metadata = "/metadata/identity/oauth2/token?api-version=2018-02-01";
-    let rows: &[(Settings, &[(&str, &str)], String, Source)] = &[
-        (kind(Kind::Auto), &[imds], format!("{metadata}&{RESOURCE} metadata=true"), Source::Imds),
-        (with_client, &[imds], format!("{metadata}&client_id=mine&{RESOURCE} metadata=true"), Source::Imds),
-        (
-            with_object,
-            &[imds, ("AZURE_CLIENT_ID", "c")],
-            format!("{metadata}&object_id=thing&{RESOURCE} metadata=true"),
-            Source::Imds,
-        ),
-        (
-            kind(Kind::ManagedIdentity),
-            &[imds, ("AZURE_CLIENT_ID", "c")],
-            format!("{metadata}&client_id=c&{RESOURCE} metadata=true"),
-            Source::Imds,
-        ),
-        (
-            kind(Kind::Auto),
-            &app_service,
-            format!("/app?api-version=2019-08-01&{RESOURCE} x-identity-header=h"),
-            Source::AppService,
-        ),
-        (
-            kind(Kind::Auto),
-            &both,
-            format!("/app?api-version=2019-08-01&{RESOURCE} x-identity-header=h"),
-            Source::AppService,
-        ),
-        (
-            kind(Kind::ManagedIdentity),
-            &both,
-            format!("/app?api-version=2019-08-01&{RESOURCE} x-identity-header=h"),
-            Source::AppService,
-        ),
-        (kind(Kind::Auto), &azure_ml, format!("/ml?api-version=2017-09-01&{RESOURCE} secret=s"), Source::AzureMl),
-        (kind(Kind::AzureMl), &both, format!("/ml?api-version=2017-09-01&{RESOURCE} secret=s"), Source::AzureMl),
-        (
-            kind(Kind::AzureMl),
-            &cluster,
-            format!("/ml?api-version=2017-09-01&clientid=cluster&{RESOURCE} secret=s"),
-            Source::AzureMl,
-        ),
-        (
-            kind(Kind::AzureMlOnBehalfOf),
-            &[("OBO_ENDPOINT", "SERVER/obo")],
-            format!("/obo?{RESOURCE} "),
-            Source::AzureMlOnBehalfOf,
-        ),
+    type Row<'a> = (Kind, &'a [(&'a str, &'a str)], &'a str, Source);
+    let both = [APP_SERVICE[0], APP_SERVICE[1], AZURE_ML[0], AZURE_ML[1], IMDS];
+    let cluster = [AZURE_ML[0], AZURE_ML[1], ("DEFAULT_IDENTITY_CLIENT_ID", "cluster")];
+    let app_service = format!("/app?api-version=2019-08-01&{RESOURCE} x-identity-header=h");
+    let azure_ml = format!("/ml?api-version=2017-09-01&{RESOURCE} secret=s");
+    let of_cluster = format!("/ml?api-version=2017-09-01&clientid=cluster&{RESOURCE} secret=s");
+    let of_user = format!("/obo?{RESOURCE} ");
+    let rows: &[Row<'_>] = &[
+        (Kind::Auto, &APP_SERVICE, &app_service, Source::AppService),
+        (Kind::Auto, &both, &app_service, Source::AppService),
+        (Kind::ManagedIdentity, &both, &app_service, Source::AppService),
+        (Kind::Auto, &AZURE_ML, &azure_ml, Source::AzureMl),
+        (Kind::AzureMl, &both, &azure_ml, Source::AzureMl),
+        (Kind::AzureMl, &cluster, &of_cluster, Source::AzureMl),
+        (Kind::AzureMlOnBehalfOf, &[("OBO_ENDPOINT", "SERVER/obo")], &of_user, Source::AzureMlOnBehalfOf),
     ];
-    for (settings, variables, request, source) in rows {
-        let seen = platform_request(settings.clone(), variables).await;
-        assert_eq!(seen, (request.clone(), Some(*source)), "{settings:?} {variables:?}");
+    for (kind, variables, request, source) in rows {
+        let seen = platform_request(of_kind(*kind), variables).await;
+        assert_eq!(seen, ((*request).to_owned(), Some(*source)), "{kind} {variables:?}");
     }
 }
 
@@ -303,4 +290,33 @@ async fn an_imds_that_refuses_or_is_silent_is_reported_within_five_seconds() {
     let error = refused(&silent).await;
     assert!(error.contains("took longer than"), "{error}");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_federated_token_is_sent_without_the_line_break_of_its_file() {
+    let ca = TestCa::new();
+    let sent = Arc::new(Mutex::new(String::new()));
+    let log = Arc::clone(&sent);
+    let entra = FakeServer::tls(&ca, move |request: &Request<Bytes>| {
+        *log.lock().expect("no panic") = String::from_utf8(request.body().to_vec()).expect("text");
+        Reply::ok(r#"{"token_type":"Bearer","expires_in":3599,"access_token":"t"}"#)
+    })
+    .await;
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "federated\r\n").expect("written");
+    let authority = format!("https://{}", entra.authority());
+    let environment = ca.environment([
+        ("AZURE_AUTHORITY_HOST", &authority),
+        ("AZURE_TENANT_ID", "tenant"),
+        ("AZURE_CLIENT_ID", "client"),
+        ("AZURE_FEDERATED_TOKEN_FILE", file.path().to_str().expect("text")),
+    ]);
+    let transport = Arc::new(Transport::new(&environment, Timeouts::default()).expect("a transport"));
+    let authority = Authority::new(&environment, Cloud::Public).expect("an authority");
+    let settings = Settings { kind: Kind::WorkloadIdentity, ..Settings::default() };
+    let identity = Identity::new(&settings, &environment, (transport, authority), Arc::new(SystemClock));
+    assert_eq!(token(&identity).await.expect("a token"), "t");
+    let body = sent.lock().expect("no panic").clone();
+    assert!(body.contains("client_assertion=federated&"), "{body}");
+    assert!(body.contains("scope=https%3A%2F%2Fvault.azure.net%2F.default"), "{body}");
 }

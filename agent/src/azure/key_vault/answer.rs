@@ -85,7 +85,9 @@ fn refused(status: u16, response: Option<&RawResponse>, now: Timestamp) -> Fetch
             }
         },
         (404, "SecretNotFound", _) => FetchError::NotFound,
-        (404, ..) => FetchError::Unavailable(cause("something that is no Key Vault answers at the vault's address")),
+        (300..=399 | 404, ..) => {
+            FetchError::Unavailable(cause("something that is no Key Vault answers at the vault's address"))
+        }
         (429, ..) => FetchError::Throttled { retry_after: response.and_then(|response| retry_after(response, now)) },
         (408 | 409 | 500..=599, ..) => FetchError::Unavailable(cause("the vault cannot serve now")),
         _ => FetchError::Unusable(cause("the vault does not understand the request")),
@@ -178,6 +180,7 @@ mod tests {
             (403, "<html>denied by proxy</html>".to_owned(), "unavailable", "answers 403"),
             (404, not_found.to_owned(), "not_found", ""),
             (404, "<html>".to_owned(), "unavailable", "no Key Vault"),
+            (302, String::new(), "unavailable", "no Key Vault"),
             (429, String::new(), "throttled", ""),
             (408, String::new(), "unavailable", "408"),
             (500, String::new(), "unavailable", "500"),
@@ -194,7 +197,8 @@ mod tests {
 
     #[test]
     fn the_wait_that_a_service_asks_for_is_read_in_every_form() {
-        let rows: &[(&[(&str, &str)], Option<u64>)] = &[
+        type Row<'a> = (&'a [(&'static str, &'static str)], Option<u64>);
+        let rows: &[Row<'_>] = &[
             (&[], None),
             (&[("retry-after", "7")], Some(7_000)),
             (&[("retry-after", "Thu, 01 Jan 2026 00:01:00 GMT")], Some(60_000)),

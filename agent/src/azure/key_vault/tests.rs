@@ -31,7 +31,7 @@ struct FakeAzure {
 impl FakeAzure {
     /// Signs everybody in and answers authorised requests by `vault`.
     async fn start(vault: impl Fn(&Request<Bytes>) -> Reply + Send + Sync + 'static) -> Self {
-        Self::with_sign_in(|number| token(number), vault).await
+        Self::with_sign_in(token, vault).await
     }
 
     async fn with_sign_in(
@@ -64,23 +64,27 @@ impl FakeAzure {
     }
 
     fn vault_in(&self, arena: Arena) -> (KeyVault, Arc<Identity>) {
-        let environment = self.ca.environment([
-            ("HTTPS_PROXY", &self.proxy.url()),
-            ("AZURE_TENANT_ID", "tenant"),
-            ("AZURE_CLIENT_ID", "client"),
-            ("AZURE_CLIENT_SECRET", "hunter2"),
-        ]);
-        let settings = Settings {
-            vault_url: "https://my-vault.vault.azure.net".parse().expect("a vault"),
-            identity: identity::Settings { kind: identity::Kind::ClientSecret, ..identity::Settings::default() },
-            timeouts: Timeouts { read: Duration::from_secs(1), ..Timeouts::default() },
-        };
-        connect(settings, &environment, arena, Arc::new(SystemClock)).expect("a connection")
+        vault_by(&self.ca, &self.proxy.url(), arena)
     }
 
     async fn fetch(&self) -> Result<Secret, FetchError> {
         self.vault_in(Arena::unlocked()).0.fetch(&name(), None).await
     }
+}
+
+fn vault_by(ca: &TestCa, proxy: &str, arena: Arena) -> (KeyVault, Arc<Identity>) {
+    let environment = ca.environment([
+        ("HTTPS_PROXY", proxy),
+        ("AZURE_TENANT_ID", "tenant"),
+        ("AZURE_CLIENT_ID", "client"),
+        ("AZURE_CLIENT_SECRET", "hunter2"),
+    ]);
+    let settings = Settings {
+        vault_url: "https://my-vault.vault.azure.net".parse().expect("a vault"),
+        identity: identity::Settings { kind: identity::Kind::ClientSecret, ..identity::Settings::default() },
+        timeouts: Timeouts { read: Duration::from_secs(1), ..Timeouts::default() },
+    };
+    connect(settings, &environment, arena, Arc::new(SystemClock)).expect("a connection")
 }
 
 fn token(number: usize) -> Reply {
@@ -197,6 +201,15 @@ async fn answers_that_are_no_secret_are_unusable_and_quote_nothing() {
 }
 
 #[tokio::test]
+async fn a_pinned_version_is_not_replaced_by_another() {
+    let azure = FakeAzure::start(|_| good()).await;
+    let (vault, _identity) = azure.vault_in(Arena::unlocked());
+    let other = "00000000000000000000000000000000".parse().expect("a version");
+    let error = vault.fetch(&name(), Some(&other)).await.expect_err("another version");
+    assert!(matches!(error, FetchError::Unusable(_)), "{error:?}");
+}
+
+#[tokio::test]
 async fn an_answer_that_is_cut_off_is_an_outage() {
     let azure = FakeAzure::start(|_| Reply::ok(r#"{"value":"hun"#).cut()).await;
     let error = azure.fetch().await.expect_err("cut off");
@@ -223,4 +236,22 @@ async fn a_challenge_for_another_domain_gets_no_token() {
     let error = azure.fetch().await.expect_err("refused");
     assert!(error.source().expect("a cause").to_string().contains("vault.evil.example"), "{error:?}");
     assert_eq!(azure.proxy.requests(), ["CONNECT my-vault.vault.azure.net:443"], "nobody was asked for a token");
+}
+
+#[tokio::test]
+async fn an_obstacle_is_reported_within_five_seconds_with_its_cause() {
+    let azure = FakeAzure::start(|_| good()).await;
+    let closed = format!("http://127.0.0.1:{}", FakeServer::closed_port());
+    let rows = [
+        (vault_by(&TestCa::new(), &azure.proxy.url(), Arena::unlocked()), "signed by none of the trusted roots"),
+        (vault_by(&azure.ca, &closed, Arena::unlocked()), "could not connect to 127.0.0.1"),
+        (vault_by(&azure.ca, "http://no-such-proxy.invalid:1", Arena::unlocked()), "no-such-proxy.invalid"),
+    ];
+    for ((vault, _identity), expected) in rows {
+        let started = std::time::Instant::now();
+        let error = vault.fetch(&name(), None).await.expect_err(expected);
+        assert!(started.elapsed() < Duration::from_secs(5), "{expected}: {:?}", started.elapsed());
+        assert!(matches!(error, FetchError::Unavailable(_)), "{error:?}");
+        assert!(error.source().expect("a cause").to_string().contains(expected), "{error:?}");
+    }
 }

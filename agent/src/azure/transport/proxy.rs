@@ -66,11 +66,11 @@ mod tests {
 
     #[test]
     fn the_variables_decide_who_is_reached_through_a_proxy() {
+        type Row<'a> = (&'a [(&'a str, &'a str)], &'static str, Reach, &'a str);
         let by = Reach::ByEnvironment;
         let both: &[_] = &[("HTTPS_PROXY", "http://s:1"), ("HTTP_PROXY", "http://p:2")];
         let lower: &[_] = &[("https_proxy", "http://s:1"), ("no_proxy", "azure.net, 10.0.0.0/8")];
         let all: &[_] = &[("ALL_PROXY", "a:3")];
-        type Row<'a> = (&'a [(&'a str, &'a str)], &'static str, Reach, &'a str);
         let rows: &[Row<'_>] = &[
             (&[], "https://x.vault.azure.net/", by, "direct"),
             (both, "https://x.vault.azure.net/", by, "tunnel http://s:1/"),

@@ -47,7 +47,13 @@ fn store(found: Vec<CertificateResult>) -> Result<RootCertStore, String> {
             details.push_str(&error.to_string());
         }
     }
-    if roots.is_empty() { Err(details) } else { Ok(roots) }
+    if roots.is_empty() {
+        return Err(details);
+    }
+    if !details.is_empty() {
+        tracing::warn!(details = details.trim_start_matches("; "), "not every place of trusted CAs could be read");
+    }
+    Ok(roots)
 }
 
 #[cfg(test)]
