@@ -161,11 +161,9 @@ mod tests {
     #[test]
     fn the_commented_keys_of_the_example_fit_too() {
         let example = include_str!("../../docs/agent.example.toml");
-        let whole: String = example
-            .lines()
-            .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line))
-            .map(|line| format!("{line}\n"))
-            .collect();
+        let lines =
+            example.lines().map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line));
+        let whole = lines.collect::<Vec<_>>().join("\n");
         assert!(whole.contains("\nversion = ") && whole.contains("\ngroup = "), "{whole}");
         parse(&whole).expect("every key of the example exists");
     }

@@ -4,6 +4,8 @@
 //! container may allow as few as sixteen of them.
 #![expect(unsafe_code, reason = "mapping memory and lending its bytes is what this module is for")]
 
+mod free_list;
+
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -14,6 +16,8 @@ use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mlock, mmap, mmap_anonymous, munmap};
 use thiserror::Error;
 use zeroize::Zeroize;
+
+use self::free_list::FreeList;
 
 /// Pieces start and end at multiples of this many bytes: a cache line, so that neighbours do not share one.
 const GRAIN_BYTES: usize = 64;
@@ -114,10 +118,7 @@ impl Arena {
     /// How many bytes are handed out now, rounded up to whole grains.
     #[must_use]
     pub fn used_bytes(&self) -> usize {
-        self.chunks()
-            .iter()
-            .map(|chunk| chunk.length - chunk.free().iter().map(|range| range.length).sum::<usize>())
-            .sum()
+        self.chunks().iter().map(|chunk| chunk.length - chunk.free().bytes()).sum()
     }
 
     /// Held only to look through a list of a few mappings; nothing waits or fails inside.
@@ -263,7 +264,7 @@ impl Piece {
     fn shrink(&mut self, used: usize) {
         let length = used.max(1).next_multiple_of(GRAIN_BYTES);
         if length < self.length {
-            self.chunk.give_back(Range { offset: self.offset + length, length: self.length - length });
+            self.chunk.free().give_back(self.offset + length, self.length - length);
             self.length = length;
         }
     }
@@ -272,22 +273,16 @@ impl Piece {
 impl Drop for Piece {
     fn drop(&mut self) {
         self.bytes_mut().zeroize();
-        self.chunk.give_back(Range { offset: self.offset, length: self.length });
+        self.chunk.free().give_back(self.offset, self.length);
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Range {
-    offset: usize,
-    length: usize,
-}
-
-/// One mapping and the ranges of it that are free, in order and never touching.
+/// One mapping and what of it is free.
 struct Chunk {
     address: NonNull<u8>,
     length: usize,
     protection: Protection,
-    free: Mutex<Vec<Range>>,
+    free: Mutex<FreeList>,
 }
 
 // JUSTIFICATION: a raw address makes a type stay on its thread unless we say otherwise.
@@ -320,35 +315,17 @@ impl Chunk {
                 "no locked memory left: values go to memory that can be swapped; raise the memlock limit"
             );
         }
-        Ok(Self { address, length, protection, free: Mutex::new(vec![Range { offset: 0, length }]) })
+        Ok(Self { address, length, protection, free: Mutex::new(FreeList::new(length)) })
     }
 
     /// Held only to change a short list; nothing waits or fails inside.
-    fn free(&self) -> MutexGuard<'_, Vec<Range>> {
+    fn free(&self) -> MutexGuard<'_, FreeList> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the first free range that is long enough.
     fn take(self: &Arc<Self>, length: usize) -> Option<Piece> {
-        let mut free = self.free();
-        let index = free.iter().position(|range| range.length >= length)?;
-        let range = free[index];
-        if range.length == length {
-            free.remove(index);
-        } else {
-            free[index] = Range { offset: range.offset + length, length: range.length - length };
-        }
-        Some(Piece { chunk: Arc::clone(self), offset: range.offset, length })
-    }
-
-    fn give_back(&self, range: Range) {
-        let mut free = self.free();
-        let index = free.partition_point(|other| other.offset < range.offset);
-        free.insert(index, range);
-        join_neighbours(&mut free, index);
-        if index > 0 {
-            join_neighbours(&mut free, index - 1);
-        }
+        let offset = self.free().take(length)?;
+        Some(Piece { chunk: Arc::clone(self), offset, length })
     }
 }
 
@@ -358,16 +335,6 @@ impl Drop for Chunk {
         // SAFETY: address and length are those of the mapping, and no piece is left that could lend its bytes. An error
         // would mean that the mapping does not exist, and there is nothing to do about it here.
         let _ = unsafe { munmap(self.address.cast(), self.length) };
-    }
-}
-
-/// Joins the range at `index` with the next one where they touch.
-fn join_neighbours(free: &mut Vec<Range>, index: usize) {
-    if let Some(&next) = free.get(index + 1)
-        && free[index].offset + free[index].length == next.offset
-    {
-        free[index].length += next.length;
-        free.remove(index + 1);
     }
 }
 
@@ -422,91 +389,4 @@ fn advise(address: NonNull<std::ffi::c_void>, size: NonZeroUsize, advices: &[Mma
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn free_bytes(arena: &Arena) -> Vec<usize> {
-        arena.chunks().iter().map(|chunk| chunk.free().iter().map(|range| range.length).sum()).collect()
-    }
-
-    #[test]
-    fn stored_bytes_come_back_and_are_counted() {
-        for best in [Protection::SecretMemory, Protection::Locked, Protection::Unprotected] {
-            let arena = Arena::new(Settings { best, require_locked: false });
-            let locked = arena.store(&[7; 100]).expect("memory");
-            assert_eq!(locked.as_ref(), [7; 100], "{best}");
-            assert_eq!(arena.used_bytes(), 128, "{best}: two grains");
-        }
-    }
-
-    #[test]
-    fn a_dropped_value_is_zeroed_where_it_lay() {
-        let arena = Arena::unlocked();
-        let keeper = arena.store(b"keeps the chunk alive").expect("memory");
-        let locked = arena.store(b"hunter2").expect("memory");
-        let offset = locked.piece.offset;
-        drop(locked);
-        let again = arena.buffer(GRAIN_BYTES).expect("memory");
-        assert_eq!(again.piece.offset, offset, "the same place is handed out again");
-        assert!(again.piece.bytes().iter().all(|&byte| byte == 0));
-        assert_eq!(keeper.as_ref(), b"keeps the chunk alive");
-    }
-
-    #[test]
-    fn a_growing_buffer_keeps_its_bytes_and_wipes_the_place_it_left() {
-        let arena = Arena::unlocked();
-        let mut buffer = arena.buffer(4).expect("memory");
-        for number in 0..200_u8 {
-            buffer.extend(&[number; 10]).expect("memory");
-        }
-        let locked = buffer.freeze();
-        let expected: Vec<u8> = (0..200_u8).flat_map(|number| [number; 10]).collect();
-        assert_eq!(locked.as_ref(), expected);
-        assert_eq!(arena.used_bytes(), 2048, "what the doubling left over was given back");
-        let rest = arena.buffer(CHUNK_BYTES - 2048 - GRAIN_BYTES).expect("memory");
-        assert!(rest.piece.bytes().iter().all(|&byte| byte == 0), "no old bytes in free memory");
-    }
-
-    #[test]
-    fn what_a_writer_leaves_behind_its_end_is_wiped() {
-        let arena = Arena::unlocked();
-        let mut buffer = arena.buffer(256).expect("memory");
-        let scribble = |used: Result<usize, ()>| {
-            move |room: &mut [u8]| {
-                room.fill(7);
-                used
-            }
-        };
-        assert_eq!(buffer.fill(200, scribble(Err(()))).expect("memory"), Err(()));
-        assert_eq!(buffer.len(), 0);
-        assert_eq!(buffer.fill(200, scribble(Ok(10))).expect("memory"), Ok(()));
-        assert_eq!(&buffer.piece.bytes()[..10], [7; 10]);
-        assert!(buffer.piece.bytes()[10..].iter().all(|&byte| byte == 0));
-    }
-
-    #[test]
-    fn pieces_given_back_in_any_order_join_to_the_whole() {
-        let arena = Arena::unlocked();
-        let mut pieces: Vec<_> = (0..10).map(|_| arena.store(&[1; 64])).collect::<Result<_, _>>().expect("memory");
-        for index in [7, 2, 0, 3, 1, 4, 3, 1, 1, 0] {
-            drop(pieces.remove(index % pieces.len()));
-        }
-        assert_eq!(free_bytes(&arena), [CHUNK_BYTES]);
-        assert_eq!(arena.chunks()[0].free().len(), 1);
-    }
-
-    #[test]
-    fn a_piece_larger_than_a_chunk_gets_a_mapping_of_its_own() {
-        let arena = Arena::unlocked();
-        let locked = arena.store(&vec![9; CHUNK_BYTES + 1]).expect("memory");
-        assert_eq!(locked.as_ref().len(), CHUNK_BYTES + 1);
-        assert_eq!(arena.chunks().len(), 1);
-    }
-
-    #[test]
-    fn nothing_is_stored_unprotected_where_locking_is_required() {
-        let arena = Arena::new(Settings { best: Protection::Unprotected, require_locked: true });
-        let error = arena.store(b"hunter2").expect_err("refused");
-        assert!(error.to_string().contains("memlock"), "{error}");
-    }
-}
+mod tests;

@@ -1,11 +1,13 @@
 //! The loop that keeps the store fresh: look, publish what changed or keep what was good, wait, until stopped.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod demand;
+mod pulse;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use futures::{FutureExt as _, StreamExt as _};
-use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -17,11 +19,11 @@ use crate::secret::{SecretName, Version};
 use crate::store::{Outcome, Publication, Publisher};
 use crate::vault::{FetchError, Vault};
 
+pub use self::demand::{DemandError, DemandQueue, Demands, demands};
+pub use self::pulse::Pulse;
+
 /// How many requests to the vault may be under way at once, for the whole agent.
 const CONCURRENT_FETCHES: usize = 4;
-
-/// How many demands may queue before the next caller is told that the agent is busy.
-const DEMAND_QUEUE: usize = 16;
 
 /// One secret to keep fresh.
 #[derive(Clone, Debug)]
@@ -36,54 +38,6 @@ pub struct Wanted {
     pub encoding: Encoding,
     /// Whether readiness does without it.
     pub optional: bool,
-}
-
-/// Asks the loop to look now.
-#[derive(Debug)]
-struct Demand {
-    name: Option<SecretName>,
-    done: oneshot::Sender<Publication>,
-}
-
-/// Lets others ask for a look; clones share the queue.
-#[derive(Clone, Debug)]
-pub struct Demands(mpsc::Sender<Demand>);
-
-/// Says why a demand was not met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DemandError {
-    /// Too many demands are waiting already.
-    #[error("too many refreshes are waiting already")]
-    Busy,
-    /// The agent is stopping.
-    #[error("the agent is stopping")]
-    Stopping,
-}
-
-impl Demands {
-    /// Has the loop look at `name`, or at every secret, and waits for the outcome.
-    ///
-    /// # Errors
-    /// [`DemandError::Busy`] when the queue is full, [`DemandError::Stopping`] when the loop has ended.
-    pub async fn look(&self, name: Option<SecretName>) -> Result<Publication, DemandError> {
-        let (done, outcome) = oneshot::channel();
-        self.0.try_send(Demand { name, done }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => DemandError::Busy,
-            mpsc::error::TrySendError::Closed(_) => DemandError::Stopping,
-        })?;
-        outcome.await.map_err(|_| DemandError::Stopping)
-    }
-}
-
-/// The receiving end of [`Demands`], for the loop.
-#[derive(Debug)]
-pub struct DemandQueue(mpsc::Receiver<Demand>);
-
-/// Makes both ends of the queue of demands.
-#[must_use]
-pub fn demands() -> (Demands, DemandQueue) {
-    let (sender, receiver) = mpsc::channel(DEMAND_QUEUE);
-    (Demands(sender), DemandQueue(receiver))
 }
 
 /// What the loop works with.
@@ -104,33 +58,6 @@ pub struct Refresh<V> {
 
 /// Longest time that one fetch may take with all that belongs to it, a token included, and then some.
 const FETCH_TIME_MAX: Duration = Duration::from_mins(2);
-
-/// Tells whether the loop still does what it should: it says ahead when it will be heard of next.
-#[derive(Clone, Debug)]
-pub struct Pulse(Arc<Mutex<Instant>>);
-
-impl Default for Pulse {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now() + FETCH_TIME_MAX)))
-    }
-}
-
-impl Pulse {
-    /// Whether the loop is within the time that it gave itself.
-    #[must_use]
-    pub fn is_alive(&self) -> bool {
-        Instant::now() <= *self.expected()
-    }
-
-    fn expect_within(&self, time: Duration) {
-        *self.expected() = Instant::now() + time;
-    }
-
-    /// Held only to read or write one instant.
-    fn expected(&self) -> MutexGuard<'_, Instant> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl<V> std::fmt::Debug for Refresh<V> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -156,7 +83,7 @@ impl<V: Vault> Refresh<V> {
             let demand = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = tokio::time::sleep_until(due) => None,
-                Some(demand) = demands.0.recv() => Some(demand),
+                Some(demand) = demands.next() => Some(demand),
             };
             let name = demand.as_ref().and_then(|demand| demand.name.clone());
             let (look, publication) = tokio::select! {
@@ -169,8 +96,7 @@ impl<V: Vault> Refresh<V> {
                 due = Instant::now() + schedule.wait(look, fastrand::f64());
             }
             if let Some(demand) = demand {
-                // The caller may have gone away meanwhile, which changes nothing here.
-                let _ = demand.done.send(publication);
+                demand.answer(publication);
             }
         }
     }

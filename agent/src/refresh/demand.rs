@@ -1,0 +1,72 @@
+//! A look that somebody asks for, between two that come by themselves.
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::secret::SecretName;
+use crate::store::Publication;
+
+/// How many demands may queue before the next caller is told that the agent is busy.
+const DEMAND_QUEUE: usize = 16;
+
+/// Asks the loop to look now.
+#[derive(Debug)]
+pub(super) struct Demand {
+    /// The secret to look at; all of them where none is named.
+    pub(super) name: Option<SecretName>,
+    done: oneshot::Sender<Publication>,
+}
+
+impl Demand {
+    /// Tells the caller, who may have gone away meanwhile, what came of it.
+    pub(super) fn answer(self, publication: Publication) {
+        let _ = self.done.send(publication);
+    }
+}
+
+/// Lets others ask for a look; clones share the queue.
+#[derive(Clone, Debug)]
+pub struct Demands(mpsc::Sender<Demand>);
+
+/// Says why a demand was not met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DemandError {
+    /// Too many demands are waiting already.
+    #[error("too many refreshes are waiting already")]
+    Busy,
+    /// The agent is stopping.
+    #[error("the agent is stopping")]
+    Stopping,
+}
+
+impl Demands {
+    /// Has the loop look at `name`, or at every secret, and waits for the outcome.
+    ///
+    /// # Errors
+    /// [`DemandError::Busy`] when the queue is full, [`DemandError::Stopping`] when the loop has ended.
+    pub async fn look(&self, name: Option<SecretName>) -> Result<Publication, DemandError> {
+        let (done, outcome) = oneshot::channel();
+        self.0.try_send(Demand { name, done }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => DemandError::Busy,
+            mpsc::error::TrySendError::Closed(_) => DemandError::Stopping,
+        })?;
+        outcome.await.map_err(|_| DemandError::Stopping)
+    }
+}
+
+/// The receiving end of [`Demands`], for the loop.
+#[derive(Debug)]
+pub struct DemandQueue(mpsc::Receiver<Demand>);
+
+impl DemandQueue {
+    /// The next demand; none once nobody can make any.
+    pub(super) async fn next(&mut self) -> Option<Demand> {
+        self.0.recv().await
+    }
+}
+
+/// Makes both ends of the queue of demands.
+#[must_use]
+pub fn demands() -> (Demands, DemandQueue) {
+    let (sender, receiver) = mpsc::channel(DEMAND_QUEUE);
+    (Demands(sender), DemandQueue(receiver))
+}
