@@ -11,9 +11,25 @@ use crate::emulator::Emulator;
 /// The vault's name in every scenario.
 pub const VAULT: &str = "ml-vault";
 
-const TENANT: &str = "11111111-1111-4111-8111-111111111111";
-const CLIENT: &str = "22222222-2222-4222-8222-222222222222";
+/// The tenant of every identity.
+pub const TENANT: &str = "11111111-1111-4111-8111-111111111111";
+
+/// The agent's service principal.
+pub const CLIENT: &str = "22222222-2222-4222-8222-222222222222";
 const OBJECT: &str = "33333333-3333-4333-8333-333333333333";
+
+/// The user-assigned identity of the machine.
+pub const MANAGED_CLIENT: &str = "44444444-4444-4444-8444-444444444444";
+const MANAGED_OBJECT: &str = "55555555-5555-4555-8555-555555555555";
+const USER: &str = "66666666-6666-4666-8666-666666666666";
+
+/// Who issues the tokens of the service account that the service principal trusts, and its name.
+pub const ISSUER: &str = "https://oidc.example.com/cluster/";
+/// The service account's name in its tokens.
+pub const SUBJECT: &str = "system:serviceaccount:ml:trainer";
+
+/// What the endpoints of App Service and Azure Machine Learning want to see.
+pub const PLATFORM_SECRET: &str = "platform-secret-3kP9v";
 
 /// The client secret of the agent's service principal.
 pub const CLIENT_SECRET: &str = "client-secret-7Q~x";
@@ -64,12 +80,16 @@ impl Estate {
     /// The agent's environment: what points any Azure client at the emulator, and a service principal.
     #[must_use]
     pub fn variables(&self) -> BTreeMap<String, String> {
+        let principal =
+            [("AZURE_TENANT_ID", TENANT), ("AZURE_CLIENT_ID", CLIENT), ("AZURE_CLIENT_SECRET", CLIENT_SECRET)];
+        self.variables_and(&principal)
+    }
+
+    /// What points any Azure client at the emulator, and `more`.
+    #[must_use]
+    pub fn variables_and(&self, more: &[(&str, &str)]) -> BTreeMap<String, String> {
         let mut variables = self.emulator.variables();
-        for (name, value) in
-            [("AZURE_TENANT_ID", TENANT), ("AZURE_CLIENT_ID", CLIENT), ("AZURE_CLIENT_SECRET", CLIENT_SECRET)]
-        {
-            variables.insert(name.to_owned(), value.to_owned());
-        }
+        variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         variables
     }
 
@@ -105,11 +125,39 @@ fn open_to_all(folder: &Path) {
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).expect("own folder");
 }
 
+/// One vault, and each way of signing in that Azure has; all of them may read.
 fn seed() -> String {
     format!(
-        "[directory]\ntenant = '{TENANT}'\n\
-         [[directory.applications]]\napp_id = '{CLIENT}'\nobject_id = '{OBJECT}'\nsecrets = ['{CLIENT_SECRET}']\n\
-         [[vaults]]\nname = '{VAULT}'\n\
-         [[vaults.role_assignments]]\nprincipal = '{OBJECT}'\nrole = 'Key Vault Secrets User'\n"
+        r#"
+        [directory]
+        tenant = "{TENANT}"
+        [[directory.applications]]
+        app_id = "{CLIENT}"
+        object_id = "{OBJECT}"
+        secrets = ["{CLIENT_SECRET}"]
+        certificate = "generate"
+        [[directory.applications.federated_credentials]]
+        issuer = "{ISSUER}"
+        subject = "{SUBJECT}"
+        [[directory.managed_identities]]
+        client_id = "{MANAGED_CLIENT}"
+        object_id = "{MANAGED_OBJECT}"
+        resource_id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i"
+        [directory.user]
+        object_id = "{USER}"
+        name = "ada@example.com"
+        [directory.app_service]
+        identity_header = "{PLATFORM_SECRET}"
+        [directory.azure_ml]
+        secret = "{PLATFORM_SECRET}"
+        [[vaults]]
+        name = "{VAULT}"
+        {assignments}
+        "#,
+        assignments = [OBJECT, MANAGED_OBJECT, USER].map(assignment).concat(),
     )
+}
+
+fn assignment(principal: &str) -> String {
+    format!("[[vaults.role_assignments]]\nprincipal = '{principal}'\nrole = 'Key Vault Secrets User'\n")
 }
