@@ -9,10 +9,10 @@ use uuid::Uuid;
 use super::answer::Answer;
 use super::call::{Call, object_of, text};
 use super::kind::Kind;
+use super::place::Place;
 use super::refusal::Refusal;
 use super::resources::{demanded, shown, tags};
 use super::store::{Draft, Record, Store};
-use super::target::Place;
 use super::written;
 
 /// Makes a component, or changes one.

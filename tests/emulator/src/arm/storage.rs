@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 use super::answer::Answer;
 use super::call::{Call, member, object_of, text};
 use super::operation::Work;
+use super::place::Place;
 use super::refusal::Refusal;
 use super::resources::{demanded, shown, tags};
 use super::store::{Draft, Record, Store};
-use super::target::Place;
 use super::written;
 
 /// Makes an account, or changes one.

@@ -12,10 +12,10 @@ use self::demands::Dependencies;
 use super::answer::Answer;
 use super::call::{Call, location_key, member, object_of, text};
 use super::operation::Work;
+use super::place::Place;
 use super::refusal::Refusal;
 use super::resources::tags;
 use super::store::{Draft, Record, Store, system_data};
-use super::target::Place;
 use super::{identity, vault, written};
 use crate::role::{self, RoleAssignment};
 use crate::vault::milliseconds_after;
@@ -65,7 +65,7 @@ pub(crate) fn put(call: &Call<'_>, place: &Place, store: &mut Store) -> Result<A
     if let (Some(principal), None) = (principal, &existing) {
         welcome(call, place, (&record, principal), &dependencies);
     }
-    identity::enrol(&record, store, &call.world, call.times);
+    identity::enrol(&record, store, &call.world);
     Ok(begin(call, store, &record))
 }
 
