@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod config;
 pub mod encoding;
+pub mod logging;
 pub mod memory;
 pub mod principal;
 pub mod process;

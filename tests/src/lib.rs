@@ -1,1 +1,11 @@
-//! End-to-end scenarios over the real binaries.
+//! End-to-end scenarios over the real binaries: what they are started with, asked, and searched by.
+//!
+//! Everything here panics with a sentence when a step does not hold: it serves tests only.
+
+pub mod agent;
+pub mod binaries;
+pub mod emulator;
+pub mod estate;
+pub mod http;
+pub mod memory_scan;
+pub mod wait;

@@ -128,7 +128,8 @@ impl Emulated {
     /// Asks for a token with `credential`, whatever comes of it.
     pub(crate) async fn ask_token(&self, credential: &[(&str, &str)]) -> Result<Answer> {
         let fixed = [("client_id", CLIENT_ID), ("grant_type", "client_credentials")];
-        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fixed).extend_pairs(credential).finish();
+        let form =
+            form_urlencoded::Serializer::new(String::new()).extend_pairs(fixed).extend_pairs(credential).finish();
         self.call(&Call {
             method: "POST",
             host: AUTHORITY,

@@ -193,7 +193,9 @@ mod tests {
     #[test]
     fn a_vault_is_read_off_its_recording() {
         let recordings = cassette::load().unwrap();
-        let vault = |name: &str| Vault::of(recordings.iter().find(|recording| recording.name.ends_with(name)).unwrap()).unwrap();
+        let vault = |name: &str| {
+            Vault::of(recordings.iter().find(|recording| recording.name.ends_with(name)).unwrap()).unwrap()
+        };
         let rows = [
             ("client.test_recover", "vault458ad70cc7daf10d3a", "access-policies", 90, 0),
             ("client.test_secret_list", "vault458ad70cc713d40ee5", "access-policies", 0, 0),

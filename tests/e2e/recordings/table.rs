@@ -62,7 +62,13 @@ impl Table {
             while let Some(next) = rows.next_if(|next| last.repeats(next)) {
                 last = next;
             }
-            let folded = Row { last: last.last, verdict: first.verdict.clone(), recording: first.recording.clone(), request: first.request.clone(), ..*first };
+            let folded = Row {
+                last: last.last,
+                verdict: first.verdict.clone(),
+                recording: first.recording.clone(),
+                request: first.request.clone(),
+                ..*first
+            };
             cells.push(folded.cells());
         }
         cells
@@ -111,7 +117,10 @@ mod tests {
         };
         let table = Table { rows: vec![row(0, 404), row(1, 404), row(2, 200)], ..Table::default() };
         let text = table.to_string();
-        assert!(text.contains("r          0-1       GET /secrets/db/  404     status, 9 headers, 3 members  same\n"), "{text}");
+        assert!(
+            text.contains("r          0-1       GET /secrets/db/  404     status, 9 headers, 3 members  same\n"),
+            "{text}"
+        );
         assert!(text.contains("r          2         GET /secrets/db/  200 "), "{text}");
         assert!(text.contains("3 exchanges compared: 3 the same, 0 different"), "{text}");
     }

@@ -1,0 +1,106 @@
+//! The log: text for a terminal, JSON lines otherwise, always on standard error.
+
+use std::str::FromStr;
+
+use anyhow::{Context as _, Result};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::fmt;
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Text on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Says that a text is no [`Format`].
+#[derive(Debug, thiserror::Error)]
+#[error("'{0}' is no log format: use auto, text or json")]
+pub struct UnknownFormat(String);
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            other => Err(UnknownFormat(other.to_owned())),
+        }
+    }
+}
+
+/// A level of the log, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level(LevelFilter);
+
+/// Says that a text is no [`Level`].
+#[derive(Debug, thiserror::Error)]
+#[error("'{0}' is no log level: use error, warn, info, debug or trace")]
+pub struct UnknownLevel(String);
+
+impl FromStr for Level {
+    type Err = UnknownLevel;
+
+    fn from_str(text: &str) -> Result<Self, UnknownLevel> {
+        match text {
+            "error" | "warn" | "info" | "debug" | "trace" => {
+                text.parse().map(Self).map_err(|_| UnknownLevel(text.to_owned()))
+            }
+            other => Err(UnknownLevel(other.to_owned())),
+        }
+    }
+}
+
+/// What the configuration says about the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The least level that is shown of Keyside's own lines; libraries are shown from `warn`.
+    pub level: Level,
+    /// How a line looks.
+    pub format: Format,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { level: Level(LevelFilter::INFO), format: Format::Auto }
+    }
+}
+
+/// Starts logging. `directives`, the content of `RUST_LOG`, goes before the configured level.
+///
+/// # Errors
+/// When `directives` cannot be read, or logging was started before.
+pub fn start(settings: Settings, directives: Option<&str>, terminal: bool) -> Result<()> {
+    let filter = match directives.filter(|text| !text.is_empty()) {
+        Some(text) => EnvFilter::builder().parse(text).context("RUST_LOG holds no filter directives")?,
+        None => EnvFilter::new(format!("warn,keyside={}", settings.level.0)),
+    };
+    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match (settings.format, terminal) {
+        (Format::Json, _) | (Format::Auto, false) => lines.json().flatten_event(true).try_init(),
+        (Format::Text, _) | (Format::Auto, true) => lines.with_ansi(terminal).with_target(false).try_init(),
+    };
+    started.map_err(anyhow::Error::from_boxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_formats_are_read_by_name() {
+        for (text, valid) in [("info", true), ("trace", true), ("INFO", false), ("loud", false), ("", false)] {
+            assert_eq!(text.parse::<Level>().is_ok(), valid, "{text:?}");
+        }
+        for (text, valid) in [("auto", true), ("text", true), ("json", true), ("xml", false)] {
+            assert_eq!(text.parse::<Format>().is_ok(), valid, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Everything that the emulator plays, in one place, and what of it is kept over a restart.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::certificates::Authority;
+use crate::clock::Clock;
+use crate::directory::Directory;
+use crate::emulator::StartError;
+use crate::fault::Faults;
+use crate::request_log::RequestLog;
+use crate::seed::Seed;
+use crate::state::{State, StateError};
+use crate::vault::Vaults;
+
+/// One emulated cloud.
+#[derive(Debug)]
+pub(crate) struct Cloud {
+    pub(crate) clock: Clock,
+    pub(crate) authority: Authority,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) vaults: Vaults,
+    pub(crate) faults: Faults,
+    pub(crate) requests: RequestLog,
+    /// The address that firewalls take every caller's for.
+    pub(crate) client_address: Option<IpAddr>,
+    /// Where the state is kept. Locked while it is written, so that writers do not overtake each other.
+    state_file: Option<Mutex<PathBuf>>,
+}
+
+impl Cloud {
+    /// Makes the cloud of `seed`, and takes up what `state_file` kept of an earlier one: its keys, its clock and
+    /// its vaults. The seed then adds the vaults that the state does not know.
+    pub(crate) fn new(seed: Seed, state_file: Option<PathBuf>) -> Result<Cloud, StartError> {
+        let kept = state_file.as_deref().map(State::load).transpose()?.flatten();
+        let clock = kept.as_ref().map_or_else(Clock::new, |state| Clock::ahead_by(state.clock_offset_milliseconds));
+        let authority = match &kept {
+            Some(state) => Authority::from_key_pem(&state.authority_key_pem)?,
+            None => Authority::new()?,
+        };
+        let keys = kept.as_ref().map(|state| state.directory_keys_pem.as_str());
+        let directory = Arc::new(Directory::new(seed.directory, keys)?);
+        let mut vaults = kept.map_or_else(Vec::new, |state| state.vaults);
+        for seeded in seed.vaults {
+            if !vaults.iter().any(|vault| vault.name.eq_ignore_ascii_case(&seeded.name)) {
+                vaults.push(seeded.build(clock.now()));
+            }
+        }
+        let cloud = Cloud {
+            clock,
+            authority,
+            directory,
+            vaults: Vaults::new(vaults),
+            faults: Faults::default(),
+            requests: RequestLog::default(),
+            client_address: seed.client_address,
+            state_file: state_file.map(Mutex::new),
+        };
+        cloud.save()?;
+        Ok(cloud)
+    }
+
+    /// Writes the state, where it is kept.
+    pub(crate) fn save(&self) -> Result<(), StateError> {
+        let Some(file) = &self.state_file else {
+            return Ok(());
+        };
+        let path = file.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = State {
+            clock_offset_milliseconds: self.clock.offset_milliseconds(),
+            authority_key_pem: self.authority.key_pem(),
+            directory_keys_pem: self.directory.keys_pem(),
+            vaults: self.vaults.snapshot(),
+        };
+        state.save(&path)
+    }
+
+    /// Writes the state after a change that has been answered for already: a failure can only be told.
+    pub(crate) fn save_or_warn(&self) {
+        if let Err(error) = self.save() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "state is not kept");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The tenant: who exists, what proves them, and the key that signs their tokens.
+
+mod credential;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod key;
+pub mod seed;
+#[cfg(test)]
+mod tests;
+mod token;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use jsonwebtoken::jwk::JwkSet;
+use serde_json::json;
+use thiserror::Error;
+use uuid::Uuid;
+
+pub(crate) use self::credential::{AssertionProblem, Registration};
+use self::key::Keyring;
+pub use self::seed::{Application, DirectorySeed, ExpiresOnForm, IdentityKind, ManagedIdentity, User};
+pub(crate) use self::token::{Issued, Principal};
+
+/// How long Entra's tokens live: the `expires_in` of recorded answers.
+const ENTRA_LIFETIME: Duration = Duration::from_secs(3599);
+
+/// How long the tokens of managed identities live: the `expires_in` of IMDS.
+const MANAGED_IDENTITY_LIFETIME: Duration = Duration::from_secs(86_399);
+
+/// How long a projected service-account token lives: what Kubernetes gives by default.
+const PROJECTED_TOKEN_LIFETIME: SignedDuration = SignedDuration::from_hours(1);
+
+/// The tenant's identities with the keys that sign for them.
+pub struct Directory {
+    tenant: Uuid,
+    keys: Keyring,
+    applications: Vec<Registration>,
+    managed_identities: Vec<ManagedIdentity>,
+    user: Option<User>,
+    entra_lifetime: Duration,
+    managed_identity_lifetime: Duration,
+    identity_header: String,
+    msi_secret: String,
+    expires_on: ExpiresOnForm,
+}
+
+/// Who a token speaks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// The principal that role assignments name.
+    pub object_id: Uuid,
+    /// The client that asked for the token.
+    pub app_id: Uuid,
+    /// The tenant that issued it.
+    pub tenant: Uuid,
+}
+
+/// Why a bearer token is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum TokenProblem {
+    /// It is no token of this directory: unreadable, or signed by another key.
+    #[error("token is malformed or not signed by this directory")]
+    Malformed,
+    /// Its `exp` has passed, or its `nbf` has not come.
+    #[error("token is expired or not yet valid")]
+    Expired,
+    /// It was issued for another resource.
+    #[error("token is for audience {found}")]
+    Audience {
+        /// The `aud` it carries.
+        found: String,
+    },
+    /// It was issued by another tenant.
+    #[error("token is of issuer {found}")]
+    Issuer {
+        /// The `iss` it carries.
+        found: String,
+    },
+}
+
+/// Why a seed makes no directory.
+#[derive(Debug, Error)]
+pub enum DirectoryError {
+    /// The library made no key or no certificate.
+    #[error("key or certificate could not be made")]
+    KeyNotMade(#[source] rcgen::Error),
+    /// The stored keys cannot be read.
+    #[error("stored signing keys are no RSA keys in PEM (PKCS #8)")]
+    SigningKey,
+    /// An application's certificate cannot be read.
+    #[error("certificate of application {app_id} is no RSA certificate in PEM")]
+    Certificate {
+        /// The application's client id.
+        app_id: Uuid,
+    },
+    /// A federated credential's key cannot be read.
+    #[error("issuer {issuer} needs one of public_key (RSA, PEM) and jwks (a JSON key set)")]
+    IssuerKey {
+        /// The credential's issuer.
+        issuer: String,
+    },
+    /// Two identities share an id, so that a token would speak for both.
+    #[error("id {id} is used by two identities")]
+    Duplicate {
+        /// The id found twice.
+        id: Uuid,
+    },
+}
+
+/// Which managed identity a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Selector {
+    /// The machine's own, or the only one that is assigned.
+    Default,
+    ClientId(String),
+    ObjectId(String),
+    ResourceId(String),
+}
+
+/// Why no managed identity is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SelectionProblem {
+    Unknown,
+    Ambiguous,
+}
+
+impl Directory {
+    /// Makes the directory of `seed`, with the keys of `signing_key_pem` (as [`Directory::keys_pem`] writes them) or
+    /// new ones.
+    ///
+    /// # Errors
+    /// A key or certificate of the seed or of `signing_key_pem` cannot be read, or two identities share an id.
+    pub fn new(seed: DirectorySeed, signing_key_pem: Option<&str>) -> Result<Directory, DirectoryError> {
+        check_ids(&seed)?;
+        let keys = Keyring::new(signing_key_pem)?;
+        let applications = seed
+            .applications
+            .into_iter()
+            .map(|application| Registration::read(application, &keys))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            tenant: seed.tenant,
+            keys,
+            applications,
+            managed_identities: seed.managed_identities,
+            user: seed.user,
+            entra_lifetime: seed.lifetimes.entra.map_or(ENTRA_LIFETIME, Duration::from),
+            managed_identity_lifetime: seed
+                .lifetimes
+                .managed_identity
+                .map_or(MANAGED_IDENTITY_LIFETIME, Duration::from),
+            identity_header: given_or_random(seed.app_service.identity_header),
+            msi_secret: given_or_random(seed.azure_ml.secret),
+            expires_on: seed.azure_ml.expires_on,
+        })
+    }
+
+    /// The private keys of the directory and of the outsiders it plays: what `new` takes to make the same again.
+    #[must_use]
+    pub fn keys_pem(&self) -> String {
+        self.keys.pem()
+    }
+
+    /// The tenant's id.
+    #[must_use]
+    pub fn tenant(&self) -> Uuid {
+        self.tenant
+    }
+
+    /// Checks a bearer token against this directory's issuer and key, the clock, and one audience, which may or may
+    /// not end in a slash.
+    ///
+    /// # Errors
+    /// The first that applies: malformed, issuer, signature (malformed too), times, audience.
+    pub fn verify(&self, bearer: &str, expected_audience: &str, now: Timestamp) -> Result<Caller, TokenProblem> {
+        token::verify(self.keys.signing(), self.tenant, (bearer, expected_audience), now)
+    }
+
+    /// Mints a service-account token with the emulator's own issuer key, as a cluster projects it into a pod.
+    #[must_use]
+    pub fn mint_federated(&self, issuer: &str, subject: &str, audience: &str, now: Timestamp) -> String {
+        let expires = now.saturating_add(PROJECTED_TOKEN_LIFETIME).unwrap_or(Timestamp::MAX);
+        self.keys.issuer().sign(&json!({
+            "iss": issuer,
+            "sub": subject,
+            "aud": [audience],
+            "iat": now.as_second(),
+            "nbf": now.as_second(),
+            "exp": expires.as_second(),
+        }))
+    }
+
+    /// The key and the certificate, in PEM, of an application whose seed says `certificate = "generate"`.
+    #[must_use]
+    pub fn certificate_pem(&self, app_id: Uuid) -> Option<String> {
+        self.application(app_id)?.certificate_pem().map(str::to_owned)
+    }
+
+    /// An access token as Entra would give to the application, managed identity or user of this object id.
+    #[must_use]
+    pub fn token_for(&self, object_id: Uuid, audience: &str, now: Timestamp) -> Option<String> {
+        let principal = self.principal(object_id)?;
+        Some(self.issue(principal, audience, now).token)
+    }
+
+    /// What `X-IDENTITY-HEADER` must be: the value of `IDENTITY_HEADER`.
+    #[must_use]
+    pub fn identity_header(&self) -> &str {
+        &self.identity_header
+    }
+
+    /// What the header `secret` must be: the value of `MSI_SECRET`.
+    #[must_use]
+    pub fn msi_secret(&self) -> &str {
+        &self.msi_secret
+    }
+
+    pub(crate) fn application(&self, app_id: Uuid) -> Option<&Registration> {
+        self.applications.iter().find(|application| application.app_id == app_id)
+    }
+
+    pub(crate) fn user(&self) -> Option<&User> {
+        self.user.as_ref()
+    }
+
+    pub(crate) fn expires_on(&self) -> ExpiresOnForm {
+        self.expires_on
+    }
+
+    pub(crate) fn key_set(&self) -> JwkSet {
+        JwkSet { keys: vec![self.keys.signing().jwk().clone()] }
+    }
+
+    /// Checks a client assertion of `application`; `endpoints` are the names of the endpoint it was sent to.
+    pub(crate) fn check_assertion(
+        &self,
+        application: &Registration,
+        (assertion, endpoints): (&str, &[String]),
+        now: Timestamp,
+    ) -> Result<(), AssertionProblem> {
+        application.check_assertion(assertion, endpoints, (self.keys.issuer(), now))
+    }
+
+    pub(crate) fn issue(&self, principal: Principal<'_>, audience: &str, now: Timestamp) -> Issued {
+        let lifetime = match principal {
+            Principal::ManagedIdentity(_) => self.managed_identity_lifetime,
+            Principal::Application(_) | Principal::User(_) => self.entra_lifetime,
+        };
+        token::issue(self.keys.signing(), (self.tenant, principal), audience, (now, lifetime))
+    }
+
+    /// The managed identity that a request means; ids compare without regard to case.
+    pub(crate) fn managed_identity(&self, selector: &Selector) -> Result<&ManagedIdentity, SelectionProblem> {
+        let named = |test: &dyn Fn(&ManagedIdentity) -> bool| {
+            self.managed_identities.iter().find(|identity| test(identity)).ok_or(SelectionProblem::Unknown)
+        };
+        match selector {
+            Selector::Default => self.default_identity(),
+            Selector::ClientId(id) => named(&|identity| is_id(identity.client_id, id)),
+            Selector::ObjectId(id) => named(&|identity| is_id(identity.object_id, id)),
+            Selector::ResourceId(id) => {
+                named(&|identity| identity.resource_id.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(id)))
+            }
+        }
+    }
+
+    fn default_identity(&self) -> Result<&ManagedIdentity, SelectionProblem> {
+        let own = self.managed_identities.iter().find(|identity| identity.kind == IdentityKind::SystemAssigned);
+        match (own, self.managed_identities.as_slice()) {
+            (Some(own), _) => Ok(own),
+            (None, [only]) => Ok(only),
+            (None, []) => Err(SelectionProblem::Unknown),
+            (None, _) => Err(SelectionProblem::Ambiguous),
+        }
+    }
+
+    fn principal(&self, object_id: Uuid) -> Option<Principal<'_>> {
+        let applications = self.applications.iter().map(|one| (one.object_id, Principal::Application(one)));
+        let identities = self.managed_identities.iter().map(|one| (one.object_id, Principal::ManagedIdentity(one)));
+        let users = self.user.iter().map(|one| (one.object_id, Principal::User(one)));
+        applications.chain(identities).chain(users).find(|(id, _)| *id == object_id).map(|(_, found)| found)
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Directory").field("tenant", &self.tenant).finish_non_exhaustive()
+    }
+}
+
+fn is_id(id: Uuid, text: &str) -> bool {
+    Uuid::try_parse(text).is_ok_and(|parsed| parsed == id)
+}
+
+fn given_or_random(given: Option<seed::ClientSecret>) -> String {
+    given.map_or_else(|| Uuid::new_v4().simple().to_string(), |secret| secret.0)
+}
+
+fn check_ids(seed: &DirectorySeed) -> Result<(), DirectoryError> {
+    let applications = seed.applications.iter().flat_map(|one| [one.app_id, one.object_id]);
+    let identities = seed.managed_identities.iter().flat_map(|one| [one.client_id, one.object_id]);
+    let users = seed.user.iter().map(|one| one.object_id);
+    let mut taken = HashSet::new();
+    match applications.chain(identities).chain(users).find(|id| !taken.insert(*id)) {
+        Some(id) => Err(DirectoryError::Duplicate { id }),
+        None => Ok(()),
+    }
+}

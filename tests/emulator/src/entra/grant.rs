@@ -1,0 +1,123 @@
+//! The client credentials grant: who asks, with what proof, for a token to which resource.
+
+use axum::http::{HeaderMap, header};
+use base64ct::{Base64, Encoding};
+use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+use url::form_urlencoded;
+use uuid::Uuid;
+
+use super::AUTHORITY;
+use super::refusal::{self, Refusal};
+use crate::directory::{Directory, Principal, Registration};
+use crate::managed_identity::is_resource;
+
+/// The only form of client assertion there is (RFC 7523 section 2.2).
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// The parameters of a token request, from its form and from an `Authorization: Basic` header.
+pub(super) struct TokenRequest(Vec<(String, String)>);
+
+impl TokenRequest {
+    /// Reads a request; one that is no form has no parameters.
+    pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Self {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let is_form = text(header::CONTENT_TYPE).starts_with("application/x-www-form-urlencoded");
+        let form = if is_form { body } else { &[] };
+        let mut parameters: Vec<_> = form_urlencoded::parse(form).into_owned().collect();
+        if let Some((id, secret)) = basic(text(header::AUTHORIZATION)) {
+            parameters.push(("client_id".to_owned(), id));
+            parameters.push(("client_secret".to_owned(), secret));
+        }
+        Self(parameters)
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+
+    fn required(&self, name: &str) -> Result<&str, Refusal> {
+        self.value(name).ok_or_else(|| refusal::missing_parameter(name))
+    }
+}
+
+/// Id and secret of a Basic header, each of which is percent-encoded within (RFC 6749 section 2.3.1).
+fn basic(authorization: &str) -> Option<(String, String)> {
+    let encoded = authorization.strip_prefix("Basic ")?;
+    let decoded = String::from_utf8(Base64::decode_vec(encoded).ok()?).ok()?;
+    let (id, secret) = decoded.split_once(':')?;
+    let plain = |text: &str| percent_decode_str(text).decode_utf8().ok().map(String::from);
+    Some((plain(id)?, plain(secret)?))
+}
+
+/// Answers a token request that came to the host `host`.
+pub(super) fn grant(
+    directory: &Directory,
+    request: &TokenRequest,
+    host: &str,
+    now: Timestamp,
+) -> Result<Value, Refusal> {
+    let grant_type = request.required("grant_type")?;
+    let client_id = request.required("client_id")?;
+    let scope = request.required("scope")?;
+    if grant_type != "client_credentials" {
+        return Err(refusal::unsupported_grant(grant_type));
+    }
+    let application = Uuid::try_parse(client_id)
+        .ok()
+        .and_then(|id| directory.application(id))
+        .ok_or_else(|| refusal::unknown_application(client_id, directory.tenant()))?;
+    authenticate(directory, (application, request), host, now)?;
+    let resource = resource_of(scope)?;
+    if !is_resource(resource) {
+        return Err(refusal::unknown_resource(resource, directory.tenant()));
+    }
+    let issued = directory.issue(Principal::Application(application), resource, now);
+    let expires_in = issued.expires.as_second() - now.as_second();
+    Ok(json!({
+        "token_type": "Bearer",
+        "expires_in": expires_in,
+        "ext_expires_in": expires_in,
+        "access_token": issued.token,
+    }))
+}
+
+fn authenticate(
+    directory: &Directory,
+    (application, request): (&Registration, &TokenRequest),
+    host: &str,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let app_id = application.app_id;
+    if let Some(assertion) = request.value("client_assertion") {
+        if request.required("client_assertion_type")? != ASSERTION_TYPE {
+            return Err(refusal::missing_credential());
+        }
+        let endpoints = endpoints(directory.tenant(), host);
+        return directory
+            .check_assertion(application, (assertion, &endpoints), now)
+            .map_err(|problem| refusal::wrong_assertion(problem, app_id, now));
+    }
+    match request.value("client_secret") {
+        Some(secret) if application.accepts_secret(secret) => Ok(()),
+        Some(_) => Err(refusal::wrong_secret(app_id)),
+        None => Err(refusal::missing_credential()),
+    }
+}
+
+/// The audiences that a certificate's assertion may name: either token endpoint or the issuer
+/// (learn.microsoft.com/entra/identity-platform/certificate-credentials), on the real host or the one asked.
+fn endpoints(tenant: Uuid, host: &str) -> Vec<String> {
+    let paths = ["oauth2/v2.0/token", "oauth2/token", "v2.0"];
+    [AUTHORITY, host].iter().flat_map(|host| paths.map(|path| format!("https://{host}/{tenant}/{path}"))).collect()
+}
+
+/// The resource of a scope such as `https://vault.azure.net/.default`, of which there must be just one.
+fn resource_of(scope: &str) -> Result<&str, Refusal> {
+    scope
+        .trim()
+        .strip_suffix("/.default")
+        .filter(|resource| !resource.contains(char::is_whitespace))
+        .ok_or_else(|| refusal::wrong_scope(scope))
+}

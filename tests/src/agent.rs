@@ -1,0 +1,126 @@
+//! The agent as a child process.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Output, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::http::{self, Answer};
+use crate::{binaries, emulator, wait};
+
+/// A running `keyside agent`; killed when dropped.
+#[derive(Debug)]
+pub struct Agent {
+    process: Child,
+    socket: PathBuf,
+    log: PathBuf,
+}
+
+impl Agent {
+    /// Starts one with a configuration file and an environment; its log goes to a file beside the configuration.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start(config: &Path, socket: &Path, variables: &BTreeMap<String, String>) -> Self {
+        let log = config.with_extension("log");
+        let errors = std::fs::File::create(&log).expect("a log file");
+        let mut command = binaries::command("keyside");
+        command.envs(variables).args(["agent", "--config"]).arg(config).stdin(Stdio::null()).stderr(errors);
+        let process = command.spawn().expect("the agent starts");
+        Self { process, socket: socket.to_owned(), log }
+    }
+
+    /// Waits until every required secret is published.
+    ///
+    /// # Panics
+    /// When the agent ends before, or does not get there in time; the message holds its log.
+    pub fn wait_until_ready(&mut self) {
+        let (socket, log) = (self.socket.clone(), self.log.clone());
+        wait::until(&format!("readiness (log: {})", log.display()), || {
+            if let Some(status) = self.process.try_wait().expect("the agent can be asked") {
+                panic!("the agent ended with {status}: {}", std::fs::read_to_string(&log).unwrap_or_default());
+            }
+            let listening = std::os::unix::net::UnixStream::connect(&socket).is_ok();
+            (listening && http::get(&socket, "/readyz").status == 200).then_some(())
+        });
+    }
+
+    /// Gets a path from the socket.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Answer {
+        http::get(&self.socket, path)
+    }
+
+    /// The bytes of a secret.
+    ///
+    /// # Panics
+    /// When the agent does not give them.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Vec<u8> {
+        let answer = self.get(&format!("/v1/secrets/{name}/value"));
+        assert_eq!(answer.status, 200, "{name}: {}", String::from_utf8_lossy(&answer.body));
+        answer.body
+    }
+
+    /// Has the agent look at every secret now.
+    ///
+    /// # Panics
+    /// When it refuses.
+    pub fn refresh(&self) {
+        let answer = http::Connection::open(&self.socket).request("POST", "/v1/refresh", &[]);
+        assert!((200..300).contains(&answer.status), "{}", String::from_utf8_lossy(&answer.body));
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// What it has logged so far.
+    ///
+    /// # Panics
+    /// When the log cannot be read.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("the agent's log")
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub fn stop(&mut self) -> ExitStatus {
+        let pid = i32::try_from(self.pid()).expect("a process id");
+        kill(Pid::from_raw(pid), Signal::SIGTERM).expect("the agent runs");
+        wait::until("the agent's end", || self.process.try_wait().expect("the agent can be asked"))
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // It may have ended already, by the test's own doing.
+        self.process.kill().and_then(|()| self.process.wait()).ok();
+    }
+}
+
+/// Runs one of the other commands of `keyside`, under another user id if one is given, and collects what it prints.
+#[must_use]
+pub fn keyside(arguments: &[&str], variables: &BTreeMap<String, String>, uid: Option<u32>) -> Output {
+    let mut command = binaries::command("keyside");
+    command.envs(variables).args(arguments);
+    if let Some(uid) = uid {
+        command.uid(uid).gid(uid);
+    }
+    emulator::feed(&mut command, "")
+}
