@@ -6,6 +6,10 @@ mod body;
 mod cassette;
 #[path = "recordings/emulated.rs"]
 mod emulated;
+#[path = "recordings/errors.rs"]
+mod errors;
+#[path = "recordings/form.rs"]
+mod form;
 #[path = "recordings/headers.rs"]
 mod headers;
 #[path = "recordings/json.rs"]
@@ -14,6 +18,8 @@ mod json;
 mod known;
 #[path = "recordings/learnt.rs"]
 mod learnt;
+#[path = "recordings/provoke.rs"]
+mod provoke;
 #[path = "recordings/replay.rs"]
 mod replay;
 #[path = "recordings/seed.rs"]
@@ -35,6 +41,7 @@ async fn every_recorded_exchange_is_answered_as_azure_answered_it() {
     for recording in cassette::load().unwrap() {
         table.rows.extend(replay::replay(&recording).await.unwrap());
     }
+    table.rows.extend(errors::provoke_all().await.unwrap());
     std::io::stdout().write_all(format!("\n{table}\n").as_bytes()).unwrap();
     assert_eq!(table.differences().count(), 0, "answers differ from recordings: see the table");
     for known in Known::ALL {
