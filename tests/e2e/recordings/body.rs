@@ -35,12 +35,12 @@ impl About {
 /// Compares the body of an answer, `live`, with that of `exchange`.
 pub(crate) fn compare(
     verdict: &mut Verdict,
-    (recorder, exchange): (Recorder, &Exchange),
+    (taken_by, exchange): (Recorder, &Exchange),
     live: Option<&Json>,
     learnt: &mut Learnt,
 ) {
     let about = About::of(exchange);
-    let mut comparison = Comparison { verdict, recorder, about, learnt };
+    let mut comparison = Comparison { verdict, recorder: taken_by, about, learnt };
     match (&exchange.body, live) {
         (None, None) => {}
         (Some(recorded), None) => comparison.verdict.differ(format!("body: recorded {recorded}, got none")),
@@ -71,7 +71,7 @@ impl Comparison<'_> {
                 self.check_bundle(recorded, live);
             }
             (Json::List(old), Json::List(new)) => {
-                self.verdict.expect(&format!("{path}: items"), old.len(), new.len());
+                self.verdict.expect(&format!("{path}: items"), &old.len(), &new.len());
                 for (index, (old, new)) in old.iter().zip(new).enumerate() {
                     self.compare(&format!("{path}[{index}]"), old, new);
                 }
@@ -153,13 +153,13 @@ impl Comparison<'_> {
         let (old, new) = (parameters(old_query), parameters(new_query));
         let names =
             |pairs: &[(String, String)]| pairs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ");
-        self.verdict.expect("nextLink's parameters", names(&old), names(&new));
+        self.verdict.expect("nextLink's parameters", &names(&old), &names(&new));
         for ((name, old), (_, new)) in old.iter().zip(&new) {
             if name != "$skiptoken" {
                 self.verdict.expect(&format!("nextLink's {name}"), old, new);
                 continue;
             }
-            self.verdict.expect("$skiptoken", token_form(old), token_form(new));
+            self.verdict.expect("$skiptoken", &token_form(old), &token_form(new));
             self.learnt.stands_for(self.verdict, "$skiptoken", (old, new));
         }
     }
@@ -170,7 +170,11 @@ impl Comparison<'_> {
             Some(String::from_utf8_lossy(bytes.get(..BACKUP_HEAD)?).into_owned())
         };
         let none = || "no unpadded base64url".to_owned();
-        self.verdict.expect("the backup's head", head(recorded).unwrap_or_else(none), head(live).unwrap_or_else(none));
+        self.verdict.expect(
+            "the backup's head",
+            &head(recorded).unwrap_or_else(none),
+            &head(live).unwrap_or_else(none),
+        );
         self.learnt.stands_for(self.verdict, "the backup", (recorded, live));
     }
 
@@ -179,7 +183,7 @@ impl Comparison<'_> {
         let number = |object: &Json, name: &str| object.member(name).and_then(Json::number);
         let retention = |object: &Json| Some(number(object, "scheduledPurgeDate")? - number(object, "deletedDate")?);
         let seconds = |object: &Json| retention(object).map_or("none".to_owned(), |seconds| format!("{seconds} s"));
-        self.verdict.expect("time from deletion to purge", seconds(recorded), seconds(live));
+        self.verdict.expect("time from deletion to purge", &seconds(recorded), &seconds(live));
         let Some(attributes) = live.member("attributes") else { return };
         let times = number(attributes, "created").zip(number(attributes, "updated"));
         let id = live.member("id").and_then(Json::text).and_then(Id::parse);

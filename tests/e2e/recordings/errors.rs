@@ -78,12 +78,12 @@ fn compare(model: &Model, provoked: &Provoked) -> Verdict {
     let Provoked { answer, placeholders, .. } = provoked;
     let mut verdict =
         Verdict { headers: model.headers.len(), members: model.body.count_members(), ..Verdict::default() };
-    verdict.expect("status", model.status, answer.status);
+    verdict.expect("status", &model.status, &answer.status);
     for (name, expected) in &model.headers {
         let none = || "none".to_owned();
         let expected = expected.as_deref().map_or_else(none, |value| fill(value, placeholders));
         let live = answer.headers.get(&name.to_ascii_lowercase()).cloned().unwrap_or_else(none);
-        verdict.expect(name, expected, live);
+        verdict.expect(name, &expected, &live);
     }
     match &answer.body {
         None => verdict.differ("body: none"),
@@ -101,14 +101,14 @@ fn compare_forms(verdict: &mut Verdict, path: &str, (model, live): (&Json, &Json
             let names = |members: &[(String, Json)]| {
                 members.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ")
             };
-            verdict.expect(&format!("{path}: members"), names(old), names(new));
+            verdict.expect(&format!("{path}: members"), &names(old), &names(new));
             for (name, old) in old {
                 if let Some(new) = live.member(name) {
                     compare_forms(verdict, &format!("{path}.{name}"), (old, new), placeholders);
                 }
             }
         }
-        (Json::Text(old), Json::Text(new)) => verdict.expect(path, form(&fill(old, placeholders)), form(new)),
+        (Json::Text(old), Json::Text(new)) => verdict.expect(path, &form(&fill(old, placeholders)), &form(new)),
         (old, new) => verdict.require(old == new, format!("{path}: recorded {old:?}, got {new:?}")),
     }
 }

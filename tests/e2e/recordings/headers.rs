@@ -50,7 +50,7 @@ const RULES: [(&str, Rule); 19] = [
 /// recording has would be one that a client of the real service never sees.
 pub(crate) fn compare(
     verdict: &mut Verdict,
-    (recorder, exchange): (Recorder, &Exchange),
+    (taken_by, exchange): (Recorder, &Exchange),
     live: &BTreeMap<String, String>,
     learnt: &mut Learnt,
 ) {
@@ -61,7 +61,7 @@ pub(crate) fn compare(
                 verdict.require(live.is_none(), format!("{name}: sent, which the service does no more"));
                 continue;
             }
-            Rule::PresenceIfKept if !kept(recorder, name, exchange) => continue,
+            Rule::PresenceIfKept if !kept(taken_by, name, exchange) => continue,
             _ => verdict.headers += 1,
         }
         match (recorded, live) {
@@ -98,10 +98,10 @@ fn compare_values(verdict: &mut Verdict, (name, rule): (&str, Rule), recorded: &
             if !older.starts_with("conn_type=") && format!("conn_type=Ipv4;{older}") == newer {
                 verdict.known.insert(Known::ConnectionType);
             } else {
-                verdict.expect(name, older, newer);
+                verdict.expect(name, &older, &newer);
             }
         }
-        Rule::Form(form) => verdict.expect(name, form(recorded), form(live)),
+        Rule::Form(form) => verdict.expect(name, &form(recorded), &form(live)),
         Rule::Value => verdict.expect(name, recorded, live),
         Rule::Presence | Rule::PresenceIfKept | Rule::OldServer => {}
     }
@@ -161,13 +161,13 @@ mod tests {
         }
     }
 
-    fn differences(recorder: Recorder, name: &str, recorded: Option<&str>, live: Option<&str>) -> usize {
+    fn differences(taken_by: Recorder, name: &str, recorded: Option<&str>, live: Option<&str>) -> usize {
         let pairs = |value: Option<&'static str>| value.map(|value| (name.to_owned(), value.to_owned()));
         let leak = |value: Option<&str>| value.map(|value| &*value.to_owned().leak());
         let exchange = exchange(&recorded.map(|value| (name, value)).into_iter().collect::<Vec<_>>());
         let live = pairs(leak(live)).into_iter().collect();
         let mut verdict = Verdict::default();
-        compare(&mut verdict, (recorder, &exchange), &live, &mut Learnt::default());
+        compare(&mut verdict, (taken_by, &exchange), &live, &mut Learnt::default());
         verdict.differences.len()
     }
 

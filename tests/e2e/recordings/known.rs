@@ -53,8 +53,8 @@ impl Known {
     }
 
     /// The difference that explains why a recorded error text is not the live one; none explains any other pair.
-    pub(crate) fn of_texts(recorder: Recorder, recorded: &str, live: &str) -> Option<Known> {
-        if recorder != Recorder::Vcr {
+    pub(crate) fn of_texts(taken_by: Recorder, recorded: &str, live: &str) -> Option<Known> {
+        if taken_by != Recorder::Vcr {
             return None;
         }
         if recorded == "Request is missing a Bearer or PoP token." {

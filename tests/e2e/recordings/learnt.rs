@@ -60,7 +60,7 @@ impl Learnt {
                 self.latest.insert(name.to_owned(), version);
             }
             Some(before) => {
-                verdict.expect(&format!("{name}: created"), before.created, created);
+                verdict.expect(&format!("{name}: created"), &before.created, &created);
                 let ordered = if written { before.updated <= updated } else { before.updated == updated };
                 verdict.require(ordered, format!("{name}: updated was {}, is {updated}", before.updated));
             }
@@ -79,7 +79,7 @@ impl Learnt {
     /// Holds, at the end of a list of versions, that it was whole.
     pub(crate) fn end_list(&mut self, verdict: &mut Verdict, name: &str) {
         let written = self.versions.get(name).map_or(0, BTreeMap::len);
-        verdict.expect("versions listed", written, std::mem::take(&mut self.listed).len());
+        verdict.expect("versions listed", &written, &std::mem::take(&mut self.listed).len());
     }
 
     /// Holds that all answers name the same role assignment, as one principal's do.

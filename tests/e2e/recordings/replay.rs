@@ -26,7 +26,7 @@ pub(crate) async fn replay(recording: &Recording) -> Result<Vec<Row>> {
         let problem = || format!("{}, exchange {index}", recording.name);
         let answer = session.ask(exchange).await.with_context(problem)?;
         let mut verdict = Verdict::default();
-        verdict.expect("status", exchange.status, answer.status);
+        verdict.expect("status", &exchange.status, &answer.status);
         headers::compare(&mut verdict, (recording.recorder, exchange), &answer.headers, &mut session.learnt);
         body::compare(&mut verdict, (recording.recorder, exchange), answer.body.as_ref(), &mut session.learnt);
         rows.push(Row {

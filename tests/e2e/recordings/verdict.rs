@@ -16,7 +16,7 @@ pub(crate) struct Verdict {
 
 impl Verdict {
     /// Notes that `what` is `live`, but was `recorded`, unless they are the same.
-    pub(crate) fn expect<T: PartialEq + fmt::Display>(&mut self, what: &str, recorded: T, live: T) {
+    pub(crate) fn expect<T: PartialEq + fmt::Display + ?Sized>(&mut self, what: &str, recorded: &T, live: &T) {
         if recorded != live {
             self.differ(format!("{what}: recorded {recorded}, got {live}"));
         }
