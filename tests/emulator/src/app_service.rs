@@ -10,8 +10,9 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use crate::clock::Clock;
-use crate::directory::{Directory, Principal};
-use crate::managed_identity::{Endpoint, Parameters, is_resource, status_and_message};
+use crate::directory::{Directory, Principal, is_resource};
+use crate::managed_identity::{Endpoint, selector, status_and_message};
+use crate::parameters::Parameters;
 
 /// The only version that answers to `X-IDENTITY-HEADER`
 /// (learn.microsoft.com/azure/app-service/overview-managed-identity, "REST endpoint reference").
@@ -26,7 +27,7 @@ pub fn router(directory: Arc<Directory>, clock: Clock) -> Router {
 /// is known to send (github.com/Azure-Samples/azure-search-openai-demo/issues/2148).
 async fn token(State(endpoint): State<Endpoint>, headers: HeaderMap, uri: Uri) -> Response {
     let Endpoint { directory, .. } = &endpoint;
-    let parameters = Parameters::of(&uri);
+    let parameters = Parameters::of_query(&uri);
     let refuse = |message| status_and_message(StatusCode::BAD_REQUEST, message);
     if headers.get("x-identity-header").is_none_or(|value| value != directory.identity_header()) {
         return status_and_message(StatusCode::UNAUTHORIZED, "X-IDENTITY-HEADER is missing or wrong.");
@@ -37,7 +38,7 @@ async fn token(State(endpoint): State<Endpoint>, headers: HeaderMap, uri: Uri) -
     let Some(resource) = parameters.value("resource").filter(|resource| is_resource(resource)) else {
         return refuse("The resource is missing or not an App ID URI.");
     };
-    let Ok(identity) = directory.managed_identity(&parameters.selector()) else {
+    let Ok(identity) = directory.managed_identity(&selector(&parameters)) else {
         return refuse(
             "No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId.",
         );

@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
-use crate::directory::{Directory, ExpiresOnForm, Principal, Selector};
-use crate::managed_identity::{Endpoint, Parameters, is_resource, status_and_message};
+use crate::directory::{Directory, ExpiresOnForm, Principal, Selector, is_resource};
+use crate::managed_identity::{Endpoint, status_and_message};
+use crate::parameters::Parameters;
 
 /// The version that the Azure SDKs and MSAL ask for.
 const VERSION: &str = "2017-09-01";
@@ -26,7 +27,7 @@ pub fn router(directory: Arc<Directory>, clock: Clock) -> Router {
 /// emulator's.
 async fn token(State(endpoint): State<Endpoint>, headers: HeaderMap, uri: Uri) -> Response {
     let Endpoint { directory, .. } = &endpoint;
-    let parameters = Parameters::of(&uri);
+    let parameters = Parameters::of_query(&uri);
     let refuse = |message| status_and_message(StatusCode::BAD_REQUEST, message);
     if headers.get("secret").is_none_or(|value| value != directory.msi_secret()) {
         return status_and_message(StatusCode::UNAUTHORIZED, "The header secret is missing or wrong.");

@@ -121,11 +121,8 @@ impl ResolvesServerCert for Presenter {
 /// # Errors
 /// A certificate could not be made or used.
 pub(crate) fn server_config(authority: &Authority, faults: Faults) -> Result<ServerConfig, CertificateError> {
-    let presenter = Presenter {
-        right: Arc::new(authority.leaf()?),
-        wrong: Arc::new(Authority::new()?.leaf()?),
-        faults,
-    };
+    let presenter =
+        Presenter { right: Arc::new(authority.leaf()?), wrong: Arc::new(Authority::new()?.leaf()?), faults };
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&PROTOCOLS)?
         .with_no_client_auth()

@@ -43,11 +43,9 @@ impl Clock {
     /// Moves the time forward for every clone.
     pub fn advance(&self, by: Duration) {
         let milliseconds = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-        let _previous = self.offset_milliseconds.fetch_update(
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-            |offset| Some(offset.saturating_add(milliseconds)),
-        );
+        let _previous = self
+            .offset_milliseconds
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |offset| Some(offset.saturating_add(milliseconds)));
     }
 }
 
@@ -66,7 +64,7 @@ mod tests {
         let clock = Clock::new();
         let clone = clock.clone();
         let before = clone.now();
-        clock.advance(Duration::from_secs(3600));
+        clock.advance(Duration::from_hours(1));
         assert!(clone.now().duration_since(before) >= SignedDuration::from_secs(3600));
     }
 

@@ -10,7 +10,10 @@ use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::Command;
-use crate::cli::{Action, Cli, Credential, FaultAction, Firewall, FirewallSetting, NewFault, Output, Place, Role, RoleName, Secret, Serve};
+use crate::cli::{
+    Action, Cli, Credential, FaultAction, Firewall, FirewallSetting, NewFault, Output, Place, Role, RoleName, Secret,
+    Serve,
+};
 use crate::control::{CA_FILE, Control};
 use crate::emulator::{Emulator, Options};
 use crate::environment;
@@ -128,7 +131,8 @@ impl FaultAction {
 
 impl NewFault {
     fn into_fault(self) -> (Place, Fault) {
-        let NewFault { place, method, host, path, status, headers, body, delay, hang, cut, wrong_certificate, count } = self;
+        let NewFault { place, method, host, path, status, headers, body, delay, hang, cut, wrong_certificate, count } =
+            self;
         let delay = delay.map_or(Duration::ZERO, Duration::from);
         (place, Fault { method, host, path, status, headers, body, delay, hang, cut, wrong_certificate, count })
     }

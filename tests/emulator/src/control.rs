@@ -60,8 +60,9 @@ impl Control {
     /// Reads what the emulator of `directory` left.
     pub(crate) fn read(directory: &Path) -> anyhow::Result<Control> {
         let file: PathBuf = directory.join(CONTROL_FILE);
-        let json = std::fs::read(&file)
-            .with_context(|| format!("could not read {}: is `keyside-emulator serve` running there?", file.display()))?;
+        let json = std::fs::read(&file).with_context(|| {
+            format!("could not read {}: is `keyside-emulator serve` running there?", file.display())
+        })?;
         // The parser's words could quote the token.
         serde_json::from_slice(&json).ok().with_context(|| format!("{} is not of this emulator", file.display()))
     }
@@ -70,7 +71,8 @@ impl Control {
     pub(crate) async fn send(&self, command: &Command) -> anyhow::Result<Value> {
         let unreachable = || format!("no emulator answers on {}", self.listen);
         let stream = TcpStream::connect(self.listen).await.with_context(unreachable)?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.with_context(unreachable)?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.with_context(unreachable)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(connection);
         let body = serde_json::to_vec(command).context("command could not be written")?;

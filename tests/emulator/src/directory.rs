@@ -22,7 +22,7 @@ use uuid::Uuid;
 pub(crate) use self::credential::{AssertionProblem, Registration};
 use self::key::Keyring;
 pub use self::seed::{Application, DirectorySeed, ExpiresOnForm, IdentityKind, ManagedIdentity, User};
-pub(crate) use self::token::{Issued, Principal};
+pub(crate) use self::token::{Issued, Principal, is_resource};
 
 /// How long Entra's tokens live: the `expires_in` of recorded answers.
 const ENTRA_LIFETIME: Duration = Duration::from_secs(3599);

@@ -22,7 +22,7 @@ use self::grant::TokenRequest;
 use self::refusal::Refusal;
 use crate::clock::Clock;
 use crate::directory::Directory;
-use crate::managed_identity::Parameters;
+use crate::parameters::Parameters;
 
 pub(crate) use self::refusal::unknown_resource;
 
@@ -46,7 +46,7 @@ pub fn router(directory: Arc<Directory>, clock: Clock) -> Router {
 }
 
 async fn instance(State(entra): State<Entra>, headers: HeaderMap, uri: Uri) -> Response {
-    let parameters = Parameters::of(&uri);
+    let parameters = Parameters::of_query(&uri);
     let asked = parameters.value("authorization_endpoint").unwrap_or_default();
     entra.answer(discovery::instance(asked, &host(&headers, &uri)), &headers, &uri)
 }
@@ -106,7 +106,9 @@ impl Entra {
             (header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000; includeSubDomains")),
             (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         ];
-        response.headers_mut().extend(fixed);
+        for (name, value) in fixed {
+            response.headers_mut().insert(name, value);
+        }
         if let Ok(trace) = HeaderValue::from_str(&trace.to_string()) {
             response.headers_mut().insert("x-ms-request-id", trace);
         }
@@ -123,7 +125,7 @@ fn host(headers: &HeaderMap, uri: &Uri) -> String {
 
 /// The client's own id for the request, which MSAL sends as a header and the JavaScript SDK in the address.
 fn correlation(headers: &HeaderMap, uri: &Uri) -> Uuid {
-    let parameters = Parameters::of(uri);
+    let parameters = Parameters::of_query(uri);
     let sent = headers.get("client-request-id").and_then(|value| value.to_str().ok());
     let sent = sent.or(parameters.value("client-request-id"));
     sent.and_then(|id| Uuid::try_parse(id).ok()).unwrap_or_else(Uuid::new_v4)

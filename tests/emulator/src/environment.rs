@@ -29,14 +29,21 @@ pub(crate) fn exports(control: &Control, ca_file: &Path) -> String {
         control.listen
     );
     let compute = [
-        ("App Service or Container Apps", "IDENTITY_ENDPOINT", "/msi/token", ("IDENTITY_HEADER", &control.identity_header)),
+        (
+            "App Service or Container Apps",
+            "IDENTITY_ENDPOINT",
+            "/msi/token",
+            ("IDENTITY_HEADER", &control.identity_header),
+        ),
         ("Azure ML compute", "MSI_ENDPOINT", "/msi/token", ("MSI_SECRET", &control.msi_secret)),
     ];
     for (place, endpoint, path, (name, value)) in compute {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "#   {place}: {endpoint}={} {name}={}", quoted(&format!("{listen}{path}")), quoted(value));
+        let _ =
+            writeln!(text, "#   {place}: {endpoint}={} {name}={}", quoted(&format!("{listen}{path}")), quoted(value));
     }
-    let _ = writeln!(text, "#   Azure ML on behalf of its user: OBO_ENDPOINT={}", quoted(&format!("{listen}/obo/token")));
+    let _ =
+        writeln!(text, "#   Azure ML on behalf of its user: OBO_ENDPOINT={}", quoted(&format!("{listen}/obo/token")));
     for (name, value) in variables {
         let _ = writeln!(text, "export {name}={}", quoted(value));
     }

@@ -98,7 +98,10 @@ impl Fault {
             None => method != "CONNECT",
             Some(wanted) => wanted.eq_ignore_ascii_case(method),
         };
-        !self.wrong_certificate && method_fits && pattern::matches(&self.host, host) && pattern::matches(&self.path, path)
+        !self.wrong_certificate
+            && method_fits
+            && pattern::matches(&self.host, host)
+            && pattern::matches(&self.path, path)
     }
 }
 

@@ -10,8 +10,9 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use crate::clock::Clock;
-use crate::directory::{Directory, Principal, SelectionProblem};
-use crate::managed_identity::{Endpoint, Parameters, is_resource};
+use crate::directory::{Directory, Principal, SelectionProblem, is_resource};
+use crate::managed_identity::{Endpoint, selector};
+use crate::parameters::Parameters;
 
 /// The `Server` header of a real answer (github.com/Azure/azure-sdk-for-net/issues/37694).
 const SERVER: HeaderValue = HeaderValue::from_static("IMDS/150.870.65.1036");
@@ -29,7 +30,7 @@ pub fn router(directory: Arc<Directory>, clock: Clock) -> Router {
 }
 
 async fn token(State(endpoint): State<Endpoint>, headers: HeaderMap, uri: Uri) -> Response {
-    let mut response = match answer(&endpoint, &headers, &Parameters::of(&uri)) {
+    let mut response = match answer(&endpoint, &headers, &Parameters::of_query(&uri)) {
         Ok(body) => Json(body).into_response(),
         Err(refusal) => refusal.into_response(),
     };
@@ -61,11 +62,15 @@ fn answer(endpoint: &Endpoint, headers: &HeaderMap, parameters: &Parameters) -> 
     if headers.get("metadata").is_none_or(|value| value != "true") {
         return Err(Refusal::new("bad_request_102", "Required metadata header not specified"));
     }
+    // learn.microsoft.com/azure/virtual-machines/instance-metadata-service, "Security and authentication".
+    if headers.contains_key("x-forwarded-for") {
+        return Err(Refusal::new("invalid_request", "Requests that were forwarded by a proxy are not answered"));
+    }
     check_version(parameters.value("api-version"))?;
     let resource = parameters
         .value("resource")
         .ok_or_else(|| Refusal::new("invalid_request", "Required query variable 'resource' is missing"))?;
-    let identity = endpoint.directory.managed_identity(&parameters.selector()).map_err(refuse_selection)?;
+    let identity = endpoint.directory.managed_identity(&selector(parameters)).map_err(refuse_selection)?;
     if !is_resource(resource) {
         return Err(unknown_resource(endpoint, resource));
     }
@@ -84,7 +89,8 @@ fn answer(endpoint: &Endpoint, headers: &HeaderMap, parameters: &Parameters) -> 
     }))
 }
 
-/// The wording of these two refusals is the emulator's: no answer of the real service to them is known.
+/// The wording of these two refusals is the emulator's, as is that about proxies: no answer of the real service to
+/// them is known.
 fn check_version(version: Option<&str>) -> Result<(), Refusal> {
     let Some(version) = version else {
         return Err(Refusal::new("invalid_request", "Required query variable 'api-version' is missing"));
@@ -175,6 +181,9 @@ mod tests {
             let answer = get(&router, &format!("{PATH}{good}"), headers).await;
             assert_refused(&answer, "bad_request_102", "Required metadata header not specified");
         }
+        let forwarded = [("metadata", "true"), ("x-forwarded-for", "10.0.0.4")];
+        let answer = get(&router, &format!("{PATH}{good}"), &forwarded).await;
+        assert_refused(&answer, "invalid_request", "Requests that were forwarded by a proxy are not answered");
     }
 
     #[tokio::test]

@@ -20,6 +20,7 @@ pub mod fault;
 pub mod imds;
 mod managed_identity;
 pub mod on_behalf_of;
+mod parameters;
 mod pattern;
 pub mod request_log;
 pub mod seed;

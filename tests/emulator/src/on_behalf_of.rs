@@ -10,8 +10,9 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use crate::clock::Clock;
-use crate::directory::{Directory, Principal};
-use crate::managed_identity::{Endpoint, Parameters, is_resource, status_and_message};
+use crate::directory::{Directory, Principal, is_resource};
+use crate::managed_identity::{Endpoint, status_and_message};
+use crate::parameters::Parameters;
 
 /// The routes of the on-behalf-of endpoint: `OBO_ENDPOINT` of a job that runs as its user.
 pub fn router(directory: Arc<Directory>, clock: Clock) -> Router {
@@ -21,7 +22,7 @@ pub fn router(directory: Arc<Directory>, clock: Clock) -> Router {
 /// Asks for nothing but `resource`, as `AzureMLOnBehalfOfCredential` of azure-ai-ml sends it. No real refusal of
 /// this endpoint is known, so their wording is the emulator's.
 async fn token(State(endpoint): State<Endpoint>, uri: Uri) -> Response {
-    let parameters = Parameters::of(&uri);
+    let parameters = Parameters::of_query(&uri);
     let Some(resource) = parameters.value("resource").filter(|resource| is_resource(resource)) else {
         return status_and_message(StatusCode::BAD_REQUEST, "The resource is missing or not an App ID URI.");
     };

@@ -152,7 +152,11 @@ mod tests {
             ("colour = 1\n", 1, "unknown field `colour`"),
             ("\n[[vaults]]\nname = \"kv1\"\ncolour = 1\n", 4, "unknown field `colour`"),
             ("[directory]\ncolour = 1\n", 2, "unknown field `colour`"),
-            ("[[vaults]]\nname = \"kv1\"\n[vaults.firewall]\nip_rules = [\"10/8\"]\n", 4, "neither an address nor a range"),
+            (
+                "[[vaults]]\nname = \"kv1\"\n[vaults.firewall]\nip_rules = [\"10/8\"]\n",
+                4,
+                "neither an address nor a range",
+            ),
             ("[[vaults]]\nname = \"kv1\"\ndelete_takes = \"soon\"\n", 3, "no length of time"),
             ("[[vaults]]\nname = \"kv1\"\nauthorization = \"magic\"\n", 3, "unknown variant `magic`"),
             ("[[vaults]]\nlocation = \"x\"\n", 1, "missing field `name`"),
@@ -183,7 +187,15 @@ mod tests {
             panic!("accepted");
         };
         let all = problems.join("\n");
-        for part in ["3 to 24 letters", "7 to 90", "Wizard", "access_policies mean nothing", "\"a_b\" is no name", "\"DB\" is declared twice", "\"1-BAD\" is declared twice"] {
+        for part in [
+            "3 to 24 letters",
+            "7 to 90",
+            "Wizard",
+            "access_policies mean nothing",
+            "\"a_b\" is no name",
+            "\"DB\" is declared twice",
+            "\"1-BAD\" is declared twice",
+        ] {
             assert!(all.contains(part), "{part} in:\n{all}");
         }
     }

@@ -100,7 +100,9 @@ impl Vault {
     /// Its resource id.
     pub(crate) fn resource_id(&self) -> String {
         let Vault { name, subscription, resource_group, .. } = self;
-        format!("/subscriptions/{subscription}/resourceGroups/{resource_group}/providers/Microsoft.KeyVault/vaults/{name}")
+        format!(
+            "/subscriptions/{subscription}/resourceGroups/{resource_group}/providers/Microsoft.KeyVault/vaults/{name}"
+        )
     }
 
     fn url(&self) -> String {
@@ -125,7 +127,14 @@ impl Vault {
         let role = roles::find(&grant.role).ok_or_else(|| ChangeError::NoSuchRole(grant.role.clone()))?;
         let scope = self.scope(grant.secret.as_deref());
         let id = Uuid::new_v4();
-        self.assignments()?.push(RoleAssignment { id, principal: grant.principal, role, scope, acts_from, acts_until: None });
+        self.assignments()?.push(RoleAssignment {
+            id,
+            principal: grant.principal,
+            role,
+            scope,
+            acts_from,
+            acts_until: None,
+        });
         Ok(())
     }
 
@@ -197,7 +206,11 @@ impl Vaults {
     }
 
     /// Changes a vault on an administrator's behalf: no token, no firewall.
-    fn change<T>(&self, vault: &str, change: impl FnOnce(&mut Vault) -> Result<T, ChangeError>) -> Result<T, ChangeError> {
+    fn change<T>(
+        &self,
+        vault: &str,
+        change: impl FnOnce(&mut Vault) -> Result<T, ChangeError>,
+    ) -> Result<T, ChangeError> {
         let mut vaults = self.lock();
         let found = vaults.get_mut(&vault.to_ascii_lowercase());
         change(found.ok_or_else(|| ChangeError::NoSuchVault(vault.to_string()))?)

@@ -74,9 +74,22 @@ struct AssertionClaims {
     iss: String,
     sub: String,
     aud: Audience,
-    exp: i64,
+    exp: NumericDate,
     #[serde(default)]
-    nbf: i64,
+    nbf: NumericDate,
+}
+
+/// Seconds since 1970, which MSAL for Python writes with a fraction (RFC 7519 section 2 permits it).
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(try_from = "f64")]
+struct NumericDate(Timestamp);
+
+impl TryFrom<f64> for NumericDate {
+    type Error = jiff::Error;
+
+    fn try_from(seconds: f64) -> Result<Self, Self::Error> {
+        SignedDuration::try_from_secs_f64(seconds).and_then(Timestamp::from_duration).map(Self)
+    }
 }
 
 /// `aud` is one string or several (RFC 7519 section 4.1.3); Kubernetes writes a list.
@@ -186,14 +199,12 @@ impl Registration {
 
 impl AssertionClaims {
     fn check_time(&self, now: Timestamp) -> Result<(), AssertionProblem> {
-        let latest_start = now.saturating_add(CLOCK_SKEW).unwrap_or(Timestamp::MAX).as_second();
-        if now.as_second() < self.exp && self.nbf <= latest_start {
+        let (not_before, expires) = (self.nbf.0, self.exp.0);
+        let latest_start = now.saturating_add(CLOCK_SKEW).unwrap_or(Timestamp::MAX);
+        if now < expires && not_before <= latest_start {
             return Ok(());
         }
-        Err(AssertionProblem::Time {
-            not_before: Timestamp::from_second(self.nbf).unwrap_or(Timestamp::MIN),
-            expires: Timestamp::from_second(self.exp).unwrap_or(Timestamp::MAX),
-        })
+        Err(AssertionProblem::Time { not_before, expires })
     }
 
     fn check_audience(&self, endpoints: &[String]) -> Result<(), AssertionProblem> {

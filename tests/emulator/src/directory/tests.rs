@@ -201,3 +201,21 @@ fn what_the_seed_leaves_out_is_made_up_anew() {
     assert_ne!(one.msi_secret(), two.msi_secret());
     assert_eq!(one.tenant(), seed::DEFAULT_TENANT);
 }
+
+#[test]
+fn a_resource_is_an_absolute_uri_or_an_application_id() {
+    let rows = [
+        ("https://vault.azure.net", true),
+        ("https://management.core.windows.net/", true),
+        ("https://127.0.0.1:8443", true),
+        ("api://AzureADTokenExchange", true),
+        ("cfa8b339-82a2-471a-a3c9-0fc0be7a4093", true),
+        ("vault.azure.net", false),
+        ("https://", false),
+        ("https:///x", false),
+        ("", false),
+    ];
+    for (text, expected) in rows {
+        assert_eq!(is_resource(text), expected, "{text:?}");
+    }
+}

@@ -63,6 +63,13 @@ pub(crate) fn issuer(tenant: Uuid) -> String {
     format!("https://sts.windows.net/{tenant}/")
 }
 
+/// Whether Entra could know this resource: an absolute URI, or an application id.
+pub(crate) fn is_resource(text: &str) -> bool {
+    let authority = text.strip_prefix("https://").or_else(|| text.strip_prefix("api://")).unwrap_or_default();
+    let host = authority.split('/').next().unwrap_or_default();
+    !host.is_empty() || Uuid::try_parse(text).is_ok()
+}
+
 /// Makes a token of `tenant` for `principal`, to be shown to `audience` until `lifetime` after `now`.
 pub(crate) fn issue(
     key: &SigningKey,

@@ -5,36 +5,32 @@ use base64ct::{Base64, Encoding};
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
-use url::form_urlencoded;
 use uuid::Uuid;
 
 use super::AUTHORITY;
 use super::refusal::{self, Refusal};
-use crate::directory::{Directory, Principal, Registration};
-use crate::managed_identity::is_resource;
+use crate::directory::{Directory, Principal, Registration, is_resource};
+use crate::parameters::Parameters;
 
 /// The only form of client assertion there is (RFC 7523 section 2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// The parameters of a token request, from its form and from an `Authorization: Basic` header.
-pub(super) struct TokenRequest(Vec<(String, String)>);
+pub(super) struct TokenRequest(Parameters);
 
 impl TokenRequest {
-    /// Reads a request; one that is no form has no parameters.
     pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Self {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let is_form = text(header::CONTENT_TYPE).starts_with("application/x-www-form-urlencoded");
-        let form = if is_form { body } else { &[] };
-        let mut parameters: Vec<_> = form_urlencoded::parse(form).into_owned().collect();
-        if let Some((id, secret)) = basic(text(header::AUTHORIZATION)) {
-            parameters.push(("client_id".to_owned(), id));
-            parameters.push(("client_secret".to_owned(), secret));
+        let mut parameters = Parameters::of_form(headers, body);
+        let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        if let Some((id, secret)) = authorization.and_then(basic) {
+            parameters.add("client_id", id);
+            parameters.add("client_secret", secret);
         }
         Self(parameters)
     }
 
     fn value(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
+        self.0.value(name)
     }
 
     fn required(&self, name: &str) -> Result<&str, Refusal> {

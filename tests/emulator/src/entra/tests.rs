@@ -116,6 +116,10 @@ async fn every_way_to_prove_an_application_is_granted_a_token() {
         ("x5t#S256 and PS256", scene.signed(|_, _| ())),
         ("x5t and RS256", rs256(Base64UrlUnpadded::encode_string(sha1.as_ref()))),
         ("x5t in the other alphabet, padded", rs256(Base64::encode_string(sha1.as_ref()))),
+        (
+            "times with a fraction",
+            scene.signed(|_, claims| claims["exp"] = json!(claims["exp"].as_f64().unwrap() + 0.25)),
+        ),
         ("the issuer as audience", aud(format!("https://{AUTHORITY}/{TENANT}/v2.0"))),
         ("a slash at its end", aud(format!("https://{AUTHORITY}/{TENANT}/oauth2/token/"))),
         ("a token of the cluster", scene.projected()),

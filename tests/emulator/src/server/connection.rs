@@ -44,7 +44,8 @@ impl Server {
             Err(error) => return tracing::debug!(%client, %error, "TLS was not established"),
         };
         let service = service_fn(|request| self.answer(request, client));
-        let served = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
+        let served =
+            http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
         trace_end(client, served);
     }
 

@@ -31,6 +31,8 @@ impl Destination {
         }
         match host.as_str() {
             ENTRA => Destination::Entra,
+            // An emulator that listens on this very address takes its commands there too.
+            METADATA if Destination::by_path(path) == Destination::Admin => Destination::Admin,
             METADATA => Destination::Metadata,
             host if is_own_address(host) => Destination::by_path(path),
             _ => Destination::Nobody,
@@ -80,6 +82,8 @@ mod tests {
             ("emulator", "/msi/token", Destination::ComputeIdentity),
             ("127.0.0.1", "/obo/token", Destination::OnBehalfOf),
             ("127.0.0.1", "/emulator/command", Destination::Admin),
+            ("169.254.169.254", "/emulator/command", Destination::Admin),
+            ("169.254.169.254", "/secrets", Destination::Metadata),
             ("127.0.0.1", "/72f988bf-86f1-41af-91ab-2d7cd011db47/oauth2/v2.0/token", Destination::Entra),
             ("kv-demo.vault.azure.net", "/emulator/command", Destination::Vault("kv-demo".into())),
             ("example.com", "/secrets", Destination::Nobody),
@@ -92,7 +96,8 @@ mod tests {
 
     #[test]
     fn a_port_is_no_part_of_the_host() {
-        let rows = [("kv:443", "kv"), ("kv", "kv"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("127.0.0.1:1", "127.0.0.1")];
+        let rows =
+            [("kv:443", "kv"), ("kv", "kv"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("127.0.0.1:1", "127.0.0.1")];
         for (authority, expected) in rows {
             assert_eq!(host(authority), expected);
         }

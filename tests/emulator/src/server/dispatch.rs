@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
+use axum::http::uri::Authority;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderName};
 use hyper::service::Service;
@@ -91,7 +92,9 @@ impl Server {
             Destination::ComputeIdentity => hand_to(self.compute_identity(request.headers()), request).await,
             Destination::OnBehalfOf => hand_to(&self.on_behalf_of, request).await,
             Destination::Admin => hand_to(&self.admin, request).await,
-            Destination::Nobody => plain(StatusCode::MISDIRECTED_REQUEST, format!("the emulator does not play {authority}\n")),
+            Destination::Nobody => {
+                plain(StatusCode::MISDIRECTED_REQUEST, format!("the emulator does not play {authority}\n"))
+            }
         }
     }
 
@@ -100,10 +103,18 @@ impl Server {
         if for_azure_ml { &self.azure_ml } else { &self.app_service }
     }
 
-    async fn ask_vault(&self, name: &str, request: Request<Body>, (authority, client): (&str, IpAddr)) -> Response<Body> {
+    async fn ask_vault(
+        &self,
+        name: &str,
+        request: Request<Body>,
+        (authority, client): (&str, IpAddr),
+    ) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let Ok(body) = to_bytes(body, LONGEST_BODY).await else {
-            return plain(StatusCode::PAYLOAD_TOO_LARGE, "the request is larger than any that a vault accepts\n".into());
+            return plain(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the request is larger than any that a vault accepts\n".into(),
+            );
         };
         let text = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let request = VaultRequest {
@@ -130,7 +141,7 @@ impl Server {
 /// Whom the caller believes to talk to: the absolute target through a proxy, else the Host header.
 fn authority<B>(request: &Request<B>) -> String {
     let host = || request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let named = request.uri().authority().map(|authority| authority.as_str()).or_else(host);
+    let named = request.uri().authority().map(Authority::as_str).or_else(host);
     named.unwrap_or("localhost").to_string()
 }
 

@@ -93,7 +93,7 @@ impl Authorization {
 /// The instant, in Unix milliseconds, that lies `delay` after `now`.
 pub(crate) fn milliseconds_after(now: Timestamp, delay: Duration) -> i64 {
     let delay = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
-    now.saturating_add(delay).map_or(i64::MAX, |then| then.as_millisecond())
+    now.saturating_add(delay).map_or(i64::MAX, Timestamp::as_millisecond)
 }
 
 #[cfg(test)]
@@ -109,7 +109,14 @@ mod tests {
 
     fn assignment(role: &str, scope: &str) -> RoleAssignment {
         let role = roles::find(role).unwrap();
-        RoleAssignment { id: Uuid::from_u128(7), principal: AGENT, role, scope: scope.into(), acts_from: 1_000, acts_until: Some(2_000) }
+        RoleAssignment {
+            id: Uuid::from_u128(7),
+            principal: AGENT,
+            role,
+            scope: scope.into(),
+            acts_from: 1_000,
+            acts_until: Some(2_000),
+        }
     }
 
     fn at(milliseconds: i64) -> Timestamp {
@@ -145,7 +152,13 @@ mod tests {
     #[test]
     fn an_assignment_acts_between_its_two_instants_and_for_its_principal() {
         let rbac = Authorization::Rbac(vec![assignment("Key Vault Secrets User", VAULT)]);
-        let rows = [(AGENT, 999, false), (AGENT, 1_000, true), (AGENT, 1_999, true), (AGENT, 2_000, false), (Uuid::nil(), 1_500, false)];
+        let rows = [
+            (AGENT, 999, false),
+            (AGENT, 1_000, true),
+            (AGENT, 1_999, true),
+            (AGENT, 2_000, false),
+            (Uuid::nil(), 1_500, false),
+        ];
         for (principal, now, expected) in rows {
             let decision = rbac.decide(principal, &get("db"), VAULT, at(now));
             assert_eq!(decision == Decision::Allowed(Some(Uuid::from_u128(7))), expected, "{principal} at {now}");

@@ -58,8 +58,21 @@ mod tests {
     #[test]
     fn every_version_that_an_sdk_sends_is_known() {
         for name in [
-            "2016-10-01", "7.0", "7.1", "7.2", "7.3", "7.4", "7.5", "7.6", "2025-07-01", "2026-04-01",
-            "2026-01-01-preview", "2026-03-01-preview", "2026-05-01-preview", "2026-07-01-preview", "7.6-preview.2",
+            "2016-10-01",
+            "7.0",
+            "7.1",
+            "7.2",
+            "7.3",
+            "7.4",
+            "7.5",
+            "7.6",
+            "2025-07-01",
+            "2026-04-01",
+            "2026-01-01-preview",
+            "2026-03-01-preview",
+            "2026-05-01-preview",
+            "2026-07-01-preview",
+            "7.6-preview.2",
         ] {
             assert!(ApiVersion::parse(name).is_some(), "{name}");
         }

@@ -107,7 +107,13 @@ mod tests {
 
     #[test]
     fn a_body_that_is_no_json_is_refused_without_being_quoted() {
-        for body in [&b""[..], b"hunter2", br#"{"value":"hunter2"#, br#"{"value":"\ud800hunter2"}"#, b"{\"value\":\"hunter2\xff\"}"] {
+        for body in [
+            &b""[..],
+            b"hunter2",
+            br#"{"value":"hunter2"#,
+            br#"{"value":"\ud800hunter2"}"#,
+            b"{\"value\":\"hunter2\xff\"}",
+        ] {
             let refusal = draft(body).unwrap_err();
             assert_eq!(refusal.status.as_u16(), 400);
             assert!(!refusal.message().contains("hunter2"));

@@ -86,7 +86,7 @@ pub(crate) struct BackupBlob {
     pub(crate) value: String,
 }
 
-impl<'a> Style<'a> {
+impl Style<'_> {
     pub(crate) fn bundle<'b>(&self, secret: &'b Secret, version: &'b Version, show: Show) -> Bundle<'b> {
         let plain_id = format!("{}/secrets/{}", self.vault_url, secret.name);
         let in_full = show == Show::Value;
@@ -98,7 +98,10 @@ impl<'a> Style<'a> {
             attributes: self.attributes(version),
             tags: version.tags.as_ref(),
             kid: version.certificate_key.as_deref().filter(|_| in_full),
-            previous_version: version.previous.as_deref().filter(|_| in_full && self.api_version.shows_previous_version()),
+            previous_version: version
+                .previous
+                .as_deref()
+                .filter(|_| in_full && self.api_version.shows_previous_version()),
         }
     }
 

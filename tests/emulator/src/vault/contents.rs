@@ -84,7 +84,12 @@ impl Contents {
         found.ok_or_else(|| Refusal::secret_not_found(name))
     }
 
-    pub(crate) fn get(&self, name: &str, version: Option<&str>, now: Timestamp) -> Result<(&Secret, &Version), Refusal> {
+    pub(crate) fn get(
+        &self,
+        name: &str,
+        version: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(&Secret, &Version), Refusal> {
         let secret = self.secret(name, now)?;
         let found = secret.version(version).ok_or_else(|| version_not_found(name, version))?;
         if found.enabled { Ok((secret, found)) } else { Err(Refusal::disabled()) }

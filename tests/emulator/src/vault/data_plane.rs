@@ -112,7 +112,13 @@ impl Vault {
             return Err(Refusal::throttled());
         }
         let page = PageRequest::parse(query.max_results.as_deref(), query.skip_token.as_deref());
-        let task = Task { authority: request.authority, body: request.body, page, api_version: ApiVersionName { version, name }, now };
+        let task = Task {
+            authority: request.authority,
+            body: request.body,
+            page,
+            api_version: ApiVersionName { version, name },
+            now,
+        };
         let answer = self.perform(&operation, task).unwrap_or_else(|refusal| Answer::refused(&refusal));
         Ok(Answer { assignment, ..answer })
     }
@@ -163,12 +169,16 @@ impl Vault {
             IpAddr::V4(address) => format!("conn_type=Ipv4;addr={address};act_addr_fam=InterNetwork;"),
             IpAddr::V6(address) => format!("conn_type=Ipv6;addr={address};act_addr_fam=InterNetworkV6;"),
         };
-        let challenge = format!(r#"Bearer authorization="https://login.microsoftonline.com/{tenant}", resource="{AUDIENCE}""#);
+        let challenge =
+            format!(r#"Bearer authorization="https://login.microsoftonline.com/{tenant}", resource="{AUDIENCE}""#);
         let optional = [
             (header::CONTENT_TYPE, answer.body.map(|_| "application/json; charset=utf-8".to_string())),
             (header::WWW_AUTHENTICATE, (answer.status == StatusCode::UNAUTHORIZED).then_some(challenge)),
             (HeaderName::from_static("x-ms-client-request-id"), request.client_request_id.map(Into::into)),
-            (HeaderName::from_static("x-ms-keyvault-rbac-assignment-id"), answer.assignment.map(|id| id.simple().to_string())),
+            (
+                HeaderName::from_static("x-ms-keyvault-rbac-assignment-id"),
+                answer.assignment.map(|id| id.simple().to_string()),
+            ),
         ];
         let always = [
             (header::CACHE_CONTROL, "no-cache".to_string()),

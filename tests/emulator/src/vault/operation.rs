@@ -56,7 +56,8 @@ impl Operation {
     pub(crate) fn parse(method: &Method, path: &str) -> Result<Operation, Refusal> {
         let segments = segments(path)?;
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        let unknown = || Refusal::bad_parameter(format!("Method {method} does not allow operation '{}'", segments.join("/")));
+        let unknown =
+            || Refusal::bad_parameter(format!("Method {method} does not allow operation '{}'", segments.join("/")));
         let operation = match (method.as_str(), segments.as_slice()) {
             ("GET", ["secrets"]) => Operation::List,
             ("POST", ["secrets", "restore"]) => Operation::Restore,
@@ -66,8 +67,12 @@ impl Operation {
             ("DELETE", ["secrets", name]) => Operation::Delete { name: (*name).into() },
             ("POST", ["secrets", name, "backup"]) => Operation::Backup { name: (*name).into() },
             ("GET", ["secrets", name, "versions"]) => Operation::ListVersions { name: (*name).into() },
-            ("GET", ["secrets", name, rest @ ..]) => Operation::Get { name: (*name).into(), version: version(name, rest)? },
-            ("PATCH", ["secrets", name, rest @ ..]) => Operation::Update { name: (*name).into(), version: version(name, rest)? },
+            ("GET", ["secrets", name, rest @ ..]) => {
+                Operation::Get { name: (*name).into(), version: version(name, rest)? }
+            }
+            ("PATCH", ["secrets", name, rest @ ..]) => {
+                Operation::Update { name: (*name).into(), version: version(name, rest)? }
+            }
             ("GET", ["deletedsecrets", name]) => Operation::GetDeleted { name: (*name).into() },
             ("DELETE", ["deletedsecrets", name]) => Operation::Purge { name: (*name).into() },
             ("POST", ["deletedsecrets", name, "recover"]) => Operation::Recover { name: (*name).into() },

@@ -92,13 +92,16 @@ impl Vault {
                 let secret = self.contents.secret(name, now)?;
                 let mut versions: Vec<_> = secret.versions.iter().collect();
                 versions.sort_by(|one, other| one.id.cmp(&other.id));
-                let items = versions.iter().map(|version| (version.id.as_str(), style.bundle(secret, version, Show::VersionedId)));
+                let items = versions
+                    .iter()
+                    .map(|version| (version.id.as_str(), style.bundle(secret, version, Show::VersionedId)));
                 let (value, token) = page.cut(items);
                 Answer::json(&Page { value, next_link: link(&format!("secrets/{name}/versions"), token) })
             }
             Operation::ListDeleted => {
                 let deleted = self.contents.deleted(now);
-                let (value, token) = page.cut(deleted.map(|(key, deleted)| (key, style.deleted(deleted, Show::PlainId))));
+                let (value, token) =
+                    page.cut(deleted.map(|(key, deleted)| (key, style.deleted(deleted, Show::PlainId))));
                 Answer::json(&Page { value, next_link: link("deletedsecrets", token) })
             }
             _ => {

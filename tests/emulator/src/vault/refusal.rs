@@ -130,7 +130,9 @@ impl Refusal {
     pub(crate) fn api_version(given: Option<&str>) -> Refusal {
         Refusal::bad_parameter(match given {
             None => "api-version must be specified".to_string(),
-            Some(given) => format!("The specified version ({given}) is not recognized. Consider using the latest supported version (2026-04-01)."),
+            Some(given) => format!(
+                "The specified version ({given}) is not recognized. Consider using the latest supported version (2026-04-01)."
+            ),
         })
     }
 
@@ -235,7 +237,11 @@ impl Refusal {
     }
 
     pub(crate) fn already_exists(name: &str) -> Refusal {
-        Refusal::new(StatusCode::CONFLICT, "Conflict", format!("A secret with name {name} already exists in this key vault."))
+        Refusal::new(
+            StatusCode::CONFLICT,
+            "Conflict",
+            format!("A secret with name {name} already exists in this key vault."),
+        )
     }
 
     pub(crate) fn throttled() -> Refusal {

@@ -160,7 +160,9 @@ impl VaultSeed {
         }
         let rbac = self.authorization == AuthorizationKind::Rbac;
         if rbac && !self.access_policies.is_empty() {
-            problems.push(format!("vault \"{name}\": access_policies mean nothing unless authorization = \"access-policies\""));
+            problems.push(format!(
+                "vault \"{name}\": access_policies mean nothing unless authorization = \"access-policies\""
+            ));
         }
         if !rbac && !self.role_assignments.is_empty() {
             problems.push(format!("vault \"{name}\": role_assignments mean nothing unless authorization = \"rbac\""));

@@ -70,7 +70,8 @@ async fn a_certificates_assertion_is_for_its_client_this_endpoint_and_this_hour(
         let answer = scene.assert_assertion(&assertion).await;
         assert_refused(&answer, 401, "invalid_client", (code, text), name);
     }
-    for assertion in ["abc".to_owned(), scene.signed(|_, claims| claims["exp"] = Value::Null)] {
+    let exp = |value: Value| scene.signed(|_, claims| claims["exp"] = value);
+    for assertion in ["abc".to_owned(), exp(Value::Null), exp(json!("soon")), exp(json!(1e30))] {
         let answer = scene.assert_assertion(&assertion).await;
         let expected = (50027, "JWT token is invalid or malformed.");
         assert_refused(&answer, 400, "invalid_request", expected, &assertion);
@@ -156,6 +157,8 @@ async fn a_refusal_carries_its_ids_and_time_in_every_place_that_the_real_one_doe
     assert_eq!(text("error_uri"), "https://login.microsoftonline.com/error?code=900144");
     assert_eq!(answer.headers["x-ms-request-id"], trace.as_str());
     assert_eq!(answer.headers["cache-control"], "no-store, no-cache");
+    let types: Vec<_> = answer.headers.get_all("content-type").iter().collect();
+    assert_eq!(types, ["application/json; charset=utf-8"], "clients refuse a type that is said twice");
     let lines: Vec<_> = answer.body["error_description"].as_str().unwrap().split("\r\n").skip(1).collect();
     let expected = [format!("Trace ID: {trace}"), format!("Correlation ID: {id}"), format!("Timestamp: {time}")];
     assert_eq!(lines, expected);

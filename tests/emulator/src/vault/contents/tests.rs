@@ -49,13 +49,15 @@ fn setting_again_adds_a_version_and_keeps_the_old_one() {
     assert!(refusal.message().contains(&format!("db/{unknown}")), "{}", refusal.message());
 }
 
+/// A second, with the status and inner code of getting the deleted secret, of setting the name, and of purging.
+type Row = (i64, (u16, &'static str), (u16, &'static str), (u16, &'static str));
+
 #[test]
 fn a_deletion_passes_through_its_states() {
     let mut contents = with_secret();
     contents.delete("db", &LIFECYCLE, at(10)).unwrap();
     // Under way until second 12, recoverable until a week later, gone after.
     let week = 10 + 7 * SECONDS_PER_DAY;
-    type Row = (i64, (u16, &'static str), (u16, &'static str), (u16, &'static str));
     let rows: [Row; 4] = [
         (11, (404, ""), (409, "ObjectIsBeingDeleted"), (409, "ObjectIsBeingDeleted")),
         (12, (200, ""), (409, "ObjectIsDeletedButRecoverable"), (200, "")),

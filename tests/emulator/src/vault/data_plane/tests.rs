@@ -88,7 +88,7 @@ fn read(response: &Response<Vec<u8>>) -> (u16, Value) {
     (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap_or(Value::Null))
 }
 
-/// Every member name of a JSON text in the order of the text; serde_json's own map would sort them.
+/// Every member name of a JSON text in the order of the text; `serde_json`'s own map would sort them.
 fn member_names(json: &[u8]) -> Vec<String> {
     let json = std::str::from_utf8(json).unwrap();
     let ends = json.match_indices("\":").map(|(end, _)| &json[..end]);
@@ -121,7 +121,11 @@ fn a_token_of_the_wrong_kind_is_told_apart() {
     let other = other.token_for(OFFICER, AUDIENCE, at(0)).unwrap();
     let management = world.directory.token_for(OFFICER, "https://management.azure.com/", at(0)).unwrap();
     let rows = [
-        (format!("Bearer {management}"), 0, "AKV10022: Invalid audience. Expected https://vault.azure.net, found: https://management.azure.com/."),
+        (
+            format!("Bearer {management}"),
+            0,
+            "AKV10022: Invalid audience. Expected https://vault.azure.net, found: https://management.azure.com/.",
+        ),
         (format!("Bearer {other}"), 0, "AKV10032: Invalid issuer."),
         (world.bearer(OFFICER, 0), 7 * 86_400, "[TokenExpired]"),
         ("Bearer not-a-token".to_string(), 0, "[BearerReadAccessTokenFailed]"),
@@ -186,8 +190,19 @@ fn a_bundle_has_the_services_members_in_its_order() {
     let body = json!({ "value": "v", "contentType": "text/plain", "tags": { "a": "b" }, "attributes": { "exp": 2_527_401_600_i64, "nbf": 1 } });
     let (status, seen) = world.officer_sees(("PUT", "/secrets/new?api-version=2026-04-01"), &body, 1);
     let expected = [
-        "value", "contentType", "id", "attributes", "enabled", "nbf", "exp", "created", "updated", "recoveryLevel",
-        "recoverableDays", "tags", "a",
+        "value",
+        "contentType",
+        "id",
+        "attributes",
+        "enabled",
+        "nbf",
+        "exp",
+        "created",
+        "updated",
+        "recoveryLevel",
+        "recoverableDays",
+        "tags",
+        "a",
     ];
     assert_eq!((status, seen), (200, expected.map(String::from).to_vec()));
     let (_, first) = world.officer(("GET", "/secrets/new?api-version=2026-04-01"), &Value::Null, 2);
@@ -230,11 +245,13 @@ fn a_secret_lives_dies_and_returns() {
     assert_eq!(world.officer(get_deleted, &nothing, 10).1["error"]["message"], "Deleted Secret not found: db-password");
     assert_eq!(world.officer(get_deleted, &nothing, 11), (200, deleted));
     let (_, seen) = world.officer_sees(get_deleted, &nothing, 11);
-    let expected = [&["recoveryId", "deletedDate", "scheduledPurgeDate", "contentType", "id"][..], &ATTRIBUTES].concat();
+    let expected =
+        [&["recoveryId", "deletedDate", "scheduledPurgeDate", "contentType", "id"][..], &ATTRIBUTES].concat();
     assert_eq!(seen[..expected.len()], expected[..]);
     let (_, list) = world.officer(("GET", "/deletedsecrets?api-version=7.4"), &nothing, 11);
     assert_eq!(list["value"][0]["id"], "https://kv-keyside.vault.azure.net/secrets/db-password");
-    let (status, recovered) = world.officer(("POST", "/deletedsecrets/db-password/recover?api-version=7.4"), &nothing, 11);
+    let (status, recovered) =
+        world.officer(("POST", "/deletedsecrets/db-password/recover?api-version=7.4"), &nothing, 11);
     assert!(status == 200 && recovered.get("value").is_none());
     assert_eq!(world.officer(get, &nothing, 12).0, 404);
     assert_eq!(world.officer(get, &nothing, 13).1["value"], "emulated-db-password");
@@ -302,7 +319,8 @@ fn who_may_not_is_told_so_before_the_object_is_looked_at() {
     let world = world();
     let bearer = world.bearer(STRANGER, 0);
     for name in ["db-password", "none"] {
-        let (status, body) = read(&world.send("kv-keyside", ("GET", &format!("/secrets/{name}?api-version=7.4")), Some(&bearer), 0));
+        let (status, body) =
+            read(&world.send("kv-keyside", ("GET", &format!("/secrets/{name}?api-version=7.4")), Some(&bearer), 0));
         let message = body["error"]["message"].as_str().unwrap();
         assert_eq!((status, &body["error"]["innererror"]["code"]), (403, &json!("ForbiddenByRbac")));
         let resource = format!(
@@ -312,18 +330,23 @@ fn who_may_not_is_told_so_before_the_object_is_looked_at() {
         assert!(message.contains("Action: 'Microsoft.KeyVault/vaults/secrets/getSecret/action'\r\n"), "{message}");
         assert!(message.ends_with("Vault: kv-keyside;location=westeurope\r\n"), "{message}");
     }
-    let (status, body) = read(&world.send("kv-policies", ("GET", "/secrets/api-key?api-version=7.4"), Some(&bearer), 0));
+    let (status, body) =
+        read(&world.send("kv-policies", ("GET", "/secrets/api-key?api-version=7.4"), Some(&bearer), 0));
     assert_eq!((status, &body["error"]["innererror"]["code"]), (403, &json!("AccessDenied")));
 }
 
 #[test]
 fn a_role_acts_when_its_propagation_has_passed() {
     let world = world();
-    let grant = RoleGrant { principal: STRANGER, role: "Key Vault Secrets User".into(), secret: Some("db-password".into()) };
-    world.vaults.change("kv-keyside", |vault| {
-        vault.role_changes_take = std::time::Duration::from_secs(60);
-        Ok(())
-    }).unwrap();
+    let grant =
+        RoleGrant { principal: STRANGER, role: "Key Vault Secrets User".into(), secret: Some("db-password".into()) };
+    world
+        .vaults
+        .change("kv-keyside", |vault| {
+            vault.role_changes_take = std::time::Duration::from_mins(1);
+            Ok(())
+        })
+        .unwrap();
     world.vaults.grant_role("kv-keyside", &grant, at(0)).unwrap();
     world.vaults.revoke_role("kv-keyside", &grant, at(100)).unwrap();
     for (second, expected) in [(59, 403), (60, 200), (159, 200), (160, 403)] {
@@ -353,16 +376,23 @@ fn the_firewall_comes_before_roles_and_after_the_token() {
 fn purge_protection_and_throttle_speak_the_services_words() {
     let world = world();
     let bearer = world.bearer(OFFICER, 0);
-    let (status, body) = read(&world.send("kv-policies", ("DELETE", "/deletedsecrets/x?api-version=7.4"), Some(&bearer), 0));
+    let (status, body) =
+        read(&world.send("kv-policies", ("DELETE", "/deletedsecrets/x?api-version=7.4"), Some(&bearer), 0));
     assert_eq!((status, &body["error"]["innererror"]["code"]), (403, &json!("AccessDenied")), "rights come first");
-    world.vaults.change("kv-keyside", |vault| {
-        vault.lifecycle.purge_protection = true;
-        vault.throttle = Some(crate::vault::throttle::Throttle::new(1, std::time::Duration::from_secs(10)));
-        Ok(())
-    }).unwrap();
+    world
+        .vaults
+        .change("kv-keyside", |vault| {
+            vault.lifecycle.purge_protection = true;
+            vault.throttle = Some(crate::vault::throttle::Throttle::new(1, std::time::Duration::from_secs(10)));
+            Ok(())
+        })
+        .unwrap();
     let (status, body) = world.officer(("DELETE", "/deletedsecrets/x?api-version=7.4"), &Value::Null, 0);
     let message = body["error"]["message"].as_str().unwrap();
-    assert!(status == 403 && message.starts_with("Operation \"purge\" is not allowed because purge protection"), "{message}");
+    assert!(
+        status == 403 && message.starts_with("Operation \"purge\" is not allowed because purge protection"),
+        "{message}"
+    );
     let response = world.send("kv-keyside", ("GET", "/secrets/db-password?api-version=7.4"), Some(&bearer), 1);
     assert!(!response.headers().contains_key(header::RETRY_AFTER), "a real 429 has none");
     assert_eq!((response.status().as_u16(), &read(&response).1["error"]["code"]), (429, &json!("Throttled")));
