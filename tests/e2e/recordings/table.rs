@@ -32,7 +32,7 @@ impl Row {
 /// Something recorded that cannot be compared, and why.
 #[derive(Debug)]
 pub(crate) struct NotApplicable {
-    pub(crate) what: String,
+    pub(crate) what: &'static str,
     pub(crate) reason: &'static str,
 }
 
