@@ -63,8 +63,7 @@ pub(crate) async fn provoke_all() -> Result<Vec<Row>> {
             let provoked = stage.provoke(&label).await.with_context(|| format!("{section} {index}, {label}"))?;
             rows.push(Row {
                 recording: format!("errors.json, {section}"),
-                first: index,
-                last: index,
+                exchange: index,
                 request: format!("{} ({label})", provoked.request),
                 status: model.status,
                 verdict: compare(model, &provoked),

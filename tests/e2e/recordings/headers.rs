@@ -162,10 +162,8 @@ mod tests {
     }
 
     fn differences(taken_by: Recorder, name: &str, recorded: Option<&str>, live: Option<&str>) -> usize {
-        let pairs = |value: Option<&'static str>| value.map(|value| (name.to_owned(), value.to_owned()));
-        let leak = |value: Option<&str>| value.map(|value| &*value.to_owned().leak());
         let exchange = exchange(&recorded.map(|value| (name, value)).into_iter().collect::<Vec<_>>());
-        let live = pairs(leak(live)).into_iter().collect();
+        let live = live.map(|value| (name.to_owned(), value.to_owned())).into_iter().collect();
         let mut verdict = Verdict::default();
         compare(&mut verdict, (taken_by, &exchange), &live, &mut Learnt::default());
         verdict.differences.len()

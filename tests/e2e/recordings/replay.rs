@@ -31,8 +31,7 @@ pub(crate) async fn replay(recording: &Recording) -> Result<Vec<Row>> {
         body::compare(&mut verdict, (recording.recorder, exchange), answer.body.as_ref(), &mut session.learnt);
         rows.push(Row {
             recording: recording.name.clone(),
-            first: index,
-            last: index,
+            exchange: index,
             request: format!("{} {}", exchange.method, exchange.path()),
             status: exchange.status,
             verdict,

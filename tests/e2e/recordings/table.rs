@@ -5,12 +5,12 @@ use std::fmt::{self, Write as _};
 use crate::known::Known;
 use crate::verdict::Verdict;
 
-/// One exchange, or several in a row of which all is the same.
+/// One exchange.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) recording: String,
-    pub(crate) first: usize,
-    pub(crate) last: usize,
+    /// Its place in the recording, from 0.
+    pub(crate) exchange: usize,
     pub(crate) request: String,
     pub(crate) status: u16,
     pub(crate) verdict: Verdict,
@@ -19,12 +19,13 @@ pub(crate) struct Row {
 impl Row {
     fn repeats(&self, other: &Row) -> bool {
         let what = |row: &Row| (row.recording.clone(), row.request.clone(), row.status);
-        self.last + 1 == other.first && what(self) == what(other) && self.verdict == other.verdict
+        self.exchange + 1 == other.exchange && what(self) == what(other) && self.verdict == other.verdict
     }
 
-    fn cells(&self) -> [String; 6] {
-        let Row { recording, first, last, request, status, verdict } = self;
-        let number = if first == last { first.to_string() } else { format!("{first}-{last}") };
+    /// Its line in the table, where it stands for all rows up to exchange `last`.
+    fn cells(&self, last: usize) -> [String; 6] {
+        let Row { recording, exchange, request, status, verdict } = self;
+        let number = if *exchange == last { last.to_string() } else { format!("{exchange}-{last}") };
         [recording.clone(), number, request.clone(), status.to_string(), verdict.compared(), verdict.to_string()]
     }
 }
@@ -62,14 +63,7 @@ impl Table {
             while let Some(next) = rows.next_if(|next| last.repeats(next)) {
                 last = next;
             }
-            let folded = Row {
-                last: last.last,
-                verdict: first.verdict.clone(),
-                recording: first.recording.clone(),
-                request: first.request.clone(),
-                ..*first
-            };
-            cells.push(folded.cells());
+            cells.push(first.cells(last.exchange));
         }
         cells
     }
@@ -109,8 +103,7 @@ mod tests {
     fn rows_that_repeat_each_other_are_one_line_and_count_for_all() {
         let row = |index, status| Row {
             recording: "r".into(),
-            first: index,
-            last: index,
+            exchange: index,
             request: "GET /secrets/db/".into(),
             status,
             verdict: Verdict { headers: 9, members: 3, ..Verdict::default() },
