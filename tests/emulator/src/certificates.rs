@@ -8,7 +8,7 @@ use rcgen::{
     date_time_ymd,
 };
 use rustls::crypto::aws_lc_rs;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -128,5 +128,8 @@ pub(crate) fn server_config(authority: &Authority, faults: Faults) -> Result<Ser
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(presenter));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // A resumed session shows no certificate, and so would miss the fault of a wrong one.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     Ok(config)
 }

@@ -1,7 +1,7 @@
 //! A running emulator, for a test in the same process and for the binary.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -14,6 +14,7 @@ use crate::certificates::CertificateError;
 use crate::clock::Clock;
 use crate::cloud::Cloud;
 use crate::directory::{Directory, DirectoryError};
+use crate::environment;
 use crate::fault::Faults;
 use crate::request_log::RequestLog;
 use crate::seed::Seed;
@@ -108,6 +109,13 @@ impl Emulator {
     #[must_use]
     pub fn ca_pem(&self) -> &str {
         self.cloud.authority.certificate_pem()
+    }
+
+    /// What any Azure client needs in its environment to find this emulator instead of Azure, once [`Self::ca_pem`]
+    /// is in `ca_file`.
+    #[must_use]
+    pub fn environment(&self, ca_file: &Path) -> Vec<(&'static str, String)> {
+        environment::variables(self.listen, self.proxy, ca_file)
     }
 
     /// Its time.

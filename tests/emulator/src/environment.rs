@@ -1,53 +1,47 @@
 //! The shell lines that point any Azure client at a running emulator.
 
-use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::control::Control;
 
-/// Writes the `export` lines for an emulator whose certificate is in `ca_file`.
-pub(crate) fn exports(control: &Control, ca_file: &Path) -> String {
-    let proxy = format!("http://{}", control.proxy);
-    let listen = format!("http://{}", control.listen);
+/// What any Azure client needs in its environment to find an emulator instead of Azure.
+pub(crate) fn variables(listen: SocketAddr, proxy: SocketAddr, ca_file: &Path) -> Vec<(&'static str, String)> {
+    let proxy = format!("http://{proxy}");
     let ca_file = ca_file.display().to_string();
-    let variables = [
+    vec![
         // Clients differ in the case they read; curl reads http_proxy in lower case alone.
-        ("HTTPS_PROXY", proxy.as_str()),
-        ("https_proxy", &proxy),
-        ("HTTP_PROXY", &proxy),
-        ("http_proxy", &proxy),
+        ("HTTPS_PROXY", proxy.clone()),
+        ("https_proxy", proxy.clone()),
+        ("HTTP_PROXY", proxy.clone()),
+        ("http_proxy", proxy),
         // Emptied, so that nothing bypasses the emulator.
-        ("NO_PROXY", ""),
-        ("no_proxy", ""),
-        ("SSL_CERT_FILE", &ca_file),
-        ("REQUESTS_CA_BUNDLE", &ca_file),
-        ("NODE_EXTRA_CA_CERTS", &ca_file),
-        ("AZURE_POD_IDENTITY_AUTHORITY_HOST", &listen),
-    ];
-    let mut text = format!(
-        "# Plain HTTP and TLS share {}, and so does the proxy's address. Elsewhere than on a VM, set in addition:\n",
-        control.listen
-    );
-    let compute = [
-        (
-            "App Service or Container Apps",
-            "IDENTITY_ENDPOINT",
-            "/msi/token",
-            ("IDENTITY_HEADER", &control.identity_header),
+        ("NO_PROXY", String::new()),
+        ("no_proxy", String::new()),
+        ("SSL_CERT_FILE", ca_file.clone()),
+        ("REQUESTS_CA_BUNDLE", ca_file.clone()),
+        ("NODE_EXTRA_CA_CERTS", ca_file),
+        ("AZURE_POD_IDENTITY_AUTHORITY_HOST", format!("http://{listen}")),
+    ]
+}
+
+/// Writes the shell lines for the emulator that `control` describes and whose certificate is in `ca_file`.
+pub(crate) fn exports(control: &Control, ca_file: &Path) -> String {
+    let Control { listen, proxy, identity_header, msi_secret, .. } = control;
+    let url = |path: &str| quoted(&format!("http://{listen}{path}"));
+    let mut lines = vec![
+        format!("# TLS and plain HTTP share {listen}. Elsewhere than on a VM, set in addition:"),
+        format!(
+            "#   App Service, Container Apps: IDENTITY_ENDPOINT={} IDENTITY_HEADER={}",
+            url("/msi/token"),
+            quoted(identity_header)
         ),
-        ("Azure ML compute", "MSI_ENDPOINT", "/msi/token", ("MSI_SECRET", &control.msi_secret)),
+        format!("#   Azure ML compute: MSI_ENDPOINT={} MSI_SECRET={}", url("/msi/token"), quoted(msi_secret)),
+        format!("#   Azure ML on behalf of a user: OBO_ENDPOINT={}", url("/obo/token")),
     ];
-    for (place, endpoint, path, (name, value)) in compute {
-        // Writing to a String cannot fail.
-        let _ =
-            writeln!(text, "#   {place}: {endpoint}={} {name}={}", quoted(&format!("{listen}{path}")), quoted(value));
-    }
-    let _ =
-        writeln!(text, "#   Azure ML on behalf of its user: OBO_ENDPOINT={}", quoted(&format!("{listen}/obo/token")));
-    for (name, value) in variables {
-        let _ = writeln!(text, "export {name}={}", quoted(value));
-    }
-    text
+    let variables = variables(*listen, *proxy, ca_file);
+    lines.extend(variables.iter().map(|(name, value)| format!("export {name}={}", quoted(value))));
+    lines.join("\n") + "\n"
 }
 
 /// `text` as one word of a POSIX shell.

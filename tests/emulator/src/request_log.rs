@@ -38,6 +38,8 @@ impl RequestLog {
     }
 
     pub(crate) fn add(&self, entry: Entry) {
+        let Entry { method, host, path, status, fault, .. } = &entry;
+        tracing::info!(method, host, path, status, fault, "request");
         let mut entries = self.lock();
         if entries.len() == REMEMBERED {
             entries.pop_front();

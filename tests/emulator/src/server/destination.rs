@@ -57,6 +57,11 @@ fn is_own_address(host: &str) -> bool {
     bare.parse::<IpAddr>().is_ok() || !host.contains('.')
 }
 
+/// Whether `host` is one of Azure's, all of which speak TLS alone.
+pub(crate) fn needs_tls(host: &str) -> bool {
+    matches!(Destination::of(host, ""), Destination::Vault(_)) || host.eq_ignore_ascii_case(ENTRA)
+}
+
 /// An authority's host, without its port.
 pub(crate) fn host(authority: &str) -> &str {
     match authority.rsplit_once(':') {

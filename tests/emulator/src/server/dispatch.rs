@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::http::uri::Authority;
+use http_body_util::{BodyExt, Collected, Limited};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderName};
 use hyper::service::Service;
@@ -13,7 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use thiserror::Error;
 
 use super::Server;
-use super::destination::{Destination, host};
+use super::destination::{self, Destination, host};
 use super::disturb;
 use crate::request_log::Entry;
 use crate::vault::{Surroundings, VaultRequest};
@@ -30,24 +31,40 @@ const AZURE_ML_HEADER: HeaderName = HeaderName::from_static("secret");
 #[error("connection is broken by a fault")]
 pub(super) struct Broken;
 
+/// The line that a request came over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Line {
+    pub(super) client: IpAddr,
+    pub(super) protection: Protection,
+}
+
+/// Whether a line is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protection {
+    Tls,
+    Plain,
+}
+
 impl Server {
     /// Answers one request that is no CONNECT.
-    pub(super) async fn answer(&self, request: Request<Incoming>, client: IpAddr) -> Result<Response<Body>, Broken> {
+    pub(super) async fn answer(&self, request: Request<Incoming>, line: Line) -> Result<Response<Body>, Broken> {
         let authority = authority(&request);
         let host = host(&authority);
         let destination = Destination::of(host, request.uri().path());
+        let (parts, body) = request.into_parts();
+        // Read in any case: a request that is answered without being read costs the client its connection.
+        let body = Limited::new(body, LONGEST_BODY).collect().await.map(Collected::to_bytes);
+        let Ok(body) = body else {
+            return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "larger than any request of the emulator's clients\n"));
+        };
+        let request = Request::from_parts(parts, body);
         if destination == Destination::Admin {
-            return Ok(hand_to(&self.admin, request.map(Body::new)).await);
+            return Ok(hand_to(&self.admin, request).await);
         }
         let entry = self.entry(request.method().as_str(), host, request.uri().path());
         let fault = self.cloud.faults.take(&entry.method, &entry.host, &entry.path);
-        let Some(fault) = fault else {
-            let response = self.route(destination, request, (&authority, client)).await;
-            self.cloud.requests.add(Entry { status: Some(response.status().as_u16()), ..entry });
-            return Ok(response);
-        };
-        let entry = Entry { fault: Some(fault.id), ..entry };
-        let fault = fault.fault;
+        let entry = Entry { fault: fault.as_ref().map(|fault| fault.id), ..entry };
+        let fault = fault.map(|scripted| scripted.fault).unwrap_or_default();
         tokio::time::sleep(fault.delay).await;
         if fault.hang || fault.cut == Some(0) {
             self.cloud.requests.add(entry);
@@ -55,7 +72,8 @@ impl Server {
         }
         let response = match fault.status {
             Some(_) => Response::new(Body::empty()),
-            None => self.route(destination, request, (&authority, client)).await,
+            None if line.protection == Protection::Plain && destination::needs_tls(host) => unreachable_in_plain(host),
+            None => self.route(destination, request, (&authority, line.client)).await,
         };
         let response = disturb::apply(&fault, response).await;
         self.cloud.requests.add(Entry { status: Some(response.status().as_u16()), ..entry });
@@ -77,15 +95,14 @@ impl Server {
     async fn route(
         &self,
         destination: Destination,
-        request: Request<Incoming>,
+        request: Request<Bytes>,
         (authority, client): (&str, IpAddr),
     ) -> Response<Body> {
-        let request = request.map(Body::new);
         match destination {
-            Destination::Vault(name) => self.ask_vault(&name, request, (authority, client)).await,
+            Destination::Vault(name) => self.ask_vault(&name, request, (authority, client)),
             Destination::FirstVault => {
                 let name = self.cloud.vaults.first().unwrap_or("").to_string();
-                self.ask_vault(&name, request, (authority, client)).await
+                self.ask_vault(&name, request, (authority, client))
             }
             Destination::Entra => hand_to(&self.entra, request).await,
             Destination::Metadata => hand_to(&self.imds, request).await,
@@ -103,19 +120,8 @@ impl Server {
         if for_azure_ml { &self.azure_ml } else { &self.app_service }
     }
 
-    async fn ask_vault(
-        &self,
-        name: &str,
-        request: Request<Body>,
-        (authority, client): (&str, IpAddr),
-    ) -> Response<Body> {
+    fn ask_vault(&self, name: &str, request: Request<Bytes>, (authority, client): (&str, IpAddr)) -> Response<Body> {
         let (parts, body) = request.into_parts();
-        let Ok(body) = to_bytes(body, LONGEST_BODY).await else {
-            return plain(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the request is larger than any that a vault accepts\n".into(),
-            );
-        };
         let text = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let request = VaultRequest {
             method: &parts.method,
@@ -145,13 +151,18 @@ fn authority<B>(request: &Request<B>) -> String {
     named.unwrap_or("localhost").to_string()
 }
 
-async fn hand_to(router: &Router, request: Request<Body>) -> Response<Body> {
-    let Ok(response) = TowerToHyperService::new(router.clone()).call(request).await;
+async fn hand_to(router: &Router, request: Request<Bytes>) -> Response<Body> {
+    let Ok(response) = TowerToHyperService::new(router.clone()).call(request.map(Body::from)).await;
     response
 }
 
-fn plain(status: StatusCode, text: String) -> Response<Body> {
-    let mut response = Response::new(Body::from(text));
+/// What a proxy says where nothing listens: Azure's services have no port 80.
+fn unreachable_in_plain(host: &str) -> Response<Body> {
+    plain(StatusCode::BAD_GATEWAY, format!("nothing listens on port 80 of {host}\n"))
+}
+
+pub(super) fn plain(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(text.into());
     *response.status_mut() = status;
     response
 }

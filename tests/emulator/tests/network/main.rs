@@ -6,6 +6,7 @@ mod client;
 use std::time::{Duration, Instant};
 
 use keyside_emulator::fault::Fault;
+use keyside_emulator::seed::Seed;
 use keyside_emulator::vault::Draft;
 use keyside_emulator::{Emulator, Options};
 use tokio::net::TcpStream;
@@ -105,7 +106,13 @@ async fn a_tunnel_to_a_vault_that_does_not_exist_is_refused() {
     assert_eq!(tunnel(&emulator, "no-such-vault.vault.azure.net").await.0, 502);
     let refuse = Fault { method: Some("CONNECT".into()), status: Some(403), count: Some(1), ..Fault::default() };
     emulator.faults().add(refuse).unwrap();
+    let delay =
+        Fault { method: Some("connect".into()), delay: Duration::from_millis(50), count: Some(1), ..Fault::default() };
+    emulator.faults().add(delay).unwrap();
     assert_eq!(tunnel(&emulator, VAULT).await.0, 403);
+    let before = Instant::now();
+    assert_eq!(tunnel(&emulator, VAULT).await.0, 200);
+    assert!(before.elapsed() >= Duration::from_millis(50));
     assert_eq!(tunnel(&emulator, VAULT).await.0, 200);
 }
 
@@ -201,7 +208,11 @@ async fn a_restart_from_the_state_file_is_unnoticed_by_clients() {
     let time = first.clock().now();
     first.stop().await.unwrap();
 
-    let second = Emulator::start(options()).await.unwrap();
+    let mut seed = Seed::example();
+    seed.vaults.extend(Seed::parse("[[vaults]]\nname = \"kv-new\"").unwrap().vaults);
+    let second = Emulator::start(Options { seed, ..options() }).await.unwrap();
+    assert!(second.vaults().exists("kv-new"), "the seed adds what the state does not know");
+    assert_eq!(second.vaults().first(), Some("kv-keyside"));
     let bearer = format!("Authorization: Bearer {token}");
     let request = request("GET", TARGET, VAULT, (&[&bearer], ""));
     let answer = ask_trusting(&second, VAULT, (&ca_pem, &request)).await;
@@ -225,8 +236,20 @@ async fn a_host_that_is_not_played_is_told_so() {
     let emulator = start().await;
     let answer = plain(&emulator, &request("GET", "/", "example.com", (&[], ""))).await;
     assert_eq!(answer.status, Some(421));
-    let answer = plain(&emulator, &request("GET", TARGET, "no-such.vault.azure.net", (&[], ""))).await;
-    assert_eq!(answer.status, Some(421));
+    let stream = TcpStream::connect(emulator.listen()).await.unwrap();
+    let stream = tls(stream, "no-such.vault.azure.net", emulator.ca_pem()).await.unwrap();
+    let request = request("GET", TARGET, "no-such.vault.azure.net", (&[], ""));
+    assert_eq!(client::exchange(stream, &request).await.status, Some(421));
+}
+
+#[tokio::test]
+async fn azures_services_do_not_answer_in_plain_http() {
+    let emulator = start().await;
+    for host in [VAULT, ENTRA] {
+        let absolute = format!("http://{host}{TARGET}");
+        let answer = through_proxy_plain(&emulator, &request("GET", &absolute, host, (&[], ""))).await;
+        assert_eq!(answer.status, Some(502), "{host}");
+    }
 }
 
 #[tokio::test]
