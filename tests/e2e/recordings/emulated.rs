@@ -96,7 +96,10 @@ impl Emulated {
 
     async fn exchange(&self, call: &Call<'_>) -> Result<Answer> {
         let destination = format!("https://{}:443", call.host).parse::<Uri>()?;
-        let tunnel = Tunnel::new(self.proxy.clone(), HttpConnector::new());
+        let mut connector = HttpConnector::new();
+        // The end of the TLS handshake and the request are two writes: the second would wait for the first's receipt.
+        connector.set_nodelay(true);
+        let tunnel = Tunnel::new(self.proxy.clone(), connector);
         let stream = TowerToHyperService::new(tunnel).call(destination).await?.into_inner();
         let name = ServerName::try_from(call.host.to_owned())?;
         let stream = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await?;
