@@ -45,7 +45,7 @@ impl Default for Limits {
 /// Most bytes of a request's head. Nothing here needs more than a few hundred; 16 KiB is what common servers allow.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Most header fields of a request.
+/// Most header fields of a request: clients send about five, and each field costs the parser a slot.
 pub const HEADERS_MAX: usize = 64;
 
 /// Counts open connections by user; connections from the network share one count.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{
     DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
@@ -29,7 +29,7 @@ pub struct Listeners {
 /// `AddrInUse` when another agent answers there, `AlreadyExists` when something else is in the way, and whatever the
 /// operating system answers.
 pub fn bind(settings: &Settings) -> io::Result<Listeners> {
-    let tcp = settings.tcp.map(TcpListener::bind).transpose()?;
+    let tcp = settings.tcp.map(bind_address).transpose()?;
     let inherited: Vec<_> = inherited_sockets()?.into_iter().map(UnixListener::from).collect();
     let (unix, file) = if inherited.is_empty() {
         let (listener, file) = bind_path(&settings.socket)?;
@@ -43,18 +43,28 @@ pub fn bind(settings: &Settings) -> io::Result<Listeners> {
     Ok(Listeners { unix, tcp, file })
 }
 
+fn bind_address(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
+}
+
 fn bind_path(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
     make_directory(directory)?;
-    // Two agents that start at once must not take each other's fresh socket for a left-over one.
-    let lock = path.with_extension("lock");
-    let lock = File::options().write(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(lock)?;
-    lock.lock()?;
+    let _lock = lock(path)?;
     remove_left_over(path)?;
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o666))?;
     let made = fs::symlink_metadata(path)?;
     Ok((listener, SocketFile { path: path.to_owned(), device: made.dev(), inode: made.ino() }))
+}
+
+/// Keeps others out until it is dropped: two agents that start at once must not take each other's fresh socket for a
+/// left-over one.
+fn lock(path: &Path) -> io::Result<File> {
+    let path = path.with_extension("lock");
+    let file = File::options().write(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)?;
+    file.lock()?;
+    Ok(file)
 }
 
 fn make_directory(directory: &Path) -> io::Result<()> {
@@ -161,20 +171,27 @@ mod tests {
     }
 
     #[test]
-    fn of_many_that_start_at_once_one_gets_the_socket() {
-        let base = tempfile::tempdir().expect("a directory");
-        let path = base.path().join("agent.sock");
-        drop(UnixListener::bind(&path).expect("a left-over one for all to find"));
-        let start = std::sync::Barrier::new(8);
-        let outcomes: Vec<_> = std::thread::scope(|scope| {
-            let one = || {
-                start.wait();
-                bind_path(&path)
+    fn of_two_that_start_at_once_the_second_finds_the_first_and_not_a_left_over_socket() {
+        for _ in 0..100 {
+            let base = tempfile::tempdir().expect("a directory");
+            let path = base.path().join("agent.sock");
+            drop(UnixListener::bind(&path).expect("a left-over one for both to find"));
+            let first_has_the_lock = lock(&path).expect("locked");
+            let (started, start) = std::sync::mpsc::channel();
+            let second = || {
+                started.send(()).expect("the test listens");
+                bind_path(&path).map(drop)
             };
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(one)).collect();
-            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
-        });
-        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
-        assert!(UnixStream::connect(&path).is_ok());
+            std::thread::scope(|scope| {
+                let second = scope.spawn(second);
+                start.recv().expect("started");
+                remove_left_over(&path).expect("removed");
+                let _first = UnixListener::bind(&path).expect("bound");
+                drop(first_has_the_lock);
+                let outcome = second.join().expect("no panic");
+                assert_eq!(outcome.expect_err("the first answers").kind(), io::ErrorKind::AddrInUse);
+                UnixStream::connect(&path).expect("the first is still there");
+            });
+        }
     }
 }

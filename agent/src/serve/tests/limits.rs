@@ -61,9 +61,11 @@ async fn a_reader_may_wait_longer_than_a_request_may_take() {
 }
 
 #[tokio::test]
-async fn a_silent_connection_does_not_put_off_the_end() {
+async fn a_connection_that_asked_nothing_does_not_put_off_the_end() {
     let agent = Agent::with_values(Setup::default()).await;
     let _silent = UnixStream::connect(&agent.socket).expect("connected");
+    let mut half = UnixStream::connect(&agent.socket).expect("connected");
+    half.write_all(b"GET /healthz HT").expect("sent");
     agent.get("/healthz").await;
     let start = std::time::Instant::now();
     agent.stop().await;
