@@ -71,7 +71,7 @@ fn make_directory(directory: &Path) -> io::Result<()> {
     match fs::metadata(directory) {
         Ok(found) if found.mode() & 0o022 != 0 => {
             let directory = directory.display();
-            tracing::warn!(%directory, "others can write to the socket's directory, and could put one of their own there");
+            tracing::warn!(%directory, "others can write to the socket's directory and could put their own there");
             Ok(())
         }
         Ok(_) => Ok(()),
