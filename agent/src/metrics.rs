@@ -1,4 +1,4 @@
-//! What the agent counts, and how Prometheus reads it: for the whole agent, and for each secret that the reader may see.
+//! What the agent counts, for Prometheus: for the whole agent, and for each secret that the one who asks may see.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -108,7 +108,7 @@ impl fmt::Debug for About {
 
 /// Serves until stopped, then lets the answers under way finish within the grace period.
 ///
-/// The server has a thread and a runtime of its own, so that nothing that concerns the vault shows in a reader's latency.
+/// The server has a thread and a runtime of its own, so that nothing about the vault shows in a reader's latency.
 ///
 /// # Errors
 /// When the thread or its runtime cannot be had, or when the server panicked.

@@ -21,8 +21,8 @@ pub struct Limits {
     /// How long `POST /v1/refresh` waits for the look. The default, 60 s, is longer than a look at an idle vault takes,
     /// retries included.
     pub refresh_time: Duration,
-    /// How often one user may ask for a look. The default is every 6 s: ten readers that all ask this often stay far below
-    /// what a vault allows (4000 requests in 10 s).
+    /// How often one user may ask for a look. The default is every 6 s: ten readers that all ask this often stay far
+    /// below what a vault allows (4000 requests in 10 s).
     pub refresh_interval: Duration,
     /// How many looks one user may ask for at once, after having asked for none. The default, 5, is for a person at a
     /// terminal.

@@ -71,7 +71,7 @@ fn make_directory(directory: &Path) -> io::Result<()> {
     match fs::metadata(directory) {
         Ok(found) if found.mode() & 0o022 != 0 => {
             let directory = directory.display();
-            tracing::warn!(%directory, "others can write to the socket's directory, and could put one of their own there");
+            tracing::warn!(%directory, "others can write to the socket's directory and could put their own there");
             Ok(())
         }
         Ok(_) => Ok(()),
@@ -193,5 +193,44 @@ mod tests {
                 UnixStream::connect(&path).expect("the first is still there");
             });
         }
+    }
+
+    /// Runs itself again as the service manager would: with the socket as descriptor 3, and variables that say so.
+    #[test]
+    fn a_socket_of_the_service_manager_is_taken_and_its_file_left_alone() {
+        const SELF: &str = "serve::listen::tests::a_socket_of_the_service_manager_is_taken_and_its_file_left_alone";
+        const START: &str = "exec 3<&0; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" --exact \"$1\"";
+        if std::env::var_os("LISTEN_FDS").is_some() {
+            return take_over();
+        }
+        let base = tempfile::tempdir().expect("a directory");
+        let path = base.path().join("agent.sock");
+        let listener = UnixListener::bind(&path).expect("bound");
+        let _caller = UnixStream::connect(&path).expect("waits in the queue");
+        let own = std::env::current_exe().expect("a path");
+        let taken = std::process::Command::new("sh")
+            .args(["-c", START])
+            .arg(own)
+            .arg(SELF)
+            .stdin(std::os::fd::OwnedFd::from(listener))
+            .output()
+            .expect("started");
+        assert!(taken.status.success(), "{taken:?}");
+        assert!(path.exists());
+    }
+
+    fn take_over() {
+        let settings = Settings {
+            socket: "/nonexistent/agent.sock".into(),
+            tcp: None,
+            operators: vec![],
+            readers: [].into(),
+            limits: crate::serve::Limits::default(),
+            grace: std::time::Duration::ZERO,
+        };
+        let listeners = bind(&settings).expect("nothing is made at the path");
+        assert_eq!((listeners.unix.len(), listeners.file.is_none()), (1, true));
+        listeners.unix[0].accept().expect("the caller in the queue");
+        assert!(inherited_sockets().expect("no more").is_empty(), "only the first call gets them");
     }
 }

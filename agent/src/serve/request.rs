@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 use super::problem::{Code, Problem};
 use crate::secret::SecretName;
 
-/// Longest `wait` that is granted. A caller who wants to wait longer asks again, and each time shows that it still lives.
+/// Longest `wait` that is granted. A caller who wants to wait longer asks again, which shows that it still lives.
 pub const WAIT_MAX: Duration = Duration::from_mins(10);
 
 /// Headers that browsers and proxies add. Nothing that speaks for itself sends them.
