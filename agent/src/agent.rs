@@ -46,14 +46,15 @@ pub enum Span {
 pub fn run(config: Config, environment: &Environment, span: Span) -> Result<Exit> {
     let opened = Opened::open(&config, span)?;
     let hardening = Hardening { writable: writable(&config, environment) };
-    for (measure, outcome) in process::harden(&hardening).measures() {
+    let hardening = process::harden(&hardening);
+    for (measure, outcome) in hardening.measures() {
         tracing::debug!(measure, %outcome, "hardening");
     }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start a runtime")?;
     let arena = Arena::new(config.memory);
     let outcome = runtime.block_on(async {
-        let parts = Parts::new(config, environment, arena.clone())?;
+        let parts = Parts::new((config, hardening), environment, arena.clone())?;
         match span {
             Span::UntilStopped => parts.run_until_stopped(opened).await.map(|()| Exit::Success),
             Span::OneLook => parts.look_once(opened).await,
@@ -107,6 +108,7 @@ fn writable(config: &Config, environment: &Environment) -> Vec<PathBuf> {
 /// The parts, connected and not yet running.
 struct Parts {
     config: Config,
+    hardening: process::Report,
     identity: Arc<Identity>,
     refresh: Refresh<Counted<KeyVault>>,
     reader: Reader,
@@ -116,7 +118,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(config: Config, environment: &Environment, arena: Arena) -> Result<Self> {
+    fn new((config, hardening): (Config, process::Report), environment: &Environment, arena: Arena) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let settings = azure::Settings {
             vault_url: config.vault.clone(),
@@ -134,7 +136,7 @@ impl Parts {
             clock: Arc::clone(&clock),
             pulse: Pulse::default(),
         };
-        Ok(Self { config, identity, refresh, reader, arena, clock, metrics })
+        Ok(Self { config, hardening, identity, refresh, reader, arena, clock, metrics })
     }
 
     async fn run_until_stopped(self, opened: Opened) -> Result<()> {
@@ -162,7 +164,7 @@ impl Parts {
     }
 
     fn sources(&self, demands: refresh::Demands) -> serve::Sources {
-        let (identity, pulse) = (Arc::clone(&self.identity), self.refresh.pulse.clone());
+        let identity = Arc::clone(&self.identity);
         serve::Sources {
             reader: self.reader.clone(),
             demands,
@@ -173,9 +175,10 @@ impl Parts {
                 arena: self.arena.clone(),
                 identity: Arc::new(move || identity.source().map(|source| source.to_string())),
                 poll_interval: self.config.poll_interval,
+                hardening: self.hardening.clone(),
             },
             metrics: Arc::clone(&self.metrics),
-            alive: Arc::new(move || pulse.is_alive()),
+            pulse: self.refresh.pulse.clone(),
         }
     }
 

@@ -36,7 +36,6 @@ pub struct Metrics {
     responses: Family<Labels, Counter>,
     denials: Counter,
     secrets: Mutex<BTreeMap<SecretName, Counts>>,
-    last_fetch: Mutex<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -95,21 +94,13 @@ impl Metrics {
         );
         registry.register("responses", "Answers to callers, by HTTP status", Family::clone(&responses));
         registry.register("denials", "Reads refused to callers who are no readers", denials.clone());
-        let last_fetch = Mutex::new(Instant::now());
-        Self { registry, fetches, fetch_time, responses, denials, secrets: Mutex::default(), last_fetch }
+        Self { registry, fetches, fetch_time, responses, denials, secrets: Mutex::default() }
     }
 
     /// Counts a fetch from the vault that ended with `outcome`: `ok` or a [`FetchError::code`].
     pub fn fetched(&self, outcome: &'static str, took: Duration) {
         self.fetches.get_or_create(&label("outcome", &outcome)).inc();
         self.fetch_time.observe(took.as_secs_f64());
-        *self.last_fetch() = Instant::now();
-    }
-
-    /// How long no fetch has ended, good or bad. A loop that lives never lets this grow far beyond its longest wait.
-    #[must_use]
-    pub fn quiet_for(&self) -> Duration {
-        self.last_fetch().elapsed()
     }
 
     /// Counts an answer to a caller.
@@ -176,11 +167,6 @@ impl Metrics {
             count(|counts| counts.version_changes),
         );
         register_states(registry, &seen, view.now);
-    }
-
-    /// Held only to copy or to set a moment; nothing waits or fails inside.
-    fn last_fetch(&self) -> MutexGuard<'_, Instant> {
-        self.last_fetch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Held only to change or to read a few numbers; nothing waits or fails inside.
@@ -329,14 +315,5 @@ mod tests {
         let text = shown(&metrics, &reader.snapshot(), false);
         assert!(!text.contains("db-password"), "{text}");
         assert!(text.contains("keyside_denials_total 1\n") && text.contains("keyside_secrets{state=\"fresh\"} 1\n"));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_time_without_a_fetch_is_known() {
-        let metrics = Metrics::new();
-        tokio::time::advance(Duration::from_secs(9)).await;
-        assert_eq!(metrics.quiet_for(), Duration::from_secs(9));
-        metrics.fetched("ok", Duration::ZERO);
-        assert_eq!(metrics.quiet_for(), Duration::ZERO);
     }
 }

@@ -1,4 +1,4 @@
-//! What systemd is told: ready, what the state is, that the agent lives, that it reloads or stops.
+//! What systemd is told: ready, what the state is, that the agent lives, and that it stops.
 
 use std::time::Duration;
 
@@ -68,19 +68,6 @@ async fn keep_alive_with(
             return;
         }
     }
-}
-
-/// Tells the service manager that the configuration is being read again; [`reloaded`] must follow.
-pub fn reloading() {
-    match NotifyState::monotonic_usec_now() {
-        Ok(now) => send(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::warn!(%error, "the service manager is not told about the reload"),
-    }
-}
-
-/// Tells the service manager that the reload is over, whatever came of it.
-pub fn reloaded() {
-    send(&[NotifyState::Ready]);
 }
 
 fn send(states: &[NotifyState<'_>]) {

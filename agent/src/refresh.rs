@@ -79,7 +79,7 @@ impl<V: Vault> Refresh<V> {
         let mut schedule = Schedule::new(interval);
         let mut due = Instant::now();
         loop {
-            self.pulse.expect_within(due.saturating_duration_since(Instant::now()) + self.look_time_max());
+            self.tell_pulse(due.saturating_duration_since(Instant::now()));
             let demand = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = tokio::time::sleep_until(due) => None,
@@ -99,6 +99,12 @@ impl<V: Vault> Refresh<V> {
                 demand.answer(publication);
             }
         }
+    }
+
+    fn tell_pulse(&self, wait: Duration) {
+        let wait_as_time = jiff::SignedDuration::try_from(wait).unwrap_or(jiff::SignedDuration::MAX);
+        let next_look = self.clock.now().saturating_add(wait_as_time).unwrap_or(jiff::Timestamp::MAX);
+        self.pulse.say(next_look, wait + self.look_time_max());
     }
 
     /// How long a look at every secret may take when each fetch takes as long as it may.
@@ -312,9 +318,12 @@ mod tests {
         let vault = FakeVault::default();
         vault.set("vault-db", 'a', "one");
         vault.set("vault-token", 'b', "two");
+        let clock = TimerClock::start();
         let running = start(vault);
         tokio::time::sleep(10 * INTERVAL).await;
         assert!(running.pulse.is_alive());
+        let next = running.pulse.next_look().expect("it has begun").duration_since(clock.now());
+        assert!(next.is_positive() && next <= jiff::SignedDuration::from_secs(132), "{next:?}");
 
         let wanted = vec![wanted("db")];
         let (publisher, _reader) = store::channel([(name("db"), false)]);

@@ -39,7 +39,8 @@ use crate::clock::Clock;
 use crate::memory::Arena;
 use crate::metrics::Metrics;
 use crate::principal::Principal;
-use crate::refresh::Demands;
+use crate::process;
+use crate::refresh::{Demands, Pulse};
 use crate::secret::SecretName;
 use crate::store::Reader;
 
@@ -76,8 +77,8 @@ pub struct Sources {
     pub about: About,
     /// Where requests are counted.
     pub metrics: Arc<Metrics>,
-    /// Whether the loop that looks for new versions lives.
-    pub alive: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Whether the loop that looks for new versions lives, and when it looks next.
+    pub pulse: Pulse,
 }
 
 impl fmt::Debug for Sources {
@@ -98,6 +99,8 @@ pub struct About {
     pub identity: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// How often the vault is looked at.
     pub poll_interval: Duration,
+    /// What the process forbade itself, and how that went.
+    pub hardening: process::Report,
 }
 
 impl fmt::Debug for About {

@@ -1,5 +1,7 @@
 //! The shapes of the answers in JSON, for the server that writes them and for the client that reads them.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -125,6 +127,8 @@ pub struct Status {
     pub refreshing: bool,
     /// How often it looks, in seconds.
     pub poll_interval_seconds: u64,
+    /// When it looks next; none before it has begun.
+    pub next_look: Option<Timestamp>,
     /// What only operators are told.
     pub operation: Option<Operation>,
     /// The secrets that the caller may see.
@@ -146,6 +150,8 @@ pub struct Operation {
     pub memory_used_bytes: u64,
     /// How many times anything was published.
     pub generation: u64,
+    /// What the process forbade itself, by name: `applied`, `partial`, or why the kernel refused it.
+    pub hardening: BTreeMap<String, String>,
 }
 
 /// The answer to `GET /healthz` and `GET /readyz`.

@@ -22,6 +22,7 @@ use crate::encoding::Encoding;
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
 use crate::principal::Principal;
+use crate::process::{self, Outcome};
 use crate::refresh::{Demands, Pulse, Refresh, Wanted, demands};
 use crate::secret::{Metadata, Secret, SecretName, SecretValue, Version};
 use crate::store::{self, Publication, Publisher};
@@ -171,12 +172,14 @@ impl Setup {
             clock: Arc::new(HalfAMinuteLater),
             about: about(),
             metrics,
-            alive: Arc::new(move || !self.dead),
+            pulse: refresh.pulse.clone(),
         };
         let listeners = bind(&settings).expect("bound");
         let tcp = listeners.tcp.as_ref().map(|listener| listener.local_addr().expect("an address"));
         let mut tasks = JoinSet::new();
-        if !self.dead {
+        if self.dead {
+            refresh.pulse.say(new_year(), Duration::ZERO);
+        } else {
             tasks.spawn(refresh.run(Duration::from_hours(1), queue, stop.clone()));
         }
         tasks.spawn(run(listeners, settings, sources, stop.clone()));
@@ -201,6 +204,12 @@ fn about() -> About {
         arena: Arena::unlocked(),
         identity: Arc::new(|| Some("managed identity".to_owned())),
         poll_interval: Duration::from_mins(2),
+        hardening: process::Report {
+            not_dumpable: Outcome::Applied,
+            no_core_dumps: Outcome::Applied,
+            no_new_privileges: Outcome::Applied,
+            confined: Outcome::Partial,
+        },
     }
 }
 

@@ -77,7 +77,7 @@ impl Server {
             }
             Call::Refresh { name } => self.refresh(caller, name).await,
             Call::Status => Ok(json(StatusCode::OK, &self.status(caller))),
-            Call::Health if (self.sources.alive)() => Ok(json(StatusCode::OK, &verdict("ok"))),
+            Call::Health if self.sources.pulse.is_alive() => Ok(json(StatusCode::OK, &verdict("ok"))),
             Call::Health => Err(Code::RefreshStopped.into()),
             Call::Ready => self.ready(caller),
             Call::Metrics => Ok(self.metrics(caller)),
@@ -188,14 +188,20 @@ impl Server {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
             started: about.started,
             ready: snapshot.is_ready(),
-            refreshing: (self.sources.alive)(),
+            refreshing: self.sources.pulse.is_alive(),
             poll_interval_seconds: about.poll_interval.as_secs(),
+            next_look: self.sources.pulse.next_look(),
             operation: self.access.is_operator(caller).then(|| Operation {
                 vault: about.vault.clone(),
                 identity: (about.identity)(),
                 memory_protection: about.arena.protection().to_string(),
                 memory_used_bytes: about.arena.used_bytes() as u64,
                 generation: snapshot.generation,
+                hardening: about
+                    .hardening
+                    .measures()
+                    .map(|(name, outcome)| (name.to_owned(), outcome.to_string()))
+                    .into(),
             }),
             secrets: self.items(&snapshot, visible),
             failures: self.failures(caller, &snapshot, visible),
