@@ -118,6 +118,35 @@ fn a_stranger_cannot_tell_a_hidden_secret_from_an_absent_one() {
 }
 
 #[test]
+fn a_reader_by_group_needs_the_group_only_as_one_of_many() {
+    if !nix::unistd::geteuid().is_root() {
+        skipped("other groups can only be taken by root");
+        return;
+    }
+    let estate = Estate::start(SECRETS);
+    let agent = estate.agent("[[secret]]\nname = 'db-password'\nreaders = ['gid:64500']\n");
+    let program = keyside_tests::binaries::copy_for_all("keyside", estate.folder());
+    let ask = |groups: &str| {
+        std::process::Command::new("setpriv")
+            .args(["--reuid", &STRANGER.to_string(), "--regid", &STRANGER.to_string(), "--groups", groups])
+            .arg(&program)
+            .args(["get", "db-password", "--socket", &agent.socket().display().to_string()])
+            .output()
+            .expect("setpriv runs")
+    };
+    assert_eq!(ask("64499,64500,64501").stdout, b"first-7fKq2m");
+    assert_eq!(ask("64499,64501").status.code(), Some(66));
+    let file = estate.secrets_folder().join("db-password").display().to_string();
+    let read = |group: &str| {
+        let identity =
+            ["--reuid", &STRANGER.to_string(), "--regid", &STRANGER.to_string(), "--groups", group, "cat", &file];
+        std::process::Command::new("setpriv").args(identity).output().expect("setpriv runs").stdout
+    };
+    assert_eq!(read("64500"), b"first-7fKq2m", "the file's access list says the same");
+    assert_eq!(read("64501"), b"");
+}
+
+#[test]
 fn stopping_leaves_no_file_and_no_socket() {
     let estate = Estate::start(SECRETS);
     let mut agent = estate.agent(CONFIG);
@@ -125,6 +154,7 @@ fn stopping_leaves_no_file_and_no_socket() {
     assert_eq!(agent.stop().code(), Some(0));
     assert_eq!(files_below(&estate.secrets_folder()), Vec::<std::path::PathBuf>::new());
     assert!(!estate.socket().exists());
+    assert!(agent.log().contains(r#""held_bytes":0"#), "every value was wiped: {}", agent.log());
 }
 
 #[test]
