@@ -86,7 +86,7 @@ impl Opened {
 }
 
 fn listen(settings: &serve::Settings) -> Result<Listeners> {
-    let uid = nix::unistd::getuid().as_raw();
+    let uid = nix::unistd::geteuid().as_raw();
     let shared_memory = Path::new(socket::SHARED_MEMORY);
     if settings.socket == socket::private(shared_memory, uid) {
         socket::make_private(shared_memory, uid).context("no private directory for the socket")?;

@@ -43,6 +43,7 @@ fn dispatch(cli: Cli) -> Result<Exit> {
 }
 
 fn run_agent(args: &AgentArgs) -> Result<Exit> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one reader of the environment")]
     let environment: Environment = std::env::vars_os().collect();
     let (config, report) = match check::examine(&args.config, &SystemAccounts, Path::new("/")) {
         Ok(found) => found,

@@ -39,15 +39,6 @@ fn secrets_reach_readers_by_socket_and_by_file() {
 }
 
 #[test]
-fn the_configuration_names_only_the_vault_and_the_identity_comes_from_the_platform() {
-    let estate = Estate::start(SECRETS);
-    let config = std::fs::read_to_string(estate.config(CONFIG)).expect("own file");
-    assert!(config.contains(&format!("https://{VAULT}.vault.azure.net")) && !config.contains("127.0.0.1"), "{config}");
-    let agent = estate.agent(CONFIG);
-    assert_eq!(agent.get("/v1/status").json()["operation"]["identity"], "client secret");
-}
-
-#[test]
 fn a_rotation_is_noticed_by_looking_alone() {
     let estate = Estate::start(SECRETS);
     let agent = estate.agent(&format!("[rotation]\npoll_interval = '1s'\n{CONFIG}"));
