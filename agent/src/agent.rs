@@ -91,7 +91,7 @@ fn listen(settings: &serve::Settings) -> Result<Listeners> {
     if settings.socket == socket::private(shared_memory, uid) {
         socket::make_private(shared_memory, uid).context("no private directory for the socket")?;
     }
-    serve::bind(settings).with_context(|| format!("could not listen on {}", settings.socket.display()))
+    serve::bind(settings).context("could not listen")
 }
 
 /// Where the process, and the Azure CLI that it may have to start, must be able to write.
