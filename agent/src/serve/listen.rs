@@ -166,7 +166,7 @@ mod tests {
         fs::write(&path, "precious").expect("written");
         let error = bind_path(&path).expect_err("refused");
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
-        assert!(error.to_string().contains("agent.sock"), "{error}");
+        assert!(error.to_string().contains("no socket: remove it"), "{error}");
         assert_eq!(fs::read(&path).expect("still there"), b"precious");
     }
 
