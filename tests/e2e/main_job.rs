@@ -149,6 +149,20 @@ fn stopping_leaves_no_file_and_no_socket() {
 }
 
 #[test]
+fn what_a_killed_agent_leaves_can_be_wiped() {
+    let estate = Estate::start(SECRETS);
+    let config = estate.config(CONFIG).display().to_string();
+    let agent = estate.agent(CONFIG);
+    let wipe = || keyside(&["wipe", "--config", &config], &std::collections::BTreeMap::new());
+    assert_ne!(wipe().status.code(), Some(0), "not under a running agent");
+    assert_eq!(std::fs::read(estate.secrets_folder().join("db-password")).expect("a file"), b"first-7fKq2m");
+    drop(agent); // SIGKILL
+    assert!(!files_below(&estate.secrets_folder()).is_empty());
+    assert_eq!(wipe().status.code(), Some(0));
+    assert_eq!(files_below(&estate.secrets_folder()), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
 fn one_pass_writes_the_files_and_ends() {
     let estate = Estate::start(SECRETS);
     let config = estate.config("on_stop = 'keep'\n[[secret]]\nname = 'db-password'\n").display().to_string();
