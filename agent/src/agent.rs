@@ -9,13 +9,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::azure::environment::Environment;
 use crate::azure::identity::{self, Identity};
 use crate::azure::key_vault::KeyVault;
 use crate::azure::{self, transport::Timeouts};
 use crate::cli::Exit;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::environment::Environment;
 use crate::files::FilesWriter;
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};

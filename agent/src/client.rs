@@ -17,12 +17,12 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout};
 
 use self::connection::{Connection, Question, Search, Unanswered};
+use crate::causes::with_causes;
 use crate::cli::{ClientCommand, Exit, Output, Place};
 use crate::memory::{Arena, Locked, MemoryExhausted, Settings};
 use crate::secret::SecretName;
 use crate::serve::documents::{Listing, Status};
 use crate::serve::problem::Document;
-use crate::vault::with_causes;
 
 /// Most bytes that an answer may have: a value has at most 25 KiB (Key Vault's limit), a list may have many secrets.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;

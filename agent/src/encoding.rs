@@ -52,6 +52,7 @@ fn decode_base64(text: &[u8], arena: &Arena) -> Result<SecretValue, FetchError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::causes::with_causes;
     use crate::secret::Metadata;
 
     fn decoded(text: &str) -> Result<Vec<u8>, FetchError> {
@@ -79,7 +80,7 @@ mod tests {
     fn what_is_no_base64_is_refused_without_being_quoted() {
         for text in ["hunter2!", "aHVudGVyMg", "aHVu\ndGVy", "aHVudGVyMg==\n"] {
             let error = decoded(text).expect_err("refused");
-            let shown = format!("{error:?} {}", crate::vault::with_causes(&error));
+            let shown = format!("{error:?} {}", with_causes(&error));
             assert!(shown.contains("base64 -w0"), "{shown}");
             assert!(!shown.contains(text), "{shown}");
         }

@@ -25,6 +25,7 @@ use self::generation::{Content, GenerationName};
 use self::links::Directory;
 pub use self::mount::{Finding, Findings, examine};
 pub use self::settings::{InvalidMode, InvalidPath, Mode, OnStop, Problem, RelativePath, Settings, Target};
+use crate::causes::with_causes;
 use crate::secret::SecretName;
 use crate::store::{Hold, Reader, Snapshot};
 
@@ -222,7 +223,7 @@ impl FilesWriter {
 
     fn publish_or_retry(&mut self, snapshot: &Snapshot, now: Instant) -> Option<Instant> {
         let error = self.publish(snapshot, now).err()?;
-        let error = crate::vault::with_causes(&error);
+        let error = with_causes(&error);
         tracing::error!(error, retry_after = ?RETRY_AFTER, "readers keep the files of the generation before");
         Some(now + RETRY_AFTER)
     }

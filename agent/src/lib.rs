@@ -2,12 +2,14 @@
 
 pub mod agent;
 pub mod azure;
+pub mod causes;
 pub mod check;
 pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
 pub mod encoding;
+pub mod environment;
 pub mod files;
 pub mod logging;
 pub mod memory;

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use keyside::agent::{self, Span};
-use keyside::azure::environment::Environment;
 use keyside::cli::{self, AgentArgs, CheckArgs, Cli, Command, Exit, Output};
 use keyside::client::{self, connection::Search};
+use keyside::environment::Environment;
 use keyside::principal::SystemAccounts;
 use keyside::{check, logging};
 use zeroizing_alloc::ZeroAlloc;

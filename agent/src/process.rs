@@ -15,6 +15,8 @@ use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, umask};
 
+use crate::causes::with_causes;
+
 /// Most supplementary groups that a Linux process can have.
 /// Source: `NGROUPS_MAX` in the kernel's `limits.h`.
 const GROUPS_MAX: usize = 65_536;
@@ -154,8 +156,7 @@ pub fn harden(hardening: &Hardening) -> Report {
         not_dumpable: outcome(prctl::set_dumpable(false)),
         no_core_dumps: outcome(setrlimit(Resource::RLIMIT_CORE, 0, 0)),
         no_new_privileges: outcome(prctl::set_no_new_privs()),
-        confined: confine(&hardening.writable)
-            .unwrap_or_else(|error| Outcome::Refused(crate::vault::with_causes(&*error))),
+        confined: confine(&hardening.writable).unwrap_or_else(|error| Outcome::Refused(with_causes(&*error))),
     };
     for (measure, outcome) in report.measures() {
         if *outcome != Outcome::Applied {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use crate::causes::with_causes;
 use crate::secret::{Secret, SecretName};
 use crate::vault::FetchError;
 
@@ -171,7 +172,7 @@ impl Slot {
 
     /// Keeps the last good value. One line for each change of state, not for each failed look.
     fn note(&mut self, name: &SecretName, error: &FetchError, now: Timestamp) {
-        let (code, message) = (error.code(), crate::vault::with_causes(error));
+        let (code, message) = (error.code(), with_causes(error));
         let known = self.failure.take();
         if known.as_ref().is_none_or(|failure| failure.code != code) {
             let serving = if self.published.is_some() { "the last good version" } else { "nothing" };

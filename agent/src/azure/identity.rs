@@ -14,14 +14,17 @@ use tokio_util::sync::CancellationToken;
 
 use self::chain::Candidate;
 use self::minter::{Mint, Minter};
-use super::environment::Environment;
 use super::transport::Transport;
 use crate::clock::Clock;
+use crate::environment::Environment;
 
+mod app_service;
 mod attempt;
+mod azure_ml;
 mod certificate;
 mod chain;
 mod entra;
+mod imds;
 mod minter;
 mod platform;
 mod rejection;
@@ -32,7 +35,6 @@ mod tests;
 
 pub use self::attempt::{Attempt, Outcome, TokenError};
 pub use self::entra::{Authority, InvalidAuthority};
-pub(super) use self::platform::Endpoint;
 pub use self::rejection::RejectionWatch;
 pub use self::settings::{Kind, Settings, UnknownKind};
 pub use self::source::Source;

@@ -21,8 +21,8 @@ pub use self::error::{Stage, TransportError};
 use self::proxy::Route;
 pub use self::roots::RootsError;
 pub use self::sdk::{SdkTransport, ValueSink};
-use super::environment::Environment;
 use super::value_stream::ValueStream;
+use crate::environment::Environment;
 
 mod connector;
 mod error;

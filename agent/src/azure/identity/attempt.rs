@@ -53,15 +53,3 @@ impl fmt::Display for TokenError {
 }
 
 impl Error for TokenError {}
-
-/// What `error` says, followed by what its causes say.
-pub(super) fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}

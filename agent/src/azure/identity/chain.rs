@@ -6,9 +6,9 @@ use azure_core::credentials::Secret;
 
 use super::settings::{Kind, Settings};
 use super::source::{ClientSecret, Plan, Source};
-use crate::azure::environment::Environment;
+use super::{app_service, azure_ml, imds};
 use crate::azure::transport::Timeouts;
-use crate::azure::{app_service, azure_ml, imds};
+use crate::environment::Environment;
 
 /// A source and how to use it, or what is missing.
 #[derive(Debug)]

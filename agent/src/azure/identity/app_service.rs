@@ -3,8 +3,8 @@
 //! It is asked without `azure_identity`, whose managed identity refuses to work where the variables of another platform
 //! are set, too, and reads them from the process.
 
-use super::environment::Environment;
-use super::identity::Endpoint;
+use super::platform::Endpoint;
+use crate::environment::Environment;
 
 /// Source: <https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-endpoint-reference>.
 const API_VERSION: &str = "2019-08-01";

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::environment::Environment;
-use super::identity::Endpoint;
-use super::transport::Timeouts;
+use super::platform::Endpoint;
+use crate::azure::transport::Timeouts;
+use crate::environment::Environment;
 
 /// Source: <https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token>.
 const ADDRESS: &str = "http://169.254.169.254";
