@@ -11,6 +11,7 @@ pub mod config;
 pub mod encoding;
 pub mod environment;
 pub mod files;
+pub mod kernel;
 pub mod logging;
 pub mod memory;
 pub mod metrics;

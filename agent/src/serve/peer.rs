@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 
 use tokio::net::UnixStream;
 
-use crate::process::peer_groups;
+use crate::kernel::peer_groups;
 
 /// A process of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
