@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::causes::with_causes;
+use crate::clock;
 use crate::secret::{Secret, SecretName};
 use crate::vault::FetchError;
 
@@ -49,6 +52,33 @@ pub struct Slot {
     pub published: Option<Published>,
     /// Why the latest look brought nothing; none after a good one.
     pub failure: Option<Failure>,
+}
+
+/// How a secret fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// The latest look confirmed it.
+    Fresh,
+    /// There is a value, and the latest look failed.
+    Stale,
+    /// There has not been a value yet.
+    Awaited,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Fresh, Self::Stale, Self::Awaited];
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Stale => "stale",
+            Self::Awaited => "awaited",
+        }
+    }
 }
 
 /// A version that readers get.
@@ -139,7 +169,25 @@ impl Publisher {
     }
 }
 
+impl Published {
+    /// How long ago the vault last confirmed it.
+    #[must_use]
+    pub fn age(&self, now: Timestamp) -> Duration {
+        clock::between(self.fetched, now)
+    }
+}
+
 impl Slot {
+    /// How the secret fares.
+    #[must_use]
+    pub fn state(&self) -> State {
+        match (&self.published, &self.failure) {
+            (None, _) => State::Awaited,
+            (Some(_), Some(_)) => State::Stale,
+            (Some(_), None) => State::Fresh,
+        }
+    }
+
     /// Answers whether readers see another value or other metadata than before.
     fn take(&mut self, name: &SecretName, outcome: Result<Secret, FetchError>, now: Timestamp) -> bool {
         match outcome {
@@ -287,7 +335,7 @@ mod tests {
         let _ = publisher.apply(vec![(name("db"), Ok(secret('a', "one")))], at(1));
         assert!(reader.changed().await);
         let _ = publisher.apply(vec![(name("db"), Ok(secret('a', "one")))], at(2));
-        let none = tokio::time::timeout(std::time::Duration::ZERO, reader.changed()).await;
+        let none = tokio::time::timeout(Duration::ZERO, reader.changed()).await;
         assert!(none.is_err(), "nothing new to see");
         drop(publisher);
         assert!(!reader.changed().await);

@@ -96,7 +96,8 @@ fn columns(rows: &[Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::documents::{Operation, State, Trouble};
+    use crate::serve::documents::{Operation, Trouble};
+    use crate::store::State;
 
     fn item(name: &str, state: State) -> Item {
         let known = state != State::Awaited;

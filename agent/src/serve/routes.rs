@@ -17,7 +17,7 @@ use super::access::Access;
 use super::audit::Audit;
 use super::body::Body;
 use super::condition::{ETag, IfNoneMatch};
-use super::documents::{Item, Listing, Operation, Refreshed, State, Status, Trouble, Verdict, age_seconds};
+use super::documents::{Item, Listing, Operation, Refreshed, Status, Trouble, Verdict};
 use super::limits::{Connections, Limits, RefreshBudget};
 use super::peer::Caller;
 use super::problem::{Code, Problem};
@@ -26,7 +26,7 @@ use super::wait::newest;
 use crate::metrics::{self, View};
 use crate::refresh::DemandError;
 use crate::secret::SecretName;
-use crate::store::{Slot, Snapshot};
+use crate::store::{Slot, Snapshot, State};
 
 /// Says that the latest look at the secret failed.
 pub const STALE: HeaderName = HeaderName::from_static("keyside-stale");
@@ -141,8 +141,8 @@ impl Server {
         let mut answer = Response::builder()
             .header(ETAG, tag.as_str())
             .header(CACHE_CONTROL, NO_STORE)
-            .header(AGE, age_seconds(published.fetched, now));
-        if State::of(slot) == State::Stale {
+            .header(AGE, published.age(now).as_secs());
+        if slot.state() == State::Stale {
             answer = answer.header(STALE, "true");
         }
         if known.has(&tag) {
