@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::azure::identity::{self, Identity};
+use crate::azure::identity::Identity;
 use crate::azure::key_vault::KeyVault;
 use crate::azure::{self, transport::Timeouts};
 use crate::cli::Exit;
@@ -94,15 +94,12 @@ fn listen(settings: &serve::Settings) -> Result<Listeners> {
     serve::bind(settings).with_context(|| format!("could not listen on {}", settings.socket.display()))
 }
 
-/// Where the process, and the Azure CLI that it may have to start, must be able to write.
+/// Where the process, and what it may have to start, must be able to write.
 fn writable(config: &Config, environment: &Environment) -> Vec<PathBuf> {
     let socket = config.serve.socket.parent().map(Path::to_owned);
     let files = config.files.as_ref().map(|files| files.directory.clone());
-    let home = environment.get("AZURE_CONFIG_DIR").map(PathBuf::from);
-    let home = home.or_else(|| environment.get("HOME").map(|home| Path::new(home).join(".azure")));
-    let uses_cli = matches!(config.identity.kind, identity::Kind::Auto | identity::Kind::AzureCli);
-    let azure_cli = home.filter(|_| uses_cli);
-    [socket, files, azure_cli].into_iter().flatten().filter(|directory| directory.is_dir()).collect()
+    let identity = config.identity.writable(environment);
+    [socket, files, identity].into_iter().flatten().filter(|directory| directory.is_dir()).collect()
 }
 
 /// The parts, connected and not yet running.
