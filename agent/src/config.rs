@@ -1,6 +1,6 @@
 //! The configuration file: its shape, and the checked configuration that the rest of the agent works with.
 
-mod check;
+mod assemble;
 mod document;
 mod shape;
 
@@ -88,7 +88,7 @@ impl Config {
     /// # Errors
     /// Every problem, in the order of the lines.
     pub fn parse(text: &str, accounts: &dyn Accounts, own: Own<'_>) -> Result<Self, Vec<Problem>> {
-        check::check(text, accounts, own)
+        assemble::assemble(text, accounts, own)
     }
 }
 
@@ -96,7 +96,7 @@ impl Config {
 mod tests {
     use super::*;
     use crate::principal::Principal;
-    use crate::secret::SecretName;
+    use crate::testing::name;
 
     struct Trainer;
 
@@ -113,10 +113,6 @@ mod tests {
     fn parse(text: &str) -> Result<Config, Vec<String>> {
         Config::parse(text, &Trainer, (990, Path::new("/run/keyside/agent.sock")))
             .map_err(|problems| problems.iter().map(ToString::to_string).collect())
-    }
-
-    fn name(text: &str) -> SecretName {
-        text.parse().expect("a name")
     }
 
     const SMALLEST: &str =

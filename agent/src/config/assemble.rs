@@ -23,10 +23,10 @@ use crate::{logging, memory, serve};
 ///
 /// # Errors
 /// Every problem that can be found without looking at the machine beyond its accounts, in the order of their lines.
-pub(super) fn check(text: &str, accounts: &dyn Accounts, own: Own<'_>) -> Result<Config, Vec<Problem>> {
-    let mut check = Check { document: Document::parse(text), accounts };
-    let config = check.config(own);
-    let mut problems = check.document.problems;
+pub(super) fn assemble(text: &str, accounts: &dyn Accounts, own: Own<'_>) -> Result<Config, Vec<Problem>> {
+    let mut assembly = Assembly { document: Document::parse(text), accounts };
+    let config = assembly.config(own);
+    let mut problems = assembly.document.problems;
     problems.sort_by_key(|problem| problem.line);
     problems.dedup();
     match config {
@@ -35,7 +35,7 @@ pub(super) fn check(text: &str, accounts: &dyn Accounts, own: Own<'_>) -> Result
     }
 }
 
-struct Check<'a> {
+struct Assembly<'a> {
     document: Document<'a>,
     accounts: &'a dyn Accounts,
 }
@@ -48,7 +48,7 @@ struct Checked {
     target: Option<Target>,
 }
 
-impl Check<'_> {
+impl Assembly<'_> {
     /// Looks at every table even when an earlier one has problems.
     fn config(&mut self, (own_uid, own_socket): Own<'_>) -> Option<Config> {
         let vault = self.document.table::<VaultTable>("vault").map(|table| table.url.0);
