@@ -26,28 +26,6 @@ pub fn between(then: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(then)).unwrap_or_default()
 }
 
-/// A wall clock that follows the runtime's timer, so that under paused time one sleep moves both.
-#[cfg(test)]
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TimerClock(tokio::time::Instant);
-
-#[cfg(test)]
-impl TimerClock {
-    /// A clock that shows 2026-01-01T00:00:00Z now.
-    pub(crate) fn start() -> Self {
-        Self(tokio::time::Instant::now())
-    }
-}
-
-#[cfg(test)]
-impl Clock for TimerClock {
-    fn now(&self) -> Timestamp {
-        const NEW_YEAR_2026: i64 = 1_767_225_600;
-        let elapsed = jiff::SignedDuration::try_from(self.0.elapsed()).expect("a test is short");
-        Timestamp::from_second(NEW_YEAR_2026).expect("in range") + elapsed
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -53,19 +53,11 @@ fn decode_base64(text: &[u8], arena: &Arena) -> Result<SecretValue, FetchError> 
 mod tests {
     use super::*;
     use crate::causes::with_causes;
-    use crate::secret::Metadata;
+    use crate::testing::secret;
 
     fn decoded(text: &str) -> Result<Vec<u8>, FetchError> {
         let arena = Arena::unlocked();
-        let metadata = Metadata {
-            version: "d673228733a64a7c98d997c0b8a1c769".parse().expect("a version"),
-            content_type: None,
-            created: None,
-            updated: None,
-            expires: None,
-        };
-        let value = SecretValue::new(arena.store(text.as_bytes()).expect("memory"));
-        let decoded = Encoding::Base64.decode(Secret { metadata, value }, &arena)?;
+        let decoded = Encoding::Base64.decode(secret('a', text.as_bytes()), &arena)?;
         Ok(decoded.value.as_bytes().to_vec())
     }
 

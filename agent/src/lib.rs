@@ -25,4 +25,6 @@ pub mod serve;
 pub mod socket;
 pub mod store;
 pub mod tasks;
+#[cfg(test)]
+mod testing;
 pub mod vault;

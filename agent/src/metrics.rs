@@ -278,8 +278,8 @@ impl<V: Vault> Vault for Counted<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::fixtures::{name, new_year, publish, secret};
     use crate::store;
+    use crate::testing::{name, new_year, publish, secret};
 
     fn shown(metrics: &Metrics, snapshot: &Snapshot, visible: bool) -> String {
         metrics.text(&View {

@@ -8,14 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use azure_core::error::ErrorKind;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::chain::Candidate;
 use self::minter::{Mint, Minter};
 use super::transport::Transport;
-use crate::clock::Clock;
+use crate::clock::{Clock, between};
 use crate::environment::Environment;
 
 mod app_service;
@@ -111,7 +111,7 @@ impl Identity {
             let next = self.state().tokens.iter().map(|(scope, held)| (held.renew_at, scope.clone())).min();
             let wait = async {
                 match &next {
-                    Some((at, _)) => tokio::time::sleep(until(*at, self.clock.now())).await,
+                    Some((at, _)) => tokio::time::sleep(between(self.clock.now(), *at)).await,
                     None => std::future::pending().await,
                 }
             };
@@ -140,7 +140,7 @@ impl Identity {
             let mut state = self.state();
             if let Some(held) = state.tokens.get_mut(scope) {
                 held.renew_at = now + RENEWAL_PAUSE;
-                let left = until(expiry(&held.token), now);
+                let left = between(now, expiry(&held.token));
                 tracing::warn!(scope, ?left, error = %error, "the token could not be renewed ahead of its expiry");
             }
         }
@@ -204,7 +204,7 @@ impl Identity {
 
     fn keep(&self, scope: &str, token: &AccessToken, (index, attempts): (usize, Vec<Attempt>)) {
         let now = self.clock.now();
-        let renew_at = now + renew_after(until(expiry(token), now));
+        let renew_at = now + renew_after(between(now, expiry(token)));
         let mut state = self.state();
         if state.chosen.replace(index).is_none() {
             let passed = attempts[..attempts.len() - 1].iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
@@ -246,10 +246,6 @@ impl fmt::Debug for Identity {
 /// same token again is asked less and less late, as half of the rest, but never without a pause.
 fn renew_after(lifetime: Duration) -> Duration {
     (lifetime / 2).max(RENEWAL_PAUSE)
-}
-
-fn until(at: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(at.duration_since(now).max(SignedDuration::ZERO)).unwrap_or_default()
 }
 
 fn expiry(token: &AccessToken) -> Timestamp {

@@ -159,11 +159,12 @@ impl Search {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::own_uid;
 
     #[test]
     fn the_socket_is_the_named_one_else_the_common_one_else_the_private_one() {
         let base = tempfile::tempdir().expect("a directory");
-        let uid = nix::unistd::geteuid().as_raw();
+        let uid = own_uid();
         let search = Search { uid, common: base.path().join("agent.sock"), shared_memory: base.path().to_owned() };
         let named = base.path().join("named");
         assert_eq!(search.find(Some(&named)).expect("as named"), named);
@@ -177,7 +178,7 @@ mod tests {
     #[test]
     fn a_private_directory_of_another_user_is_an_error() {
         let base = tempfile::tempdir().expect("a directory");
-        let uid = nix::unistd::geteuid().as_raw();
+        let uid = own_uid();
         std::fs::create_dir(base.path().join(format!("keyside-{uid}"))).expect("made with the usual mode");
         let search = Search { uid, common: base.path().join("no"), shared_memory: base.path().to_owned() };
         assert_eq!(search.find(None).expect_err("refused").kind(), io::ErrorKind::PermissionDenied);

@@ -57,13 +57,10 @@ fn is(peer: &Peer, principal: Principal) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::name;
 
     const TRAINER: u32 = 1001;
     const ML: u32 = 2001;
-
-    fn name(text: &str) -> SecretName {
-        text.parse().expect("a name")
-    }
 
     fn access() -> Access {
         Access {

@@ -47,7 +47,7 @@ impl Audit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::fixtures::name;
+    use crate::testing::name;
 
     #[test]
     fn the_same_refusal_is_told_once_in_a_while() {

@@ -66,12 +66,13 @@ impl fmt::Display for Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::own_uid;
 
     #[tokio::test]
     async fn a_peer_is_this_process_with_its_primary_group() {
         let (left, _right) = UnixStream::pair().expect("a pair");
         let peer = Peer::of(&left).expect("an answer");
-        assert_eq!(peer.uid, nix::unistd::geteuid().as_raw());
+        assert_eq!(peer.uid, own_uid());
         assert!(peer.gids.contains(&nix::unistd::getegid().as_raw()), "{peer:?}");
         assert_eq!(peer.pid, i32::try_from(std::process::id()).ok());
     }

@@ -11,7 +11,8 @@ use super::*;
 use crate::azure::cloud::Cloud;
 use crate::azure::testing::{FakeServer, Reply, TestCa};
 use crate::azure::transport::Timeouts;
-use crate::clock::{SystemClock, TimerClock};
+use crate::clock::SystemClock;
+use crate::testing::TimerClock;
 
 const SCOPE: &str = "https://vault.azure.net/.default";
 const HOUR: Duration = Duration::from_hours(1);

@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::principal::Principal;
-use crate::serve::fixtures::{Agent, Reply, Setup, own_uid};
+use crate::serve::fixtures::{Agent, Reply, Setup};
 use crate::serve::limits::Limits;
 use crate::serve::problem::Code;
+use crate::testing::own_uid;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.yaml");
 
