@@ -6,7 +6,7 @@ use keyside_tests::agent::Agent;
 use keyside_tests::estate::{Estate, VAULT};
 use keyside_tests::http::Connection;
 use keyside_tests::memory_scan::{self, Count};
-use keyside_tests::report::{say, skipped};
+use keyside_tests::report::{root_or_skip, say};
 use keyside_tests::wait;
 
 const FIRST: &str = "first-value-4fQ7mZk2Xw9rT1bV8yLc";
@@ -14,14 +14,6 @@ const SECOND: &str = "second-value-9hJ3nRs6Pd0gU5eA2oKi";
 const STEADY: &str = "steady-value-1mC8vXz5Bt7yW4qE6rNl";
 
 const CONFIG: &str = "[[secret]]\nname = 'rotates'\n[[secret]]\nname = 'stays'\n";
-
-fn may_scan() -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
-        skipped("only root may read another process's memory");
-    }
-    root
-}
 
 /// Reads the secret in each way that a pipeline reads it.
 fn read_a_lot(agent: &Agent) {
@@ -56,7 +48,7 @@ fn counts(when: &str, pid: u32) -> [Count; 3] {
 
 /// Runs the whole life of a value and compares with what each copy in readable locked memory counts as.
 fn follow(backend: &str, live: Count) {
-    if !may_scan() {
+    if !root_or_skip("only root may read another process's memory") {
         return;
     }
     let none = Count::default();
