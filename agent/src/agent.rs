@@ -86,12 +86,12 @@ impl Opened {
 }
 
 fn listen(settings: &serve::Settings) -> Result<Listeners> {
-    let uid = nix::unistd::getuid().as_raw();
+    let uid = nix::unistd::geteuid().as_raw();
     let shared_memory = Path::new(socket::SHARED_MEMORY);
     if settings.socket == socket::private(shared_memory, uid) {
         socket::make_private(shared_memory, uid).context("no private directory for the socket")?;
     }
-    serve::bind(settings).with_context(|| format!("could not listen on {}", settings.socket.display()))
+    serve::bind(settings).context("could not listen")
 }
 
 /// Where the process, and what it may have to start, must be able to write.

@@ -30,6 +30,8 @@ pub enum Command {
     Agent(AgentArgs),
     /// Checks a configuration without starting anything, and tells everything that is wrong with it.
     Check(CheckArgs),
+    /// Removes the files that an agent could not remove itself, because it was killed.
+    Wipe(WipeArgs),
     /// A command that asks a running agent.
     #[command(flatten)]
     Client(ClientCommand),
@@ -65,6 +67,14 @@ pub struct CheckArgs {
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
+}
+
+/// The flags of `keyside wipe`.
+#[derive(Clone, Debug, Args)]
+pub struct WipeArgs {
+    /// The configuration file, which says where the files are.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
 }
 
 /// The commands that ask a running agent.
@@ -215,6 +225,7 @@ mod tests {
             ("keyside agent --config a.toml", None),
             ("keyside agent --config a.toml --once", None),
             ("keyside check --config a.toml --output json", None),
+            ("keyside wipe --config a.toml", None),
             ("keyside get db", None),
             ("keyside get db --socket /tmp/s", None),
             ("keyside list --output json", None),

@@ -52,6 +52,8 @@ enum Failure {
     NotUnderstood,
     #[error("the value finds no room")]
     NoRoom(#[from] MemoryExhausted),
+    #[error("could not start a runtime")]
+    Runtime(#[source] io::Error),
     #[error("the output cannot be written")]
     Output(#[from] io::Error),
 }
@@ -62,7 +64,7 @@ impl Failure {
             Self::Absent { .. } => Exit::Absent,
             Self::NotYet(_) | Self::TimedOut { .. } => Exit::NotYet,
             Self::Unsafe(_) | Self::Unanswered(_) | Self::Refused { .. } | Self::NotUnderstood => Exit::Unavailable,
-            Self::NoRoom(_) | Self::Output(_) => Exit::Internal,
+            Self::Runtime(_) | Self::NoRoom(_) | Self::Output(_) => Exit::Internal,
         }
     }
 }
@@ -71,7 +73,7 @@ impl Failure {
 pub fn run(command: &ClientCommand, search: &Search, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return explain(&Failure::Output(error), err),
+        Err(error) => return explain(&Failure::Runtime(error), err),
     };
     match runtime.block_on(ask(command, search, out)) {
         Ok(()) => Exit::Success,

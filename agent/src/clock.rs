@@ -15,6 +15,7 @@ pub trait Clock: Send + Sync + 'static {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the one reader of the wall clock")]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }

@@ -17,8 +17,8 @@ use crate::{files, logging, memory, serve};
 
 pub use document::Problem;
 
-/// How often secrets are looked at: often enough that a rotation reaches a job within minutes, seldom enough that ten
-/// thousand agents with LIST rights stay below a vault's throttle limit.
+/// How often secrets are looked at: often enough that a rotation reaches a job within minutes, seldom enough that two
+/// thousand agents with twenty secrets each stay below what a vault allows, 4,000 requests in ten seconds.
 pub const POLL_INTERVAL: Duration = Duration::from_mins(2);
 
 /// How long answers and tasks may take to end once the agent is told to stop: less than the ten seconds that container

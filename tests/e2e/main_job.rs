@@ -39,15 +39,6 @@ fn secrets_reach_readers_by_socket_and_by_file() {
 }
 
 #[test]
-fn the_configuration_names_only_the_vault_and_the_identity_comes_from_the_platform() {
-    let estate = Estate::start(SECRETS);
-    let config = std::fs::read_to_string(estate.config(CONFIG)).expect("own file");
-    assert!(config.contains(&format!("https://{VAULT}.vault.azure.net")) && !config.contains("127.0.0.1"), "{config}");
-    let agent = estate.agent(CONFIG);
-    assert_eq!(agent.get("/v1/status").json()["operation"]["identity"], "client secret");
-}
-
-#[test]
 fn a_rotation_is_noticed_by_looking_alone() {
     let estate = Estate::start(SECRETS);
     let agent = estate.agent(&format!("[rotation]\npoll_interval = '1s'\n{CONFIG}"));
@@ -153,6 +144,20 @@ fn stopping_leaves_no_file_and_no_socket() {
     assert_eq!(files_below(&estate.secrets_folder()), Vec::<std::path::PathBuf>::new());
     assert!(!estate.socket().exists());
     assert!(agent.log().contains(r#""held_bytes":0"#), "every value was wiped: {}", agent.log());
+}
+
+#[test]
+fn what_a_killed_agent_leaves_can_be_wiped() {
+    let estate = Estate::start(SECRETS);
+    let config = estate.config(CONFIG).display().to_string();
+    let agent = estate.agent(CONFIG);
+    let wipe = || keyside(&["wipe", "--config", &config], &std::collections::BTreeMap::new());
+    assert_ne!(wipe().status.code(), Some(0), "not under a running agent");
+    assert_eq!(std::fs::read(estate.secrets_folder().join("db-password")).expect("a file"), b"first-7fKq2m");
+    drop(agent); // SIGKILL
+    assert!(!files_below(&estate.secrets_folder()).is_empty());
+    assert_eq!(wipe().status.code(), Some(0));
+    assert_eq!(files_below(&estate.secrets_folder()), Vec::<std::path::PathBuf>::new());
 }
 
 #[test]

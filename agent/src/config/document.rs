@@ -95,7 +95,7 @@ impl<'a> Document<'a> {
         match value.into_inner() {
             DeValue::Table(table) => self.shape(name, Spanned::new(span, table)),
             other => {
-                self.report(&span, format!("{name} is a {}, and must be a table: [{name}]", other.type_str()));
+                self.report(&span, format!("{name} must be a table, [{name}], and is of type {}", other.type_str()));
                 None
             }
         }
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(
             problems("one = 1\nmany = 2\n"),
             [
-                "line 1: one is a integer, and must be a table: [one]",
+                "line 1: one must be a table, [one], and is of type integer",
                 "line 2: many must be written as tables: [[many]]",
             ]
         );

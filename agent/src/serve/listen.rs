@@ -1,5 +1,6 @@
 //! The sockets that the server listens on: made here, or inherited from the service manager.
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -32,7 +33,7 @@ pub fn bind(settings: &Settings) -> io::Result<Listeners> {
     let tcp = settings.tcp.map(bind_address).transpose()?;
     let inherited: Vec<_> = inherited_sockets()?.into_iter().map(UnixListener::from).collect();
     let (unix, file) = if inherited.is_empty() {
-        let (listener, file) = bind_path(&settings.socket)?;
+        let (listener, file) = bind_path(&settings.socket).map_err(|error| at(settings.socket.display(), &error))?;
         (vec![listener], Some(file))
     } else {
         (inherited, None)
@@ -43,8 +44,13 @@ pub fn bind(settings: &Settings) -> io::Result<Listeners> {
     Ok(Listeners { unix, tcp, file })
 }
 
+/// The same error, with the place that it is about.
+fn at(place: impl fmt::Display, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{place}: {error}"))
+}
+
 fn bind_address(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
+    TcpListener::bind(address).map_err(|error| at(address, &error))
 }
 
 fn bind_path(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
@@ -86,17 +92,22 @@ fn make_directory(directory: &Path) -> io::Result<()> {
 
 /// Removes a socket that nobody answers on.
 fn remove_left_over(path: &Path) -> io::Result<()> {
-    let refuse = |kind, what: &str| Err(io::Error::new(kind, format!("{}: {what}", path.display())));
+    let refuse = |kind, what: &str| Err(io::Error::new(kind, what));
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
         Ok(found) if !found.file_type().is_socket() => {
-            return refuse(io::ErrorKind::AlreadyExists, "there is something that is no socket");
+            return refuse(
+                io::ErrorKind::AlreadyExists,
+                "there is something that is no socket: remove it, or give the agent another socket",
+            );
         }
         Ok(_) => {}
     }
     match UnixStream::connect(path) {
-        Ok(_) => refuse(io::ErrorKind::AddrInUse, "another agent answers there"),
+        Ok(_) => {
+            refuse(io::ErrorKind::AddrInUse, "another agent answers there: stop it, or give this one another socket")
+        }
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) => Err(error),
     }
@@ -155,7 +166,7 @@ mod tests {
         fs::write(&path, "precious").expect("written");
         let error = bind_path(&path).expect_err("refused");
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
-        assert!(error.to_string().contains("agent.sock"), "{error}");
+        assert!(error.to_string().contains("no socket: remove it"), "{error}");
         assert_eq!(fs::read(&path).expect("still there"), b"precious");
     }
 
@@ -200,7 +211,9 @@ mod tests {
     fn a_socket_of_the_service_manager_is_taken_and_its_file_left_alone() {
         const SELF: &str = "serve::listen::tests::a_socket_of_the_service_manager_is_taken_and_its_file_left_alone";
         const START: &str = "exec 3<&0; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" --exact \"$1\"";
-        if std::env::var_os("LISTEN_FDS").is_some() {
+        #[expect(clippy::disallowed_methods, reason = "the test is told what it is by its environment")]
+        let is_child = std::env::var_os("LISTEN_FDS").is_some();
+        if is_child {
             return take_over();
         }
         let base = tempfile::tempdir().expect("a directory");

@@ -217,8 +217,10 @@ impl Server {
         let awaited = names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
         let detail = match (snapshot.awaited().count(), awaited.as_str()) {
             (0, _) => "the files have not been written yet".to_owned(),
-            (count, "") => format!("{count} required secrets have not been fetched yet"),
-            (count, awaited) => format!("{count} required secrets have not been fetched yet, among them: {awaited}"),
+            (count, "") => format!("required secrets that have not been fetched yet: {count}"),
+            (count, awaited) => {
+                format!("required secrets that have not been fetched yet: {count}, among them {awaited}")
+            }
         };
         Err(Problem::new(Code::NotReady, detail).retry_after(NOT_YET_RETRY))
     }
