@@ -19,7 +19,7 @@ use crate::environment::Environment;
 use crate::files::FilesWriter;
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
-use crate::process::{self, Hardening};
+use crate::process;
 use crate::refresh::{self, Pulse, Refresh};
 use crate::serve::{self, Listeners};
 use crate::store::{self, Reader};
@@ -45,11 +45,7 @@ pub enum Span {
 /// but for [`Span::OneLook`], which then ends with [`Exit::Unavailable`].
 pub fn run(config: Config, environment: &Environment, span: Span) -> Result<Exit> {
     let opened = Opened::open(&config, span)?;
-    let hardening = Hardening { writable: writable(&config, environment) };
-    let hardening = process::harden(&hardening);
-    for (measure, outcome) in hardening.measures() {
-        tracing::debug!(measure, %outcome, "hardening");
-    }
+    let hardening = process::harden(&writable(&config, environment));
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start a runtime")?;
     let arena = Arena::new(config.memory);

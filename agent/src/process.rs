@@ -13,14 +13,6 @@ use nix::sys::stat::{Mode, umask};
 
 use crate::causes::with_causes;
 
-/// What the process is to forbid itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hardening {
-    /// Where files may still be made, changed and removed, with everything below: the directories of the socket and of
-    /// the files, and of what a child needs, `~/.azure` for the Azure CLI. They must exist.
-    pub writable: Vec<PathBuf>,
-}
-
 /// What of the hardening holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -30,7 +22,7 @@ pub struct Report {
     pub no_core_dumps: Outcome,
     /// No program that is started gains rights, by setuid or file capabilities.
     pub no_new_privileges: Outcome,
-    /// Writing is confined to [`Hardening::writable`].
+    /// Writing is confined to the directories that were named.
     pub confined: Outcome,
 }
 
@@ -70,6 +62,9 @@ impl Report {
 
 /// Takes every measure that the kernel allows, for the rest of the process's life, and logs those that it refuses.
 ///
+/// `writable` is where files may still be made, changed and removed, with everything below: the directories of the
+/// socket and of the files, and of what a child needs, `~/.azure` for the Azure CLI. They must exist.
+///
 /// It must be called before the first thread is started: Landlock and the privileges bind the calling thread and those
 /// that it starts later. The umask becomes 0077, so that whatever is made without a thought about its mode is private;
 /// what others should reach (the socket, the files) states its mode itself.
@@ -78,13 +73,13 @@ impl Report {
 /// programs, changing modes and owners, the network, signals or descriptors that are open already; and it knows a
 /// directory itself, not its path: one that is replaced by another is no longer writable.
 #[must_use]
-pub fn harden(hardening: &Hardening) -> Report {
+pub fn harden(writable: &[PathBuf]) -> Report {
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
     let report = Report {
         not_dumpable: outcome(prctl::set_dumpable(false)),
         no_core_dumps: outcome(setrlimit(Resource::RLIMIT_CORE, 0, 0)),
         no_new_privileges: outcome(prctl::set_no_new_privs()),
-        confined: confine(&hardening.writable).unwrap_or_else(|error| Outcome::Refused(with_causes(&*error))),
+        confined: confine(writable).unwrap_or_else(|error| Outcome::Refused(with_causes(&*error))),
     };
     for (measure, outcome) in report.measures() {
         if *outcome != Outcome::Applied {
