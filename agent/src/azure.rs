@@ -18,7 +18,7 @@ pub mod key_vault;
 #[cfg(test)]
 mod testing;
 pub mod transport;
-pub mod value_stream;
+mod value_stream;
 
 /// What an operator says about the connection.
 #[derive(Clone, Debug)]

@@ -19,11 +19,11 @@ pub use document::Problem;
 
 /// How often secrets are looked at: often enough that a rotation reaches a job within minutes, seldom enough that two
 /// thousand agents with twenty secrets each stay below what a vault allows, 4,000 requests in ten seconds.
-pub const POLL_INTERVAL: Duration = Duration::from_mins(2);
+const POLL_INTERVAL: Duration = Duration::from_mins(2);
 
 /// How long answers and tasks may take to end once the agent is told to stop: less than the ten seconds that container
 /// runtimes wait before they kill.
-pub const GRACE: Duration = Duration::from_secs(8);
+const GRACE: Duration = Duration::from_secs(8);
 
 /// A configuration that fits together. Each module is given its own part.
 #[derive(Debug)]

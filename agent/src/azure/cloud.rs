@@ -23,7 +23,7 @@ impl Cloud {
 
     /// What follows a vault's name in its host name.
     #[must_use]
-    pub fn vault_suffix(self) -> &'static str {
+    fn vault_suffix(self) -> &'static str {
         match self {
             Self::Public => "vault.azure.net",
             Self::UsGovernment => "vault.usgovcloudapi.net",

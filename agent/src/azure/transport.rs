@@ -22,6 +22,7 @@ pub use self::error::{Stage, TransportError};
 use self::proxy::Route;
 pub use self::roots::RootsError;
 pub use self::sdk::{SdkTransport, ValueSink};
+pub use super::value_stream::ValueError;
 use super::value_stream::ValueStream;
 use crate::environment::Environment;
 

@@ -138,7 +138,7 @@ pub struct InvalidMode {
 impl Mode {
     /// Only the owner reads: what a file has unless the configuration says otherwise, because readers are named one by
     /// one.
-    pub const OWNER_READS: Self = Self(0o400);
+    const OWNER_READS: Self = Self(0o400);
 
     /// The bits as `chmod` takes them.
     #[must_use]

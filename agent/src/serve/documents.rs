@@ -124,6 +124,19 @@ pub struct Verdict {
     pub status: String,
 }
 
+/// A problem as it is sent, in `application/problem+json`. Its type is `about:blank`, so the title is the status's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProblemDocument {
+    /// The status in words.
+    pub title: String,
+    /// The status.
+    pub status: u16,
+    /// The word for programs.
+    pub code: String,
+    /// The sentence for people.
+    pub detail: String,
+}
+
 impl Item {
     /// What is known of a secret at `now`.
     #[must_use]

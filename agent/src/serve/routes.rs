@@ -29,7 +29,7 @@ use crate::secret::SecretName;
 use crate::store::{Slot, Snapshot, State};
 
 /// Says that the latest look at the secret failed.
-pub const STALE: HeaderName = HeaderName::from_static("keyside-stale");
+const STALE: HeaderName = HeaderName::from_static("keyside-stale");
 
 /// When to ask again for what has not been fetched yet: a first fetch takes about a second, and `?wait` is better.
 const NOT_YET_RETRY: Duration = Duration::from_secs(2);

@@ -10,7 +10,7 @@ use crate::store::{Reader, Snapshot};
 /// The newest snapshot, once it has news or no more time is left to wait for some.
 ///
 /// No snapshot is held while waiting, so that a value which was replaced meanwhile is wiped.
-pub async fn newest(
+pub(super) async fn newest(
     mut reader: Reader,
     wait: Option<Duration>,
     stop: &CancellationToken,

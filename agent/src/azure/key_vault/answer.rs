@@ -11,8 +11,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::azure::identity::TokenError;
-use crate::azure::transport::TransportError;
-use crate::azure::value_stream::ValueError;
+use crate::azure::transport::{TransportError, ValueError};
 use crate::clock::between;
 use crate::vault::{Cause, FetchError};
 
