@@ -23,7 +23,7 @@ impl Cloud {
 
     /// What follows a vault's name in its host name.
     #[must_use]
-    fn vault_suffix(self) -> &'static str {
+    pub fn vault_suffix(self) -> &'static str {
         match self {
             Self::Public => "vault.azure.net",
             Self::UsGovernment => "vault.usgovcloudapi.net",
@@ -68,12 +68,6 @@ impl VaultUrl {
     #[must_use]
     pub fn cloud(&self) -> Cloud {
         self.cloud
-    }
-
-    /// The vault's host name.
-    #[must_use]
-    pub fn host(&self) -> String {
-        format!("{}.{}", self.name, self.cloud.vault_suffix())
     }
 }
 

@@ -33,7 +33,8 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use self::attempt::{Attempt, Outcome, TokenError};
+use self::attempt::listed;
+pub use self::attempt::{Attempt, TokenError};
 pub use self::entra::{Authority, InvalidAuthority};
 pub use self::rejection::RejectionWatch;
 pub use self::settings::{Kind, Settings, UnknownKind};
@@ -57,7 +58,6 @@ pub struct Identity {
 struct State {
     /// The candidate that gave the first token; it is kept to.
     chosen: Option<usize>,
-    attempts: Vec<Attempt>,
     tokens: BTreeMap<String, Held>,
 }
 
@@ -97,12 +97,6 @@ impl Identity {
     #[must_use]
     pub fn source(&self) -> Option<Source> {
         self.state().chosen.map(|index| self.candidates[index].source)
-    }
-
-    /// What was tried for the last token, in order, and what came of it.
-    #[must_use]
-    pub fn attempts(&self) -> Vec<Attempt> {
-        self.state().attempts.clone()
     }
 
     /// Renews every token ahead of its expiry, until `stop` is cancelled, so that nobody waits for any but the first.
@@ -182,35 +176,33 @@ impl Identity {
                 continue;
             }
             let source = candidate.source;
-            let outcome = match &candidate.plan {
-                Err(reason) => Outcome::Skipped(reason.clone()),
+            let reason = match &candidate.plan {
+                Err(missing) => missing.clone(),
                 Ok(plan) => match self.minter.mint(plan, scope).await {
                     Ok(token) => {
-                        attempts.push(Attempt { source, outcome: Outcome::Token });
-                        self.keep(scope, &token, (index, attempts));
+                        self.keep(scope, &token, index, &attempts);
                         return Ok(token);
                     }
                     Err(reason) => {
                         tracing::info!(%source, reason, "no token from this source");
-                        Outcome::Failed(reason)
+                        reason
                     }
                 },
             };
-            attempts.push(Attempt { source, outcome });
+            attempts.push(Attempt { source, reason });
         }
-        self.state().attempts.clone_from(&attempts);
         Err(TokenError { attempts })
     }
 
-    fn keep(&self, scope: &str, token: &AccessToken, (index, attempts): (usize, Vec<Attempt>)) {
+    /// Keeps a token, and to the candidate that gave it after others were tried in vain.
+    fn keep(&self, scope: &str, token: &AccessToken, index: usize, in_vain: &[Attempt]) {
         let now = self.clock.now();
         let renew_at = now + renew_after(between(now, expiry(token)));
         let mut state = self.state();
         if state.chosen.replace(index).is_none() {
-            let passed = attempts[..attempts.len() - 1].iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            let passed = listed(in_vain);
             tracing::info!(source = %self.candidates[index].source, passed, "signed in to Azure");
         }
-        state.attempts = attempts;
         state.tokens.insert(scope.to_owned(), Held { token: token.clone(), renew_at });
         drop(state);
         self.changed.notify_one();

@@ -25,6 +25,15 @@ pub(super) struct Endpoint {
     timeouts: Option<Timeouts>,
 }
 
+/// Which user-assigned identity a managed one is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Selector<'a> {
+    /// The one of this client id.
+    Client(&'a str),
+    /// The one of this object id.
+    Object(&'a str),
+}
+
 /// Why an endpoint gave no token.
 #[derive(Debug, Error)]
 pub(super) enum EndpointError {
@@ -57,6 +66,15 @@ impl Endpoint {
     pub(super) fn query(mut self, name: &str, value: &str) -> Self {
         self.url.query_pairs_mut().append_pair(name, value);
         self
+    }
+
+    /// Asks for this identity, by the parameter that App Service and virtual machines share.
+    pub(super) fn of(self, identity: Option<Selector<'_>>) -> Self {
+        match identity {
+            Some(Selector::Client(id)) => self.query("client_id", id),
+            Some(Selector::Object(id)) => self.query("object_id", id),
+            None => self,
+        }
     }
 
     /// Adds the header that proves the request to come from here; a value that can be no header is left out, and the
