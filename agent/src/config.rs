@@ -50,7 +50,7 @@ pub struct Config {
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The file could not be read.
-    #[error("could not read the configuration {}", path.display())]
+    #[error("could not read the configuration {path}")]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -59,7 +59,7 @@ pub enum ConfigError {
         cause: std::io::Error,
     },
     /// The file can be read, and something in it is wrong.
-    #[error("the configuration {} has {} problem(s)", path.display(), problems.len())]
+    #[error("the configuration {path} has {} problem(s)", problems.len())]
     Wrong {
         /// The file.
         path: PathBuf,

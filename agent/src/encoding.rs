@@ -1,5 +1,7 @@
 //! How the vault's text becomes the bytes that readers get: as it is, or decoded, from locked memory to locked memory.
 
+use std::str::FromStr;
+
 use base64ct::{Base64, Encoding as _};
 use thiserror::Error;
 
@@ -15,6 +17,23 @@ pub enum Encoding {
     Text,
     /// Standard base64 with padding and without line breaks (RFC 4648, section 4).
     Base64,
+}
+
+/// Says that a word is no [`Encoding`].
+#[derive(Debug, Error)]
+#[error("'{0}' is unknown: use text or base64")]
+pub struct UnknownEncoding(String);
+
+impl FromStr for Encoding {
+    type Err = UnknownEncoding;
+
+    fn from_str(word: &str) -> Result<Self, UnknownEncoding> {
+        match word {
+            "text" => Ok(Self::Text),
+            "base64" => Ok(Self::Base64),
+            other => Err(UnknownEncoding(other.to_owned())),
+        }
+    }
 }
 
 /// Says why a value could not be decoded, without any of it.

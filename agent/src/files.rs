@@ -24,7 +24,9 @@ use self::acl::Access;
 use self::generation::{Content, GenerationName};
 use self::links::Directory;
 pub use self::mount::{Finding, Findings, examine};
-pub use self::settings::{InvalidMode, InvalidPath, Mode, OnStop, Problem, RelativePath, Settings, Target};
+pub use self::settings::{
+    InvalidMode, InvalidPath, Mode, OnStop, Problem, RelativePath, Settings, Target, UnknownOnStop,
+};
 use crate::causes::with_causes;
 use crate::secret::SecretName;
 use crate::store::{Hold, Reader, Snapshot};
@@ -43,7 +45,7 @@ const SETGID: u32 = 0o2000;
 #[derive(Debug, Error)]
 pub enum FilesError {
     /// The directory cannot be made, opened, listed or locked.
-    #[error("could not use the directory {}", .directory.display())]
+    #[error("could not use the directory {directory}")]
     Directory {
         /// The directory of the settings.
         directory: PathBuf,
@@ -52,7 +54,7 @@ pub enum FilesError {
         cause: io::Error,
     },
     /// The files could not be written or shown; readers still see those of before.
-    #[error("could not write the files in {}", .directory.display())]
+    #[error("could not write the files in {directory}")]
     Write {
         /// The directory of the settings.
         directory: PathBuf,

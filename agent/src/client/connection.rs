@@ -25,13 +25,13 @@ const ANSWER_TIME: Duration = Duration::from_secs(10);
 #[derive(Debug, Error)]
 pub(crate) enum Unanswered {
     /// Nobody listens at the socket.
-    #[error("no agent answers at {}: is it running, and is this its socket?", .0.display())]
+    #[error("no agent answers at {0}: is it running, and is this its socket?")]
     Nobody(PathBuf, #[source] io::Error),
     /// The connection broke, or what came over it is not HTTP.
-    #[error("the agent at {} broke off", .0.display())]
+    #[error("the agent at {0} broke off")]
     Broken(PathBuf, #[source] hyper::Error),
     /// The answer took too long.
-    #[error("the agent at {} does not answer", .0.display())]
+    #[error("the agent at {0} does not answer")]
     Late(PathBuf),
 }
 

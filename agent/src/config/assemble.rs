@@ -130,7 +130,7 @@ impl Assembly<'_> {
         let wanted = Wanted {
             vault_name: table.vault_name.map_or_else(|| name.clone(), |vault_name| vault_name.0),
             version: table.version.map(|version| version.0),
-            encoding: table.encoding.map_or(Encoding::default(), |encoding| encoding.0.0),
+            encoding: table.encoding.map_or(Encoding::default(), |encoding| encoding.0),
             optional: table.optional,
             name,
         };
@@ -183,7 +183,7 @@ impl Assembly<'_> {
             targets,
             allow_disk: table.allow_disk,
             require_noswap: table.require_noswap,
-            on_stop: table.on_stop.map_or(files::OnStop::default(), |on_stop| on_stop.0.0),
+            on_stop: table.on_stop.map_or(files::OnStop::default(), |on_stop| on_stop.0),
             group,
         };
         let places: BTreeMap<_, _> = secrets.iter().map(|secret| (&secret.wanted.name, &secret.span)).collect();
@@ -219,7 +219,7 @@ fn identity_settings(table: IdentityTable) -> identity::Settings {
 fn memory_settings(table: MemoryTable) -> memory::Settings {
     let default = memory::Settings::default();
     memory::Settings {
-        best: table.backend.map_or(default.best, |backend| backend.0.0),
+        best: table.backend.map_or(default.best, |backend| backend.0),
         require_locked: table.require_locked,
     }
 }
