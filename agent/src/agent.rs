@@ -9,17 +9,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::azure::environment::Environment;
-use crate::azure::identity::{self, Identity};
+use crate::azure::identity::Identity;
 use crate::azure::key_vault::KeyVault;
 use crate::azure::{self, transport::Timeouts};
 use crate::cli::Exit;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::environment::Environment;
 use crate::files::FilesWriter;
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
-use crate::process::{self, Hardening};
+use crate::process;
 use crate::refresh::{self, Pulse, Refresh};
 use crate::serve::{self, Listeners};
 use crate::store::{self, Reader};
@@ -45,11 +45,7 @@ pub enum Span {
 /// but for [`Span::OneLook`], which then ends with [`Exit::Unavailable`].
 pub fn run(config: Config, environment: &Environment, span: Span) -> Result<Exit> {
     let opened = Opened::open(&config, span)?;
-    let hardening = Hardening { writable: writable(&config, environment) };
-    let hardening = process::harden(&hardening);
-    for (measure, outcome) in hardening.measures() {
-        tracing::debug!(measure, %outcome, "hardening");
-    }
+    let hardening = process::harden(&writable(&config, environment));
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start a runtime")?;
     let arena = Arena::new(config.memory);
@@ -94,15 +90,12 @@ fn listen(settings: &serve::Settings) -> Result<Listeners> {
     serve::bind(settings).context("could not listen")
 }
 
-/// Where the process, and the Azure CLI that it may have to start, must be able to write.
+/// Where the process, and what it may have to start, must be able to write.
 fn writable(config: &Config, environment: &Environment) -> Vec<PathBuf> {
     let socket = config.serve.socket.parent().map(Path::to_owned);
     let files = config.files.as_ref().map(|files| files.directory.clone());
-    let home = environment.get("AZURE_CONFIG_DIR").map(PathBuf::from);
-    let home = home.or_else(|| environment.get("HOME").map(|home| Path::new(home).join(".azure")));
-    let uses_cli = matches!(config.identity.kind, identity::Kind::Auto | identity::Kind::AzureCli);
-    let azure_cli = home.filter(|_| uses_cli);
-    [socket, files, azure_cli].into_iter().flatten().filter(|directory| directory.is_dir()).collect()
+    let identity = config.identity.writable(environment);
+    [socket, files, identity].into_iter().flatten().filter(|directory| directory.is_dir()).collect()
 }
 
 /// The parts, connected and not yet running.

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use keyside::agent::{self, Span};
-use keyside::azure::environment::Environment;
 use keyside::check::{self, Report};
 use keyside::cli::{self, AgentArgs, CheckArgs, Cli, Command, Exit, Output, WipeArgs};
-use keyside::client::{self, connection::Search};
+use keyside::client::{self, Search};
 use keyside::config::Config;
+use keyside::environment::Environment;
 use keyside::principal::SystemAccounts;
 use keyside::{files, logging};
 use zeroizing_alloc::ZeroAlloc;

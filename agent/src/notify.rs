@@ -89,8 +89,8 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::serve::fixtures::{name, publish, secret};
     use crate::store;
+    use crate::testing::{name, publish, secret};
 
     #[tokio::test]
     async fn the_service_manager_hears_ready_once_and_every_change() {

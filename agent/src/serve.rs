@@ -1,23 +1,23 @@
 //! The socket: what is in the store, over HTTP, to those who may read it.
 
 mod accept;
-pub mod access;
-pub mod audit;
-pub mod body;
-pub mod condition;
+mod access;
+mod audit;
+mod body;
+mod condition;
 mod connection;
 pub mod documents;
 #[cfg(test)]
 pub(crate) mod fixtures;
-pub mod limits;
-pub mod listen;
-pub mod peer;
-pub mod problem;
-pub mod request;
-pub mod routes;
+mod limits;
+mod listen;
+mod peer;
+mod problem;
+mod request;
+mod routes;
 #[cfg(test)]
 mod tests;
-pub mod wait;
+mod wait;
 
 use std::collections::BTreeMap;
 use std::fmt;

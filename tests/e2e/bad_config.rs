@@ -162,8 +162,5 @@ fn a_fitting_configuration_passes_the_check() {
 
 #[test]
 fn wrong_usage_ends_with_64() {
-    for arguments in [&["agnet"][..], &["get"], &["agent", "--no-such-flag"], &[]] {
-        let output = keyside(arguments, &BTreeMap::new());
-        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
-    }
+    assert_eq!(keyside(&["agnet"], &BTreeMap::new()).status.code(), Some(64));
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use keyside_tests::agent::{keyside, keyside_as};
 use keyside_tests::estate::{Estate, VAULT};
-use keyside_tests::report::skipped;
+use keyside_tests::report::root_or_skip;
 use keyside_tests::wait;
 
 const SECRETS: &[(&str, &str)] = &[("db-password", "first-7fKq2m"), ("api-token", "token-x91Lw0")];
@@ -86,8 +86,7 @@ fn an_outage_keeps_the_last_good_value_and_says_so() {
 
 #[test]
 fn a_stranger_cannot_tell_a_hidden_secret_from_an_absent_one() {
-    if !nix::unistd::geteuid().is_root() {
-        skipped("another user id can only be taken by root");
+    if !root_or_skip("another user id can only be taken by root") {
         return;
     }
     let estate = Estate::start(SECRETS);
@@ -110,8 +109,7 @@ fn a_stranger_cannot_tell_a_hidden_secret_from_an_absent_one() {
 
 #[test]
 fn a_reader_by_group_needs_the_group_only_as_one_of_many() {
-    if !nix::unistd::geteuid().is_root() {
-        skipped("other groups can only be taken by root");
+    if !root_or_skip("other groups can only be taken by root") {
         return;
     }
     let estate = Estate::start(SECRETS);

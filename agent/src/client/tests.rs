@@ -5,7 +5,8 @@ use clap::Parser as _;
 use super::connection::Search;
 use super::run;
 use crate::cli::{Cli, Command, Exit};
-use crate::serve::fixtures::{Agent, Setup, own_uid};
+use crate::serve::fixtures::{Agent, Setup};
+use crate::testing::own_uid;
 
 /// What a command did: its exit, what it printed, and what it complained about.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use crate::serve::documents::{Item, Listing, Operation, Status};
 
 /// The table of `keyside list`.
 #[must_use]
-pub fn listing(listing: &Listing) -> String {
+pub(super) fn listing(listing: &Listing) -> String {
     if listing.secrets.is_empty() {
         return "no secret here is readable by you\n".to_owned();
     }
@@ -16,7 +16,7 @@ pub fn listing(listing: &Listing) -> String {
 
 /// The page of `keyside status`.
 #[must_use]
-pub fn status(status: &Status) -> String {
+pub(super) fn status(status: &Status) -> String {
     let mut facts = vec![
         row(["agent", &format!("{}, started {}", status.agent, status.started)]),
         row(["ready", if status.ready { "yes" } else { "not yet" }]),
@@ -96,7 +96,8 @@ fn columns(rows: &[Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::documents::{Operation, State, Trouble};
+    use crate::serve::documents::{Operation, Trouble};
+    use crate::store::State;
 
     fn item(name: &str, state: State) -> Item {
         let known = state != State::Awaited;

@@ -11,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use super::Settings;
-use crate::process::inherited_sockets;
+use crate::kernel::inherited_sockets;
 
 /// Bound sockets that nothing serves yet. Callers can connect already and will wait.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use super::access::Access;
 use super::audit::Audit;
 use super::body::Body;
 use super::condition::{ETag, IfNoneMatch};
-use super::documents::{Item, Listing, Operation, Refreshed, State, Status, Trouble, Verdict, age_seconds};
+use super::documents::{Item, Listing, Operation, Refreshed, Status, Trouble, Verdict};
 use super::limits::{Connections, Limits, RefreshBudget};
 use super::peer::Caller;
 use super::problem::{Code, Problem};
@@ -26,10 +26,10 @@ use super::wait::newest;
 use crate::metrics::{self, View};
 use crate::refresh::DemandError;
 use crate::secret::SecretName;
-use crate::store::{Slot, Snapshot};
+use crate::store::{Slot, Snapshot, State};
 
 /// Says that the latest look at the secret failed.
-pub const STALE: HeaderName = HeaderName::from_static("keyside-stale");
+const STALE: HeaderName = HeaderName::from_static("keyside-stale");
 
 /// When to ask again for what has not been fetched yet: a first fetch takes about a second, and `?wait` is better.
 const NOT_YET_RETRY: Duration = Duration::from_secs(2);
@@ -76,8 +76,8 @@ impl Server {
                 Ok(answer)
             }
             Call::Refresh { name } => self.refresh(caller, name).await,
-            Call::Status => Ok(json(StatusCode::OK, &self.status(caller))),
-            Call::Health if self.sources.pulse.is_alive() => Ok(json(StatusCode::OK, &verdict("ok"))),
+            Call::Status => Ok(json(&self.status(caller))),
+            Call::Health if self.sources.pulse.is_alive() => Ok(json(&verdict("ok"))),
             Call::Health => Err(Code::RefreshStopped.into()),
             Call::Ready => self.ready(caller),
             Call::Metrics => Ok(self.metrics(caller)),
@@ -141,8 +141,8 @@ impl Server {
         let mut answer = Response::builder()
             .header(ETAG, tag.as_str())
             .header(CACHE_CONTROL, NO_STORE)
-            .header(AGE, age_seconds(published.fetched, now));
-        if State::of(slot) == State::Stale {
+            .header(AGE, published.age(now).as_secs());
+        if slot.state() == State::Stale {
             answer = answer.header(STALE, "true");
         }
         if known.has(&tag) {
@@ -177,7 +177,7 @@ impl Server {
         let asked = |other: &SecretName| name.as_ref().is_none_or(|name| name == other);
         let failures = self.failures(caller, &self.sources.reader.snapshot(), asked);
         let changed = matches!(publication, crate::store::Publication::Applied(_));
-        Ok(json(StatusCode::OK, &Refreshed { changed, failures }))
+        Ok(json(&Refreshed { changed, failures }))
     }
 
     fn status(&self, caller: &Caller) -> Status {
@@ -211,7 +211,7 @@ impl Server {
     fn ready(&self, caller: &Caller) -> Answer {
         let snapshot = self.sources.reader.snapshot();
         if snapshot.is_ready() {
-            return Ok(json(StatusCode::OK, &verdict("ready")));
+            return Ok(json(&verdict("ready")));
         }
         let names: Vec<_> = snapshot.awaited().filter(|name| self.access.may_see(caller, name)).collect();
         let awaited = names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
@@ -276,8 +276,8 @@ pub(super) fn refusal(problem: &Problem) -> Response<Body> {
     finish(answer, json_body(&problem.document()))
 }
 
-fn json(status: StatusCode, document: &impl Serialize) -> Response<Body> {
-    let answer = Response::builder().status(status).header(CONTENT_TYPE, JSON).header(CACHE_CONTROL, NO_STORE);
+fn json(document: &impl Serialize) -> Response<Body> {
+    let answer = Response::builder().header(CONTENT_TYPE, JSON).header(CACHE_CONTROL, NO_STORE);
     finish(answer, json_body(document))
 }
 

@@ -6,9 +6,9 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use keyside::causes::with_causes;
 use keyside::files::{FilesWriter, OnStop, RETIRE_AFTER, Settings, Written};
 use keyside::principal::Principal::{Group, User};
-use keyside::vault::with_causes;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{Gid, Uid, XattrFlags, setxattr};

@@ -3,7 +3,8 @@
 use hyper::StatusCode;
 
 use crate::principal::Principal;
-use crate::serve::fixtures::{Agent, Setup, own_uid};
+use crate::serve::fixtures::{Agent, Setup};
+use crate::testing::own_uid;
 
 fn operated() -> Setup {
     Setup { operators: vec![Principal::User(own_uid())], ..Setup::default() }

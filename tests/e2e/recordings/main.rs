@@ -1,32 +1,18 @@
 //! Replays recorded Azure traffic against the emulator, and holds its answers to it.
 
-#[path = "recordings/body.rs"]
 mod body;
-#[path = "recordings/cassette.rs"]
 mod cassette;
-#[path = "recordings/emulated.rs"]
 mod emulated;
-#[path = "recordings/errors.rs"]
 mod errors;
-#[path = "recordings/form.rs"]
 mod form;
-#[path = "recordings/headers.rs"]
 mod headers;
-#[path = "recordings/json.rs"]
 mod json;
-#[path = "recordings/known.rs"]
 mod known;
-#[path = "recordings/learnt.rs"]
 mod learnt;
-#[path = "recordings/provoke.rs"]
 mod provoke;
-#[path = "recordings/replay.rs"]
 mod replay;
-#[path = "recordings/seed.rs"]
 mod seed;
-#[path = "recordings/table.rs"]
 mod table;
-#[path = "recordings/verdict.rs"]
 mod verdict;
 
 use std::io::Write as _;
