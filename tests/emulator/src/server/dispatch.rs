@@ -182,7 +182,7 @@ fn unreachable_in_plain(host: &str) -> Response<Body> {
     plain(StatusCode::BAD_GATEWAY, format!("nothing listens on port 80 of {host}\n"))
 }
 
-fn plain(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
+pub(super) fn plain(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(text.into());
     *response.status_mut() = status;
     response

@@ -116,7 +116,7 @@ fn lists_show_what_acts_on_a_scope_and_what_lies_below() {
     assert_eq!(list(&vault(), ""), [owner.clone(), reader.clone(), machine.clone()]);
     assert_eq!(list(&group, ""), [owner.clone(), reader.clone(), machine.clone()]);
     assert_eq!(list(&group, "?$filter=atScope()"), [owner.clone(), reader.clone()]);
-    assert_eq!(list(SUBSCRIPTION, &format!("?$filter=principalId eq '{machine}'")), [machine.clone()]);
+    assert_eq!(list(SUBSCRIPTION, &format!("?$filter=principalId eq '{machine}'")), [machine]);
     assert_eq!(list(SUBSCRIPTION, &format!("?$filter=atScope() and assignedTo('{owner}')")), [owner]);
     let bad = format!("{group}/providers/Microsoft.Authorization/roleAssignments?$filter=colour eq 'red'");
     azure.get(&bad).expect(400);
