@@ -196,6 +196,7 @@ fn perform(call: &Call<'_>, target: Target, store: &mut Store, query: &str) -> R
         Target::Registration { namespace, verb, .. } => provider::change(call, store, (&namespace, &verb)),
         Target::Operation { id, .. } => store.poll(call, &id, query),
         Target::CheckVaultName(_) => vault::check_name(call, store),
+        Target::CheckStorageName(_) => storage::check_availability(call, store),
         Target::DeletedVaults(_) => read(call, || vault::deleted_list(store)),
         Target::DeletedVault { location, name, .. } => vault::deleted(store, (&location, &name)),
         Target::PurgeVault { location, name, .. } => vault::purge(call, store, (&location, &name)),

@@ -30,6 +30,7 @@ impl Target {
             Target::Providers(_) | Target::Provider { .. } => "Microsoft.Resources/subscriptions/providers/read".into(),
             Target::Registration { namespace, verb, .. } => format!("{namespace}/{verb}/action"),
             Target::CheckVaultName(_) => "Microsoft.KeyVault/checkNameAvailability/read".into(),
+            Target::CheckStorageName(_) => "Microsoft.Storage/checknameavailability/read".into(),
             Target::DeletedVaults(_) => "Microsoft.KeyVault/deletedVaults/read".into(),
             Target::DeletedVault { .. } => "Microsoft.KeyVault/locations/deletedVaults/read".into(),
             Target::PurgeVault { .. } => "Microsoft.KeyVault/locations/deletedVaults/purge/action".into(),

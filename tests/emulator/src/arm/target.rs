@@ -39,6 +39,7 @@ pub(crate) enum Target {
         id: String,
     },
     CheckVaultName(String),
+    CheckStorageName(String),
     DeletedVaults(String),
     DeletedVault {
         subscription: String,
@@ -113,6 +114,7 @@ impl Target {
             | Target::Registration { subscription, .. }
             | Target::Operation { subscription, .. }
             | Target::CheckVaultName(subscription)
+            | Target::CheckStorageName(subscription)
             | Target::DeletedVaults(subscription)
             | Target::DeletedVault { subscription, .. }
             | Target::PurgeVault { subscription, .. }
@@ -181,6 +183,7 @@ fn plain(segments: &[String], lower: &[&str]) -> Option<Target> {
             Target::Registration { subscription, namespace: text(3), verb: lower[4].to_string() }
         }
         ["providers", "microsoft.keyvault", "checknameavailability"] => Target::CheckVaultName(subscription),
+        ["providers", "microsoft.storage", "checknameavailability"] => Target::CheckStorageName(subscription),
         ["providers", "microsoft.keyvault", "deletedvaults"] => Target::DeletedVaults(subscription),
         ["providers", "microsoft.keyvault", "locations", _, "deletedvaults", _] => {
             Target::DeletedVault { subscription, location: text(5), name: text(7) }

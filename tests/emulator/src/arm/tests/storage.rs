@@ -62,6 +62,15 @@ fn what_an_account_cannot_be_is_refused() {
         let reply = azure.put(&account(&azure, name), &body);
         assert_eq!((reply.status, reply.code()), (status, code), "{name}");
     }
+    let check = format!("{SUBSCRIPTION}/providers/Microsoft.Storage/checkNameAvailability");
+    for (name, available, reason) in
+        [("stnew", false, "AlreadyExists"), ("stother", true, ""), ("St", false, "AccountNameInvalid")]
+    {
+        let reply =
+            azure.post(&check, &json!({ "name": name, "type": "Microsoft.Storage/storageAccounts" })).expect(200);
+        assert_eq!(reply.body["nameAvailable"], available, "{name}");
+        assert_eq!(reply.body["reason"].as_str().unwrap_or(""), reason, "{name}");
+    }
     let mut moved = body(&json!({}));
     moved["location"] = "eastus".into();
     assert_eq!(azure.put(&path, &moved).expect(409).code(), "InvalidResourceLocation");

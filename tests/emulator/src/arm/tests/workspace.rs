@@ -169,6 +169,8 @@ fn what_is_fixed_at_creation_stays() {
     let patched = azure.get(&workspace).expect(200).body;
     assert_eq!((&patched["properties"]["friendlyName"], &patched["tags"]["a"]), (&json!("Pipelines"), &json!("b")));
     assert_eq!(patched["properties"]["keyVault"], shown["properties"]["keyVault"]);
+    let old = azure.patch(&format!("{workspace}?api-version=2020-08-01"), &json!({ "tags": {} })).expect(200);
+    assert_eq!((old.state(), &old.body["tags"]), ("Succeeded", &json!({})));
 }
 
 #[test]
