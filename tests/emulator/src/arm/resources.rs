@@ -191,7 +191,10 @@ fn delete(call: &Call<'_>, place: &Place, store: &mut Store) -> Result<Answer, R
         _ => {}
     }
     forget(store, &call.world, &place.key());
-    Ok(Answer::deleted(Some(&record)))
+    let answer = Answer::deleted(Some(&record));
+    // Storage names a type even for a body that is empty.
+    let typed = place.kind == Kind::StorageAccount;
+    Ok(if typed { answer.with("content-type", "text/plain; charset=utf-8") } else { answer })
 }
 
 fn begin_workspace_deletion(call: &Call<'_>, place: &Place, store: &mut Store) -> Answer {
