@@ -1,5 +1,13 @@
 //! The connection to Azure: signing in, and a Key Vault behind [`crate::vault::Vault`].
 
+pub mod cloud;
+pub mod identity;
+pub mod key_vault;
+#[cfg(test)]
+mod testing;
+pub mod transport;
+mod value_stream;
+
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -11,14 +19,6 @@ use self::transport::{Timeouts, Transport, TransportError};
 use crate::clock::Clock;
 use crate::environment::Environment;
 use crate::memory::Arena;
-
-pub mod cloud;
-pub mod identity;
-pub mod key_vault;
-#[cfg(test)]
-mod testing;
-pub mod transport;
-mod value_stream;
 
 /// What an operator says about the connection.
 #[derive(Clone, Debug)]

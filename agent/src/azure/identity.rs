@@ -1,23 +1,5 @@
 //! Who Keyside is to Azure: one token per audience, shared by all, renewed before it expires and after a rejection.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-use async_trait::async_trait;
-use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
-use azure_core::error::ErrorKind;
-use jiff::Timestamp;
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
-
-use self::chain::Candidate;
-use self::minter::{Mint, Minter};
-use super::transport::Transport;
-use crate::clock::{Clock, between};
-use crate::environment::Environment;
-
 mod app_service;
 mod attempt;
 mod azure_ml;
@@ -33,7 +15,25 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
+use azure_core::error::ErrorKind;
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
 use self::attempt::listed;
+use self::chain::Candidate;
+use self::minter::{Mint, Minter};
+use super::transport::Transport;
+use crate::clock::{Clock, between};
+use crate::environment::Environment;
+
 pub use self::attempt::{Attempt, TokenError};
 pub use self::entra::{Authority, InvalidAuthority};
 pub use self::rejection::RejectionWatch;

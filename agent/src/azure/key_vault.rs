@@ -1,5 +1,9 @@
 //! One Azure Key Vault, read through its official client, behind [`Vault`].
 
+mod answer;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +22,6 @@ use crate::clock::Clock;
 use crate::memory::Arena;
 use crate::secret::{Metadata, Secret, SecretName, SecretValue, Version};
 use crate::vault::{FetchError, Vault};
-
-mod answer;
-#[cfg(test)]
-mod tests;
 
 /// One Key Vault.
 pub struct KeyVault {
