@@ -6,7 +6,6 @@ mod pulse;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
 use futures::{FutureExt as _, StreamExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -71,23 +70,21 @@ impl<V: Vault> Refresh<V> {
         self.look(None).await
     }
 
-    /// Looks at once, then every `interval` and whenever asked to, until stopped.
-    ///
-    /// # Errors
-    /// None: a look that fails keeps the last good values, and the next one comes.
-    pub async fn run(self, interval: Duration, mut demands: DemandQueue, stop: CancellationToken) -> Result<()> {
+    /// Looks at once, then every `interval` and whenever asked to, until stopped. A look that fails keeps the last good
+    /// values, and the next one comes.
+    pub async fn run(self, interval: Duration, mut demands: DemandQueue, stop: CancellationToken) {
         let mut schedule = Schedule::new(interval);
         let mut due = Instant::now();
         loop {
             self.tell_pulse(due.saturating_duration_since(Instant::now()));
             let demand = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => return,
                 () = tokio::time::sleep_until(due) => None,
                 Some(demand) = demands.next() => Some(demand),
             };
             let name = demand.as_ref().and_then(|demand| demand.name.clone());
             let (look, publication) = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => return,
                 answer = self.look(name.as_ref()) => answer,
             };
             tracing::debug!(?look, ?publication, "looked");
@@ -165,7 +162,7 @@ mod tests {
         demands: Demands,
         stop: CancellationToken,
         pulse: Pulse,
-        task: tokio::task::JoinHandle<Result<()>>,
+        task: tokio::task::JoinHandle<()>,
     }
 
     /// Starts the loop over the secrets `db` and `token`.
@@ -205,7 +202,7 @@ mod tests {
         assert_eq!(value(&running.reader, "db").as_deref(), Some("one"));
         assert_eq!(value(&running.reader, "token").as_deref(), Some("two"));
         running.stop.cancel();
-        running.task.await.expect("no panic").expect("a clean stop");
+        running.task.await.expect("no panic");
     }
 
     #[tokio::test(start_paused = true)]
@@ -299,7 +296,7 @@ mod tests {
     async fn a_demand_after_the_end_says_so() {
         let running = start(FakeVault::with(Otherwise::Unavailable));
         running.stop.cancel();
-        running.task.await.expect("no panic").expect("a clean stop");
+        running.task.await.expect("no panic");
         assert_eq!(running.demands.look(None).await, Err(DemandError::Stopping));
     }
 }
