@@ -50,7 +50,7 @@ pub fn run(config: Config, environment: &Environment, span: Span) -> Result<Exit
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start a runtime")?;
     let arena = Arena::new(config.memory);
     let outcome = runtime.block_on(async {
-        let parts = Parts::new((config, hardening), environment, arena.clone())?;
+        let parts = Parts::new(config, hardening, environment, arena.clone())?;
         match span {
             Span::UntilStopped => parts.run_until_stopped(opened).await.map(|()| Exit::Success),
             Span::OneLook => parts.look_once(opened).await,
@@ -111,7 +111,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn new((config, hardening): (Config, process::Report), environment: &Environment, arena: Arena) -> Result<Self> {
+    fn new(config: Config, hardening: process::Report, environment: &Environment, arena: Arena) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let settings = azure::Settings {
             vault_url: config.vault.clone(),

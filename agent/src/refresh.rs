@@ -15,7 +15,7 @@ use crate::encoding::Encoding;
 use crate::memory::Arena;
 use crate::schedule::{Look, Schedule};
 use crate::secret::{SecretName, Version};
-use crate::store::{Outcome, Publication, Publisher};
+use crate::store::{Fetched, Publication, Publisher};
 use crate::vault::{FetchError, Vault};
 
 pub use self::demand::{DemandError, DemandQueue, Demands, demands};
@@ -111,23 +111,21 @@ impl<V: Vault> Refresh<V> {
 
     async fn look(&self, only: Option<&SecretName>) -> (Look, Publication) {
         let chosen = self.wanted.iter().filter(|wanted| only.is_none_or(|name| *name == wanted.name));
-        let fetches: Vec<_> = chosen.map(|wanted| self.fetch(wanted).boxed()).collect();
-        let outcomes: Vec<Outcome> =
-            futures::stream::iter(fetches).buffer_unordered(CONCURRENT_FETCHES).collect().await;
-        let look = summary(&outcomes);
-        (look, self.publisher.apply(outcomes, self.clock.now()))
+        let requests: Vec<_> = chosen.map(|wanted| self.fetch(wanted).boxed()).collect();
+        let fetched: Vec<_> = futures::stream::iter(requests).buffer_unordered(CONCURRENT_FETCHES).collect().await;
+        let look = summary(&fetched);
+        (look, self.publisher.apply(fetched, self.clock.now()))
     }
 
-    async fn fetch(&self, wanted: &Wanted) -> Outcome {
+    async fn fetch(&self, wanted: &Wanted) -> Fetched {
         let fetched = self.vault.fetch(&wanted.vault_name, wanted.version.as_ref()).await;
-        let decoded = fetched.and_then(|secret| wanted.encoding.decode(secret, &self.arena));
-        (wanted.name.clone(), decoded)
+        let result = fetched.and_then(|secret| wanted.encoding.decode(secret, &self.arena));
+        Fetched { name: wanted.name.clone(), result }
     }
 }
 
-fn summary(outcomes: &[Outcome]) -> Look {
-    let failures =
-        || outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().err()).filter(|error| error.is_transient());
+fn summary(fetched: &[Fetched]) -> Look {
+    let failures = || fetched.iter().filter_map(|one| one.result.as_ref().err()).filter(|error| error.is_transient());
     if failures().next().is_none() {
         return Look::Answered;
     }

@@ -54,6 +54,15 @@ pub struct Identity {
     changed: Notify,
 }
 
+/// The sign-in service, and the way there.
+#[derive(Clone, Debug)]
+pub struct SignIn {
+    /// The way there, and to every other source of tokens.
+    pub transport: Arc<Transport>,
+    /// Where the service is.
+    pub authority: Authority,
+}
+
 #[derive(Default)]
 struct State {
     /// The candidate that gave the first token; it is kept to.
@@ -71,12 +80,8 @@ struct Held {
 impl Identity {
     /// An identity of the demanded kind. Nothing is read or asked before the first token is needed.
     #[must_use]
-    pub fn new(
-        settings: &Settings,
-        environment: &Environment,
-        (transport, authority): (Arc<Transport>, Authority),
-        clock: Arc<dyn Clock>,
-    ) -> Arc<Self> {
+    pub fn new(settings: &Settings, environment: &Environment, sign_in: SignIn, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let SignIn { transport, authority } = sign_in;
         let candidates = chain::candidates(settings, environment, transport.timeouts());
         let minter = Minter { transport, authority, clock: Arc::clone(&clock) };
         Arc::new(Self::with(candidates, Box::new(minter), clock))

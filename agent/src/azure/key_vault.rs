@@ -32,6 +32,18 @@ pub struct KeyVault {
     clock: Arc<dyn Clock>,
 }
 
+/// What a vault is read with.
+pub(super) struct Means {
+    /// As whom it is read.
+    pub(super) identity: Arc<Identity>,
+    /// The way there.
+    pub(super) transport: Arc<Transport>,
+    /// Where values go.
+    pub(super) arena: Arena,
+    /// Dates what the vault asks to wait for.
+    pub(super) clock: Arc<dyn Clock>,
+}
+
 /// The vault answered that all is well, with something that Key Vault does not answer.
 #[derive(Debug, Error)]
 enum UnusableAnswer {
@@ -46,17 +58,13 @@ enum UnusableAnswer {
 }
 
 impl KeyVault {
-    /// The vault at `url`, read as `identity`. Sends nothing.
+    /// The vault at `url`. Sends nothing.
     ///
     /// # Errors
     /// The client's own, for an address that it does not accept.
-    pub(super) fn new(
-        url: VaultUrl,
-        identity: Arc<Identity>,
-        transport: &Arc<Transport>,
-        (arena, clock): (Arena, Arc<dyn Clock>),
-    ) -> azure_core::Result<Self> {
-        let sdk_transport = Arc::new(SdkTransport(Arc::clone(transport)));
+    pub(super) fn new(url: VaultUrl, means: Means) -> azure_core::Result<Self> {
+        let Means { identity, transport, arena, clock } = means;
+        let sdk_transport = Arc::new(SdkTransport(Arc::clone(&transport)));
         let options = SecretClientOptions {
             client_options: ClientOptions {
                 per_try_policies: vec![Arc::new(RejectionWatch(Arc::clone(&identity)))],
