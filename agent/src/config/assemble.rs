@@ -50,6 +50,9 @@ struct Checked {
 impl Assembly<'_> {
     /// Looks at every table even when an earlier one has problems.
     fn config(&mut self, defaults: Defaults<'_>) -> Option<Config> {
+        if !self.document.is_toml() {
+            return None;
+        }
         let vault = self.document.table::<VaultTable>("vault").map(|table| table.url.0);
         let identity = self.document.table::<IdentityTable>("identity").map(identity_settings);
         let rotation = self.document.table::<RotationTable>("rotation");
