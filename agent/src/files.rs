@@ -174,7 +174,7 @@ impl FilesWriter {
     fn current_holds(&self, contents: &[Content<'_>]) -> bool {
         self.current.as_ref().is_some_and(|name| {
             generation::holds(self.directory.as_fd(), name, self.group, contents).unwrap_or_else(|error| {
-                tracing::debug!(generation = %name, %error, "the generation that is there cannot be compared");
+                tracing::debug!(generation = %name, error = with_causes(&error), "the generation that is there cannot be compared");
                 false
             })
         })
@@ -186,7 +186,7 @@ impl FilesWriter {
             match generation::erase(self.directory.as_fd(), &name) {
                 Ok(()) => tracing::debug!(generation = %name, "a superseded generation is wiped"),
                 Err(error) => {
-                    tracing::warn!(generation = %name, %error, "a superseded generation could not be removed");
+                    tracing::warn!(generation = %name, error = with_causes(&error), "a superseded generation could not be removed");
                 }
             }
         }

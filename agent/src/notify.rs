@@ -5,6 +5,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
+use crate::causes::with_causes;
 use crate::secret::SecretName;
 use crate::store::{Reader, Snapshot};
 use crate::tasks::stopped_within;
@@ -63,7 +64,7 @@ async fn keep_alive_with(
 
 fn send(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "the service manager does not listen");
+        tracing::warn!(error = with_causes(&error), "the service manager does not listen");
     }
 }
 

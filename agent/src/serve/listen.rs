@@ -11,6 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use super::Settings;
+use crate::causes::with_causes;
 use crate::kernel::inherited_sockets;
 
 /// Bound sockets that nothing serves yet. Callers can connect already and will wait.
@@ -131,7 +132,7 @@ impl Drop for SocketFile {
         let still_ours =
             fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode));
         if still_ours && let Err(error) = fs::remove_file(&self.path) {
-            tracing::warn!(socket = %self.path.display(), %error, "the socket is left behind");
+            tracing::warn!(socket = %self.path.display(), error = with_causes(&error), "the socket is left behind");
         }
     }
 }

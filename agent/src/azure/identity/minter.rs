@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,8 +117,18 @@ impl ClientAssertion for FederatedToken {
 
 /// What a file holds, without the line break at its end.
 fn read_line(path: &Path) -> Result<String, String> {
-    let text = std::fs::read_to_string(path).map_err(|cause| format!("could not read {}: {cause}", path.display()))?;
+    let unreadable = |cause| with_causes(&Unreadable { path: path.to_owned(), cause });
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// A file of the operator's cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("could not read {path}")]
+struct Unreadable {
+    path: PathBuf,
+    #[source]
+    cause: std::io::Error,
 }
 
 /// Runs a command for a limited time and does not leave it behind.
