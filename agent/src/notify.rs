@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
@@ -11,13 +10,9 @@ use crate::store::{Reader, Snapshot};
 use crate::tasks::stopped_within;
 
 /// Tells the service manager that every required secret is there, once it is, and what the state is with every change.
-/// Without a service manager that listens, nothing is said.
-///
-/// # Errors
-/// None: a service manager that does not listen is told to the log.
-pub async fn follow(reader: Reader, stop: CancellationToken) -> Result<()> {
+/// Without a service manager, nothing is said; one that does not listen is told to the log.
+pub async fn follow(reader: Reader, stop: CancellationToken) {
     follow_with(reader, stop, send).await;
-    Ok(())
 }
 
 async fn follow_with(mut reader: Reader, stop: CancellationToken, mut send: impl FnMut(&[NotifyState<'_>])) {
@@ -43,15 +38,11 @@ async fn follow_with(mut reader: Reader, stop: CancellationToken, mut send: impl
 
 /// Tells the service manager that the agent lives, twice in each interval that it grants, as `sd_watchdog_enabled(3)`
 /// advises. Does nothing where it grants none.
-///
-/// # Errors
-/// None.
-pub async fn keep_alive(alive: impl Fn() -> bool, stop: CancellationToken) -> Result<()> {
+pub async fn keep_alive(alive: impl Fn() -> bool, stop: CancellationToken) {
     match sd_notify::watchdog_enabled() {
         Some(interval) => keep_alive_with(interval, alive, stop, send).await,
         None => stop.cancelled().await,
     }
-    Ok(())
 }
 
 async fn keep_alive_with(

@@ -6,7 +6,6 @@ mod pulse;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
 use futures::{FutureExt as _, StreamExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +15,7 @@ use crate::encoding::Encoding;
 use crate::memory::Arena;
 use crate::schedule::{Look, Schedule};
 use crate::secret::{SecretName, Version};
-use crate::store::{Outcome, Publication, Publisher};
+use crate::store::{Fetched, Publication, Publisher};
 use crate::vault::{FetchError, Vault};
 
 pub use self::demand::{DemandError, DemandQueue, Demands, demands};
@@ -71,23 +70,21 @@ impl<V: Vault> Refresh<V> {
         self.look(None).await
     }
 
-    /// Looks at once, then every `interval` and whenever asked to, until stopped.
-    ///
-    /// # Errors
-    /// None: a look that fails keeps the last good values, and the next one comes.
-    pub async fn run(self, interval: Duration, mut demands: DemandQueue, stop: CancellationToken) -> Result<()> {
+    /// Looks at once, then every `interval` and whenever asked to, until stopped. A look that fails keeps the last good
+    /// values, and the next one comes.
+    pub async fn run(self, interval: Duration, mut demands: DemandQueue, stop: CancellationToken) {
         let mut schedule = Schedule::new(interval);
         let mut due = Instant::now();
         loop {
             self.tell_pulse(due.saturating_duration_since(Instant::now()));
             let demand = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => return,
                 () = tokio::time::sleep_until(due) => None,
                 Some(demand) = demands.next() => Some(demand),
             };
             let name = demand.as_ref().and_then(|demand| demand.name.clone());
             let (look, publication) = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => return,
                 answer = self.look(name.as_ref()) => answer,
             };
             tracing::debug!(?look, ?publication, "looked");
@@ -114,23 +111,21 @@ impl<V: Vault> Refresh<V> {
 
     async fn look(&self, only: Option<&SecretName>) -> (Look, Publication) {
         let chosen = self.wanted.iter().filter(|wanted| only.is_none_or(|name| *name == wanted.name));
-        let fetches: Vec<_> = chosen.map(|wanted| self.fetch(wanted).boxed()).collect();
-        let outcomes: Vec<Outcome> =
-            futures::stream::iter(fetches).buffer_unordered(CONCURRENT_FETCHES).collect().await;
-        let look = summary(&outcomes);
-        (look, self.publisher.apply(outcomes, self.clock.now()))
+        let requests: Vec<_> = chosen.map(|wanted| self.fetch(wanted).boxed()).collect();
+        let fetched: Vec<_> = futures::stream::iter(requests).buffer_unordered(CONCURRENT_FETCHES).collect().await;
+        let look = summary(&fetched);
+        (look, self.publisher.apply(fetched, self.clock.now()))
     }
 
-    async fn fetch(&self, wanted: &Wanted) -> Outcome {
+    async fn fetch(&self, wanted: &Wanted) -> Fetched {
         let fetched = self.vault.fetch(&wanted.vault_name, wanted.version.as_ref()).await;
-        let decoded = fetched.and_then(|secret| wanted.encoding.decode(secret, &self.arena));
-        (wanted.name.clone(), decoded)
+        let result = fetched.and_then(|secret| wanted.encoding.decode(secret, &self.arena));
+        Fetched { name: wanted.name.clone(), result }
     }
 }
 
-fn summary(outcomes: &[Outcome]) -> Look {
-    let failures =
-        || outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().err()).filter(|error| error.is_transient());
+fn summary(fetched: &[Fetched]) -> Look {
+    let failures = || fetched.iter().filter_map(|one| one.result.as_ref().err()).filter(|error| error.is_transient());
     if failures().next().is_none() {
         return Look::Answered;
     }
@@ -165,7 +160,7 @@ mod tests {
         demands: Demands,
         stop: CancellationToken,
         pulse: Pulse,
-        task: tokio::task::JoinHandle<Result<()>>,
+        task: tokio::task::JoinHandle<()>,
     }
 
     /// Starts the loop over the secrets `db` and `token`.
@@ -205,7 +200,7 @@ mod tests {
         assert_eq!(value(&running.reader, "db").as_deref(), Some("one"));
         assert_eq!(value(&running.reader, "token").as_deref(), Some("two"));
         running.stop.cancel();
-        running.task.await.expect("no panic").expect("a clean stop");
+        running.task.await.expect("no panic");
     }
 
     #[tokio::test(start_paused = true)]
@@ -299,7 +294,7 @@ mod tests {
     async fn a_demand_after_the_end_says_so() {
         let running = start(FakeVault::with(Otherwise::Unavailable));
         running.stop.cancel();
-        running.task.await.expect("no panic").expect("a clean stop");
+        running.task.await.expect("no panic");
         assert_eq!(running.demands.look(None).await, Err(DemandError::Stopping));
     }
 }

@@ -6,26 +6,25 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
-use super::document::{Document, Parsed, Problem};
+use super::document::{Document, Problem};
 use super::shape::{
     ApiTable, FilesTable, IdentityTable, LogTable, MemoryTable, Principals, RotationTable, SecretTable, Top, VaultTable,
 };
-use super::{Config, GRACE, Own, POLL_INTERVAL};
+use super::{Config, Defaults, GRACE, POLL_INTERVAL};
 use crate::azure::identity;
 use crate::encoding::Encoding;
 use crate::files::{self, Mode, Target};
 use crate::principal::{Accounts, Principal};
 use crate::refresh::Wanted;
-use crate::secret::SecretName;
 use crate::{logging, memory, serve};
 
 /// Reads and checks the text of a configuration file.
 ///
 /// # Errors
 /// Every problem that can be found without looking at the machine beyond its accounts, in the order of their lines.
-pub(super) fn assemble(text: &str, accounts: &dyn Accounts, own: Own<'_>) -> Result<Config, Vec<Problem>> {
+pub(super) fn assemble(text: &str, accounts: &dyn Accounts, defaults: Defaults<'_>) -> Result<Config, Vec<Problem>> {
     let mut assembly = Assembly { document: Document::parse(text), accounts };
-    let config = assembly.config(own);
+    let config = assembly.config(defaults);
     let mut problems = assembly.document.problems;
     problems.sort_by_key(|problem| problem.line);
     problems.dedup();
@@ -50,7 +49,7 @@ struct Checked {
 
 impl Assembly<'_> {
     /// Looks at every table even when an earlier one has problems.
-    fn config(&mut self, (own_uid, own_socket): Own<'_>) -> Option<Config> {
+    fn config(&mut self, defaults: Defaults<'_>) -> Option<Config> {
         if !self.document.is_toml() {
             return None;
         }
@@ -66,9 +65,9 @@ impl Assembly<'_> {
 
         let secrets = self.secrets(tables, common.as_deref(), files.as_ref());
         let api = api?;
-        let path = api.socket.clone().unwrap_or_else(|| own_socket.to_owned());
+        let path = api.socket.clone().unwrap_or_else(|| defaults.socket.to_owned());
         let files = files.map(|table| self.files(table, &path, &secrets));
-        let serve = self.serve(api, path, own_uid, &secrets);
+        let serve = self.serve(api, path, defaults.operator_uid, &secrets);
         Some(Config {
             vault: vault?,
             identity: identity?,
@@ -116,12 +115,12 @@ impl Assembly<'_> {
     fn secret(
         &mut self,
         span: Range<usize>,
-        table: SecretTable,
+        mut table: SecretTable,
         common: Option<&[Principal]>,
         files: Option<&FilesTable>,
     ) -> Checked {
-        let name = table.name.into_inner().0;
-        let readers = match table.readers {
+        let name = table.name.get_ref().0.clone();
+        let readers = match table.readers.take() {
             Some(readers) => self.principals(readers),
             None => common.unwrap_or_default().to_vec(),
         };
@@ -129,7 +128,7 @@ impl Assembly<'_> {
             let remedy = "name them here or for all secrets, as in readers = [\"user:trainer\"]";
             self.document.report(&span, format!("nobody may read '{name}', it has no readers: {remedy}"));
         }
-        let target = self.target(&name, table.file.as_ref(), table.mode.as_ref(), files, &readers);
+        let target = self.target(&table, files, &readers);
         let wanted = Wanted {
             vault_name: table.vault_name.map_or_else(|| name.clone(), |vault_name| vault_name.0),
             version: table.version.map(|version| version.0),
@@ -140,22 +139,16 @@ impl Assembly<'_> {
         Checked { span, wanted, readers, target }
     }
 
-    fn target(
-        &mut self,
-        name: &SecretName,
-        file: Option<&Spanned<super::shape::FileKey>>,
-        mode: Option<&Spanned<Parsed<Mode>>>,
-        files: Option<&FilesTable>,
-        readers: &[Principal],
-    ) -> Option<Target> {
-        let path = match file {
+    fn target(&mut self, table: &SecretTable, files: Option<&FilesTable>, readers: &[Principal]) -> Option<Target> {
+        let name = &table.name.get_ref().0;
+        let path = match &table.file {
             None => name.as_str().parse().ok(),
             Some(key) => key.get_ref().path(name).unwrap_or_else(|error| {
                 self.document.report(&key.span(), error.to_string());
                 None
             }),
         }?;
-        let mode = mode.or(files.and_then(|files| files.mode.as_ref()));
+        let mode = table.mode.as_ref().or(files.and_then(|files| files.mode.as_ref()));
         if let Some(mode) = mode
             && mode.get_ref().0.is_world_readable()
             && !files.is_some_and(|files| files.world_readable)
@@ -197,10 +190,10 @@ impl Assembly<'_> {
         settings
     }
 
-    fn serve(&mut self, api: ApiTable, socket: PathBuf, own_uid: u32, secrets: &[Checked]) -> serve::Settings {
+    fn serve(&mut self, api: ApiTable, socket: PathBuf, operator_uid: u32, secrets: &[Checked]) -> serve::Settings {
         let operators = match api.operators {
             Some(operators) => self.principals(operators),
-            None => vec![Principal::User(0), Principal::User(own_uid)],
+            None => vec![Principal::User(0), Principal::User(operator_uid)],
         };
         let readers = secrets.iter().map(|secret| (secret.wanted.name.clone(), secret.readers.clone())).collect();
         serve::Settings { socket, tcp: api.listen, operators, readers, limits: serve::Limits::default(), grace: GRACE }

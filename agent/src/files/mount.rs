@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FsWord, statfs};
 use thiserror::Error;
 
-use super::settings::{RelativePath, Settings};
+use super::settings::Settings;
 
 /// The file systems that live in memory.
 /// Source: the kernel's `include/uapi/linux/magic.h`.
@@ -160,7 +160,7 @@ fn is_memory(path: &Path) -> Result<bool, Finding> {
 
 /// The directory itself, or a name that a target needs in it, as a mount point.
 fn single_files(resolved: &Path, settings: &Settings, mounts: &[Mount]) -> Vec<Finding> {
-    let names = settings.targets.values().flat_map(|target| prefixes(&target.path));
+    let names = settings.targets.values().flat_map(|target| target.path.folders().chain([target.path.as_str()]));
     let places = names.map(|name| settings.directory.join(name)).chain([settings.directory.clone()]);
     let is_file = |place: &PathBuf| place.symlink_metadata().is_ok_and(|found| !found.is_dir());
     let is_mounted = |place: &PathBuf| {
@@ -172,12 +172,6 @@ fn single_files(resolved: &Path, settings: &Settings, mounts: &[Mount]) -> Vec<F
     found.sort();
     found.dedup();
     found.into_iter().map(|path| Finding::SingleFile { path, directory: settings.directory.clone() }).collect()
-}
-
-/// The path and each folder on the way to it.
-fn prefixes(path: &RelativePath) -> impl Iterator<Item = &str> {
-    let whole = path.as_str();
-    whole.match_indices('/').map(|(end, _)| &whole[..end]).chain([whole])
 }
 
 /// A line of `/proc/self/mountinfo`, as far as it matters here.

@@ -39,8 +39,13 @@ pub fn bind(settings: &Settings) -> io::Result<Listeners> {
         (inherited, None)
     };
     // The address of anything but a Unix socket is an error here, not a puzzle at the first connection.
-    unix.iter().try_for_each(|listener| listener.local_addr().and_then(|_| listener.set_nonblocking(true)))?;
-    tcp.iter().try_for_each(|listener| listener.set_nonblocking(true))?;
+    for listener in &unix {
+        listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+    }
+    if let Some(listener) = &tcp {
+        listener.set_nonblocking(true)?;
+    }
     Ok(Listeners { unix, tcp, file })
 }
 

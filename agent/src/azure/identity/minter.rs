@@ -54,7 +54,7 @@ impl Mint for Minter {
             Plan::ClientSecret { tenant_id, client_id, secret } => self.client_secret(tenant_id, client_id, secret)?,
             Plan::ClientCertificate { tenant_id, client_id, path } => {
                 let endpoint = self.authority.token_endpoint(tenant_id);
-                let assertion = CertificateAssertion::read(path, (client_id, endpoint), Arc::clone(&self.clock));
+                let assertion = CertificateAssertion::read(path, client_id, endpoint, Arc::clone(&self.clock));
                 self.client_assertion(tenant_id, client_id, assertion.map_err(|error| with_causes(&error))?)?
             }
             Plan::WorkloadIdentity { tenant_id, client_id, token_file } => {

@@ -235,7 +235,7 @@ async fn platform_request(settings: Settings, variables: &[(&str, &str)]) -> (St
         variables.iter().map(|&(name, value)| (name.into(), value.replace("SERVER", &server.url("")).into()));
     let environment: Environment = variables.collect();
     let authority = Authority::new(&environment, Cloud::Public).expect("an authority");
-    let identity = Identity::new(&settings, &environment, (transport, authority), Arc::new(SystemClock));
+    let identity = Identity::new(&settings, &environment, SignIn { transport, authority }, Arc::new(SystemClock));
     identity.get_token(&[SCOPE], None).await.expect("a token");
     let request = seen.lock().expect("no panic").clone();
     (request, identity.source())
@@ -300,7 +300,7 @@ async fn refused(server: &FakeServer) -> String {
     let environment = Environment::from([("AZURE_POD_IDENTITY_AUTHORITY_HOST", server.url("/").as_str())]);
     let settings = Settings { kind: Kind::ManagedIdentity, ..Settings::default() };
     let authority = Authority::new(&environment, Cloud::Public).expect("an authority");
-    let identity = Identity::new(&settings, &environment, (transport, authority), Arc::new(SystemClock));
+    let identity = Identity::new(&settings, &environment, SignIn { transport, authority }, Arc::new(SystemClock));
     identity.token(SCOPE).await.expect_err("no token").to_string()
 }
 
@@ -341,7 +341,7 @@ async fn a_federated_token_is_sent_without_the_line_break_of_its_file() {
     let transport = Arc::new(Transport::new(&environment, Timeouts::default()).expect("a transport"));
     let authority = Authority::new(&environment, Cloud::Public).expect("an authority");
     let settings = Settings { kind: Kind::WorkloadIdentity, ..Settings::default() };
-    let identity = Identity::new(&settings, &environment, (transport, authority), Arc::new(SystemClock));
+    let identity = Identity::new(&settings, &environment, SignIn { transport, authority }, Arc::new(SystemClock));
     assert_eq!(token(&identity).await.expect("a token"), "t");
     let body = sent.lock().expect("no panic").clone();
     assert!(body.contains("client_assertion=federated&"), "{body}");
