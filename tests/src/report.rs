@@ -15,7 +15,7 @@ pub fn skipped(why: &str) {
     say(&format!("SKIPPED: {why}"));
 }
 
-/// Whether this is root; if not, says that a scenario is skipped, and why only root could run it.
+/// Whether this is root; if not, says loudly that a scenario is skipped, and why only root could run it.
 #[must_use]
 pub fn root_or_skip(why: &str) -> bool {
     let root = nix::unistd::geteuid().is_root();
