@@ -21,7 +21,9 @@ use crate::vault::{FetchError, Vault};
 pub use self::demand::{DemandError, DemandQueue, Demands, demands};
 pub use self::pulse::Pulse;
 
-/// How many requests to the vault may be under way at once, for the whole agent.
+/// How many requests to the vault may be under way at once, for the whole agent. With four, one that is slow holds up a
+/// quarter of a look at most, and a thousand agents that start together stay within what a vault allows, 4,000 requests in
+/// ten seconds.
 const CONCURRENT_FETCHES: usize = 4;
 
 /// One secret to keep fresh.
@@ -55,7 +57,8 @@ pub struct Refresh<V> {
     pub pulse: Pulse,
 }
 
-/// Longest time that one fetch may take with all that belongs to it, a token included, and then some.
+/// Longest time that one fetch may take: four times the deadline that the vault's client sets itself, a token included,
+/// because a loop that is thought dead is restarted by the service manager.
 const FETCH_TIME_MAX: Duration = Duration::from_mins(2);
 
 impl<V> std::fmt::Debug for Refresh<V> {

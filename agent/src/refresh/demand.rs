@@ -5,7 +5,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::secret::SecretName;
 use crate::store::Publication;
 
-/// How many demands may queue before the next caller is told that the agent is busy.
+/// How many demands may queue before the next caller is told that the agent is busy: three users' bursts of five, and one.
+/// Each of them costs a look of its own, and callers are told before they would wait for more.
 const DEMAND_QUEUE: usize = 16;
 
 /// Asks the loop to look now.
