@@ -40,17 +40,25 @@ pub enum Span {
 
 /// Runs an agent. It must be called before any thread is started, since the process gives up rights for all of them.
 ///
+/// Answers [`Exit::Config`] when the configuration or the environment does not fit this machine. A vault that cannot be
+/// reached ends only [`Span::OneLook`], with [`Exit::Unavailable`].
+///
 /// # Errors
-/// When something that it needs cannot be had, or a part ended with an error; never for a vault that cannot be reached,
-/// but for [`Span::OneLook`], which then ends with [`Exit::Unavailable`].
+/// When a part ended with an error.
 pub fn run(config: Config, environment: &Environment, span: Span) -> Result<Exit> {
-    let opened = Opened::open(&config, span)?;
+    let opened = match Opened::open(&config, span) {
+        Ok(opened) => opened,
+        Err(error) => return Ok(unfit(&error)),
+    };
     let hardening = process::harden(&writable(&config, environment));
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start a runtime")?;
     let arena = Arena::new(config.memory);
     let outcome = runtime.block_on(async {
-        let parts = Parts::new(config, hardening, environment, arena.clone())?;
+        let parts = match Parts::new(config, hardening, environment, arena.clone()) {
+            Ok(parts) => parts,
+            Err(error) => return Ok(unfit(&error)),
+        };
         match span {
             Span::UntilStopped => parts.run_until_stopped(opened).await.map(|()| Exit::Success),
             Span::OneLook => parts.look_once(opened).await,
@@ -60,6 +68,11 @@ pub fn run(config: Config, environment: &Environment, span: Span) -> Result<Exit
     runtime.shutdown_background();
     tracing::info!(held_bytes = arena.used_bytes(), "stopped");
     outcome
+}
+
+fn unfit(error: &anyhow::Error) -> Exit {
+    tracing::error!(error = format!("{error:#}"), "the agent cannot start here");
+    Exit::Config
 }
 
 /// What is opened in the file system while the process still may.

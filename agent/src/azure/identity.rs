@@ -68,6 +68,9 @@ struct State {
     /// The candidate that gave the first token; it is kept to.
     chosen: Option<usize>,
     tokens: BTreeMap<String, Held>,
+    /// How often no source gave a token, and why the last time.
+    refusals: u64,
+    refused: Option<TokenError>,
 }
 
 /// A token and when to think of the next one.
@@ -159,9 +162,16 @@ impl Identity {
         if let Some(token) = self.valid(scope) {
             return Ok(token);
         }
+        let before = self.state().refusals;
         let _single = self.minting.lock().await;
-        match self.valid(scope) {
-            Some(token) => Ok(token),
+        if let Some(token) = self.valid(scope) {
+            return Ok(token);
+        }
+        // Whoever waited while others were refused gets their answer: twenty secrets must not wait for twenty time-outs.
+        let refused =
+            Some(self.state()).filter(|state| state.refusals > before).and_then(|state| state.refused.clone());
+        match refused {
+            Some(error) => Err(error),
             None => self.mint(scope).await,
         }
     }
@@ -189,14 +199,19 @@ impl Identity {
                         return Ok(token);
                     }
                     Err(reason) => {
-                        tracing::info!(%source, reason, "no token from this source");
+                        tracing::debug!(%source, reason, "no token from this source");
                         reason
                     }
                 },
             };
             attempts.push(Attempt { source, reason });
         }
-        Err(TokenError { attempts })
+        let error = TokenError { attempts };
+        let mut state = self.state();
+        state.refusals += 1;
+        state.refused = Some(error.clone());
+        drop(state);
+        Err(error)
     }
 
     /// Keeps a token, and to the candidate that gave it after others were tried in vain.

@@ -39,6 +39,10 @@ struct Assembly<'a> {
     accounts: &'a dyn Accounts,
 }
 
+/// Longest path of a Unix socket.
+/// Source: `sun_path` in unix(7), 108 bytes with the NUL at the end.
+const SOCKET_BYTES_MAX: usize = 107;
+
 /// One secret with everything that has been found out about it.
 struct Checked {
     span: Range<usize>,
@@ -60,12 +64,16 @@ impl Assembly<'_> {
         let log = self.document.table::<LogTable>("log").map(log_settings);
         let api = self.document.table::<ApiTable>("api");
         let files = self.document.optional_table::<FilesTable>("files");
+        if !self.document.has("secret") {
+            self.document.report_at_end("no secret is configured: add a [[secret]] table with a name".to_owned());
+        }
         let tables = self.document.tables::<SecretTable>("secret");
-        let common = self.document.rest::<Top>().and_then(|top| top.readers).map(|readers| self.principals(readers));
+        let common = self.document.rest::<Top>().and_then(|top| top.readers);
+        let common = common.map_or_else(|| Some(Vec::new()), |readers| self.principals(&readers));
 
         let secrets = self.secrets(tables, common.as_deref(), files.as_ref());
         let api = api?;
-        let path = api.socket.clone().unwrap_or_else(|| defaults.socket.to_owned());
+        let path = self.socket(api.socket.as_ref(), defaults);
         let files = files.map(|table| self.files(table, &path, &secrets));
         let serve = self.serve(api, path, defaults.operator_uid, &secrets);
         Some(Config {
@@ -80,8 +88,10 @@ impl Assembly<'_> {
         })
     }
 
-    fn principals(&mut self, texts: Principals) -> Vec<Principal> {
-        texts.into_iter().filter_map(|text| self.principal(&text)).collect()
+    /// Everyone who is named, or none where somebody is named who does not exist, which is said here.
+    fn principals(&mut self, texts: &Principals) -> Option<Vec<Principal>> {
+        let found: Vec<_> = texts.iter().map(|text| self.principal(text)).collect();
+        found.into_iter().collect()
     }
 
     fn principal(&mut self, text: &Spanned<String>) -> Option<Principal> {
@@ -96,9 +106,6 @@ impl Assembly<'_> {
         common: Option<&[Principal]>,
         files: Option<&FilesTable>,
     ) -> Vec<Checked> {
-        if tables.is_empty() && self.document.problems.is_empty() {
-            self.document.report_at_end("no secret is configured: add a [[secret]] table with a name".to_owned());
-        }
         let mut checked: Vec<Checked> = Vec::new();
         for (span, table) in tables {
             let name = table.name.get_ref().0.clone();
@@ -121,13 +128,14 @@ impl Assembly<'_> {
     ) -> Checked {
         let name = table.name.get_ref().0.clone();
         let readers = match table.readers.take() {
-            Some(readers) => self.principals(readers),
-            None => common.unwrap_or_default().to_vec(),
+            Some(readers) => self.principals(&readers),
+            None => common.map(<[_]>::to_vec),
         };
-        if readers.is_empty() {
+        if readers.as_ref().is_some_and(Vec::is_empty) {
             let remedy = "name them here or for all secrets, as in readers = [\"user:trainer\"]";
             self.document.report(&span, format!("nobody may read '{name}', it has no readers: {remedy}"));
         }
+        let readers = readers.unwrap_or_default();
         let target = self.target(&table, files, &readers);
         let wanted = Wanted {
             vault_name: table.vault_name.map_or_else(|| name.clone(), |vault_name| vault_name.0),
@@ -141,6 +149,13 @@ impl Assembly<'_> {
 
     fn target(&mut self, table: &SecretTable, files: Option<&FilesTable>, readers: &[Principal]) -> Option<Target> {
         let name = &table.name.get_ref().0;
+        if files.is_none() {
+            let unused = table.file.as_ref().filter(|key| key.get_ref().is_wanted()).map(Spanned::span);
+            if let Some(span) = unused.or(table.mode.as_ref().map(Spanned::span)) {
+                self.document.report(&span, format!("'{name}' gets no file without a [files] table: add one"));
+            }
+            return None;
+        }
         let path = match &table.file {
             None => name.as_str().parse().ok(),
             Some(key) => key.get_ref().path(name).unwrap_or_else(|error| {
@@ -157,6 +172,17 @@ impl Assembly<'_> {
             self.document.report(&mode.span(), format!("mode {} lets everyone read it: {remedy}", mode.get_ref().0));
         }
         Some(Target { path, mode: mode.map_or(Mode::default(), |mode| mode.get_ref().0), readers: readers.to_vec() })
+    }
+
+    fn socket(&mut self, configured: Option<&Spanned<PathBuf>>, defaults: Defaults<'_>) -> PathBuf {
+        let Some(path) = configured else { return defaults.socket.to_owned() };
+        if !path.get_ref().is_absolute() {
+            self.document
+                .report(&path.span(), "socket must be an absolute path, as in /run/keyside/agent.sock".to_owned());
+        } else if path.get_ref().as_os_str().len() > SOCKET_BYTES_MAX {
+            self.document.report(&path.span(), format!("socket is too long: use at most {SOCKET_BYTES_MAX} bytes"));
+        }
+        path.get_ref().clone()
     }
 
     fn files(&mut self, table: FilesTable, socket: &Path, secrets: &[Checked]) -> files::Settings {
@@ -192,19 +218,26 @@ impl Assembly<'_> {
 
     fn serve(&mut self, api: ApiTable, socket: PathBuf, operator_uid: u32, secrets: &[Checked]) -> serve::Settings {
         let operators = match api.operators {
-            Some(operators) => self.principals(operators),
+            Some(operators) => self.principals(&operators).unwrap_or_default(),
             None => vec![Principal::User(0), Principal::User(operator_uid)],
         };
         let readers = secrets.iter().map(|secret| (secret.wanted.name.clone(), secret.readers.clone())).collect();
-        serve::Settings { socket, tcp: api.listen, operators, readers, limits: serve::Limits::default(), grace: GRACE }
+        serve::Settings {
+            socket,
+            tcp: api.listen.map(|address| address.0.0),
+            operators,
+            readers,
+            limits: serve::Limits::default(),
+            grace: GRACE,
+        }
     }
 }
 
 fn identity_settings(table: IdentityTable) -> identity::Settings {
     identity::Settings {
         kind: table.kind.map_or(identity::Kind::default(), |kind| kind.0),
-        client_id: table.client_id,
-        object_id: table.object_id,
+        client_id: table.client_id.map(|id| id.0.0),
+        object_id: table.object_id.map(|id| id.0.0),
         tenant_id: table.tenant_id,
         certificate_path: table.certificate_file,
         client_secret_file: table.client_secret_file,

@@ -59,6 +59,11 @@ impl<'a> Document<'a> {
         self.report(&(self.text.len()..self.text.len()), message);
     }
 
+    /// Whether the file has a table of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.tables.contains_key(name)
+    }
+
     /// Takes the table `[name]` out; an absent one reads like an empty one at the file's end.
     pub(super) fn table<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         match self.tables.remove(name) {

@@ -13,6 +13,7 @@ use crate::azure::testing::{FakeServer, Reply, TestCa};
 use crate::azure::transport::Timeouts;
 use crate::clock::SystemClock;
 use crate::testing::TimerClock;
+use tokio::time::Instant;
 
 const SCOPE: &str = "https://vault.azure.net/.default";
 const HOUR: Duration = Duration::from_hours(1);
@@ -153,6 +154,18 @@ async fn many_callers_wait_for_one_token() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_who_waited_through_a_refusal_share_it() {
+    let mint = FakeMint::new(&[true]);
+    let identity = mint.identity(Kind::ManagedIdentity, &Environment::default());
+    let tokens = futures::future::join_all((0..10).map(|_| token(&identity))).await;
+    assert!(tokens.iter().all(Result::is_err));
+    let tries = mint.log().len();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    token(&identity).await.expect("whoever asks later is not refused by what was");
+    assert_eq!((tries, mint.log().len()), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_rejected_twice_is_replaced_once() {
     let mint = FakeMint::new(&[]);
     let identity = mint.identity(Kind::ManagedIdentity, &Environment::default());
@@ -172,10 +185,10 @@ async fn tokens_are_renewed_ahead_so_that_nobody_waits() {
     let renewing = Arc::clone(&identity).refresh_ahead(stop.clone());
     let using = async {
         token(&identity).await.expect("the first is waited for");
-        let start = tokio::time::Instant::now();
+        let start = Instant::now();
         for quarter in 1..=12 {
             tokio::time::sleep_until(start + HOUR / 4 * quarter).await;
-            let asked = tokio::time::Instant::now();
+            let asked = Instant::now();
             token(&identity).await.expect("a token");
             assert_eq!(asked.elapsed(), Duration::ZERO, "quarter {quarter}");
         }
