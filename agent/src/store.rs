@@ -119,6 +119,17 @@ pub struct Fetched {
     pub result: Result<Secret, FetchError>,
 }
 
+impl Publication {
+    /// What both changed together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Applied(left), Self::Applied(right)) => Self::Applied(left.max(right)),
+            (applied @ Self::Applied(_), Self::Unchanged) | (Self::Unchanged, applied) => applied,
+        }
+    }
+}
+
 /// The publishing half. There is one.
 #[derive(Debug)]
 pub struct Publisher(watch::Sender<Arc<Snapshot>>);
@@ -165,6 +176,12 @@ impl Publisher {
             changed
         });
         publication
+    }
+
+    /// Whether the latest look at this secret failed.
+    #[must_use]
+    pub fn is_failing(&self, name: &SecretName) -> bool {
+        self.0.borrow().slots.get(name).is_some_and(|slot| slot.failure.is_some())
     }
 
     /// Holds readiness back until the answer is dropped.
