@@ -110,7 +110,7 @@ impl Agent {
 impl Drop for Agent {
     fn drop(&mut self) {
         // It may have ended already, by the test's own doing.
-        self.process.kill().and_then(|()| self.process.wait()).ok();
+        drop(self.process.kill().and_then(|()| self.process.wait()));
     }
 }
 
