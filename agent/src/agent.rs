@@ -45,7 +45,11 @@ pub enum Span {
 ///
 /// # Errors
 /// When a part ended with an error.
-pub fn run(config: Config, environment: &Environment, span: Span) -> Result<Exit> {
+pub fn run(mut config: Config, environment: &Environment, span: Span) -> Result<Exit> {
+    if span == Span::UntilStopped {
+        Signals::hold_back()?;
+    }
+    config.serve.limits = config.serve.limits.within(process::raise_descriptor_limit());
     let opened = match Opened::open(&config, span) {
         Ok(opened) => opened,
         Err(error) => return Ok(unfit(&error)),

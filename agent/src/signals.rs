@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::{SigSet, Signal as Number};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -12,12 +13,20 @@ use crate::tasks::Tasks;
 pub(crate) struct Signals([Signal; 3]);
 
 impl Signals {
-    /// Listens from now on; until then, each signal does what the system has it do.
+    /// Keeps the signals waiting until [`Self::listen`], so that one that comes during the start ends the agent as any other
+    /// does. Threads that are started meanwhile would keep them for good.
+    pub(crate) fn hold_back() -> Result<()> {
+        set().thread_block().context("could not hold signals back")
+    }
+
+    /// Listens from now on, and for those that were held back.
     pub(crate) fn listen() -> Result<Self> {
         let listen = |kind| signal(kind).context("could not listen for signals");
         let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
         let [terminate, interrupt, hangup] = kinds.map(listen);
-        Ok(Self([terminate?, interrupt?, hangup?]))
+        let signals = Self([terminate?, interrupt?, hangup?]);
+        set().thread_unblock().context("could not let signals through")?;
+        Ok(signals)
     }
 
     /// Waits for the end of the tasks, which a signal asks for by `stop`; a second signal does not wait.
@@ -44,4 +53,8 @@ impl Signals {
             _ = hangup.recv() => {}
         }
     }
+}
+
+fn set() -> SigSet {
+    SigSet::from_iter([Number::SIGTERM, Number::SIGINT, Number::SIGHUP])
 }
