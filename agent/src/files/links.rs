@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, flock, readlinkat, renameat, symlinkat, unlinkat};
+use rustix::fs::{AtFlags, FileType, FlockOperation, flock, fstat, readlinkat, renameat, stat, symlinkat, unlinkat};
 use rustix::io::Errno;
 
 use super::generation::{GenerationName, entries};
@@ -46,6 +46,13 @@ impl Directory {
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
+    }
+
+    /// Whether the path still leads to it: not once it was removed, replaced, or mounted over.
+    pub(super) fn is_in_place(&self) -> bool {
+        let here = fstat(&self.descriptor).map(|found| (found.st_dev, found.st_ino));
+        let there = stat(&self.path).map(|found| (found.st_dev, found.st_ino));
+        here.is_ok() && here == there
     }
 
     /// The generation that readers see.
