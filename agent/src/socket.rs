@@ -28,6 +28,15 @@ pub fn default(uid: u32) -> PathBuf {
     if may_write { common.to_owned() } else { private(Path::new(SHARED_MEMORY), uid) }
 }
 
+/// The file that an agent locks while it takes the place of `socket`. The name is appended, not put in the place of an
+/// extension, so that it is never the socket itself.
+#[must_use]
+pub fn lock_file(socket: &Path) -> PathBuf {
+    let mut path = socket.as_os_str().to_owned();
+    path.push(".lock");
+    path.into()
+}
+
 /// Makes the directory of a [`private`] socket, or makes sure that the one found there is this user's own.
 ///
 /// # Errors
@@ -69,6 +78,12 @@ mod tests {
 
     use super::*;
     use crate::testing::own_uid;
+
+    #[test]
+    fn the_lock_file_is_never_the_socket() {
+        assert_eq!(lock_file(Path::new("/run/x/agent.sock")), Path::new("/run/x/agent.sock.lock"));
+        assert_eq!(lock_file(Path::new("/run/x/x.lock")), Path::new("/run/x/x.lock.lock"));
+    }
 
     #[test]
     fn a_private_directory_is_made_once_and_found_again() {
