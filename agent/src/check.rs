@@ -27,7 +27,7 @@ struct Found {
 }
 
 impl Found {
-    fn of_machine(finding: &files::Finding) -> Self {
+    fn of_machine(finding: &dyn std::error::Error) -> Self {
         Self { line: None, message: with_causes(finding) }
     }
 }
@@ -37,15 +37,37 @@ impl Found {
 /// # Errors
 /// The report, when there is a problem; it also comes with a configuration that can be used, since it may have warnings.
 pub fn examine(path: &Path, accounts: &dyn Accounts, root: &Path) -> Result<(Config, Report), Report> {
-    let report = |problems, warnings| Report { config: path.to_owned(), problems, warnings };
+    let config = read(path, accounts)?;
+    let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+    for finding in of_socket(&config) {
+        let list = if finding.is_refusal() { &mut problems } else { &mut warnings };
+        list.push(Found::of_machine(&finding));
+    }
+    let of_files = config.files.as_ref().map(|settings| files::examine(root, settings)).unwrap_or_default();
+    problems.extend(of_files.refusals.iter().map(|finding| Found::of_machine(finding)));
+    warnings.extend(of_files.warnings.iter().map(|finding| Found::of_machine(finding)));
+    let report = Report { config: path.to_owned(), problems, warnings };
+    if report.problems.is_empty() { Ok((config, report)) } else { Err(report) }
+}
+
+/// Reads a configuration without a look at the machine, for what must go on where an agent must not start.
+///
+/// # Errors
+/// The report, when there is a problem in the file.
+pub fn read(path: &Path, accounts: &dyn Accounts) -> Result<Config, Report> {
     let uid = nix::unistd::geteuid().as_raw();
     let socket = socket::default(uid);
-    let config = Config::load(path, accounts, Defaults { operator_uid: uid, socket: &socket })
-        .map_err(|error| report(of_file(&error), Vec::new()))?;
-    let findings = config.files.as_ref().map(|settings| files::examine(root, settings)).unwrap_or_default();
-    let of_machine = |findings: &[files::Finding]| findings.iter().map(Found::of_machine).collect::<Vec<_>>();
-    let report = report(of_machine(&findings.refusals), of_machine(&findings.warnings));
-    if report.problems.is_empty() { Ok((config, report)) } else { Err(report) }
+    Config::load(path, accounts, Defaults { operator_uid: uid, socket: &socket }).map_err(|error| Report {
+        config: path.to_owned(),
+        problems: of_file(&error),
+        warnings: Vec::new(),
+    })
+}
+
+fn of_socket(config: &Config) -> Vec<socket::Finding> {
+    let uid = nix::unistd::geteuid().as_raw();
+    let readers = config.serve.readers.values().flatten();
+    socket::examine(Path::new(socket::SHARED_MEMORY), &config.serve.socket, uid, readers)
 }
 
 fn of_file(error: &ConfigError) -> Vec<Found> {

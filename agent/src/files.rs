@@ -1,15 +1,16 @@
 //! Publishes the secrets as files on tmpfs, a generation at a time: every open sees one whole generation, old ones are wiped.
 
 mod acl;
+mod finding;
 mod generation;
 mod links;
 mod mount;
 mod settings;
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fs::Permissions;
+use std::fs::{DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,9 +22,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::acl::Access;
+pub use self::finding::{Finding, Findings};
 use self::generation::{Content, GenerationName};
 use self::links::Directory;
-pub use self::mount::{Finding, Findings, examine};
+pub use self::mount::examine;
 pub use self::settings::{
     InvalidMode, InvalidPath, Mode, OnStop, Problem, RelativePath, Settings, Target, UnknownOnStop,
 };
@@ -111,6 +113,7 @@ impl FilesWriter {
         let unusable = |cause| FilesError::Directory { directory: settings.directory.clone(), cause };
         make_directory(&settings.directory).map_err(unusable)?;
         let directory = Directory::open(&settings.directory).map_err(unusable)?;
+        directory.check_owner().map_err(unusable)?;
         let group = group_of_files(settings.group, &directory).map_err(unusable)?;
         let current = directory.current().map_err(unusable)?;
         let leftovers = directory.generations().map_err(unusable)?;
@@ -341,7 +344,7 @@ fn contents<'a>(planned: &'a [Planned], snapshot: &'a Snapshot) -> Vec<Content<'
 fn make_directory(path: &Path) -> io::Result<()> {
     let missing: Vec<_> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
     for folder in missing.into_iter().rev() {
-        std::fs::create_dir(folder)?;
+        DirBuilder::new().mode(generation::DIRECTORY_BITS).create(folder)?;
         std::fs::set_permissions(folder, Permissions::from_mode(generation::DIRECTORY_BITS))?;
     }
     Ok(())

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, FlockOperation, flock, fstat, readlinkat, renameat, stat, symlinkat, unlinkat};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::generation::{GenerationName, entries};
+use crate::place::is_trusted;
 
 /// The link that decides which generation readers see.
 const CURRENT: &str = "..data";
@@ -46,6 +48,16 @@ impl Directory {
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
+    }
+
+    /// Refuses a directory whose owner could put something else in the place of the files.
+    pub(super) fn check_owner(&self) -> io::Result<()> {
+        let owner = fstat(&self.descriptor)?.st_uid;
+        if is_trusted(owner, geteuid().as_raw()) {
+            return Ok(());
+        }
+        let message = format!("it belongs to uid {owner}: give it to root or to the agent's own user");
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
     }
 
     /// Whether the path still leads to it: not once it was removed, replaced, or mounted over.

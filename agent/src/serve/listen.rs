@@ -99,11 +99,6 @@ fn lock(socket: &Path, patience: Duration) -> io::Result<File> {
 
 fn make_directory(directory: &Path) -> io::Result<()> {
     match fs::metadata(directory) {
-        Ok(found) if found.mode() & 0o022 != 0 => {
-            let directory = directory.display();
-            tracing::warn!(%directory, "others can write to the socket's directory and could put their own there");
-            Ok(())
-        }
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
