@@ -26,10 +26,11 @@ struct Found {
     message: String,
 }
 
-impl Found {
-    fn of_machine(finding: &dyn std::error::Error) -> Self {
-        Self { line: None, message: with_causes(finding) }
-    }
+/// Whether the agent can start in spite of a finding.
+#[derive(Clone, Copy)]
+enum Weight {
+    Problem,
+    Warning,
 }
 
 /// Reads a configuration and looks whether it fits this machine. Nothing is changed and nothing is fetched.
@@ -38,15 +39,13 @@ impl Found {
 /// The report, when there is a problem; it also comes with a configuration that can be used, since it may have warnings.
 pub fn examine(path: &Path, accounts: &dyn Accounts, root: &Path) -> Result<(Config, Report), Report> {
     let config = read(path, accounts)?;
-    let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+    let mut report = Report { config: path.to_owned(), problems: Vec::new(), warnings: Vec::new() };
     for finding in of_socket(&config) {
-        let list = if finding.is_refusal() { &mut problems } else { &mut warnings };
-        list.push(Found::of_machine(&finding));
+        report.add(if finding.is_refusal() { Weight::Problem } else { Weight::Warning }, &finding);
     }
     let of_files = config.files.as_ref().map(|settings| files::examine(root, settings)).unwrap_or_default();
-    problems.extend(of_files.refusals.iter().map(|finding| Found::of_machine(finding)));
-    warnings.extend(of_files.warnings.iter().map(|finding| Found::of_machine(finding)));
-    let report = Report { config: path.to_owned(), problems, warnings };
+    of_files.refusals.iter().for_each(|finding| report.add(Weight::Problem, finding));
+    of_files.warnings.iter().for_each(|finding| report.add(Weight::Warning, finding));
     if report.problems.is_empty() { Ok((config, report)) } else { Err(report) }
 }
 
@@ -81,6 +80,18 @@ fn of_file(error: &ConfigError) -> Vec<Found> {
 }
 
 impl Report {
+    /// Adds what the machine has against the configuration, once where socket and files are in one directory.
+    fn add(&mut self, weight: Weight, finding: &dyn std::error::Error) {
+        let list = match weight {
+            Weight::Problem => &mut self.problems,
+            Weight::Warning => &mut self.warnings,
+        };
+        let message = with_causes(finding);
+        if list.iter().all(|known| known.message != message) {
+            list.push(Found { line: None, message });
+        }
+    }
+
     /// Writes every finding.
     ///
     /// # Errors

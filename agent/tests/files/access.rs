@@ -209,10 +209,10 @@ fn an_agent_without_privileges_lets_its_readers_in_and_wipes_what_is_superseded(
 
 #[test]
 fn what_another_user_could_have_written_is_not_adopted() {
+    type Place = fn(&Path) -> PathBuf;
     if !is_root("a generation of another user") {
         return;
     }
-    type Place = fn(&Path) -> PathBuf;
     let rows: [(&str, Place); 2] = [
         ("the folder", |directory| directory.join(fs::read_link(directory.join("..data")).expect("a generation"))),
         ("the file", |directory| directory.join("..data/db/password")),
