@@ -68,6 +68,15 @@ pub enum FilesError {
         #[source]
         cause: io::Error,
     },
+    /// The directory is no longer the one that was opened.
+    #[error("{directory} was removed or replaced, and cannot be taken over: put it right, or restart the agent")]
+    Replaced {
+        /// The directory of the settings.
+        directory: PathBuf,
+        /// Why what is there now cannot be used; the agent's confinement may be the reason.
+        #[source]
+        cause: Box<FilesError>,
+    },
 }
 
 /// What a publication changed for readers.
@@ -156,8 +165,7 @@ impl FilesWriter {
     /// directory are made anew where they were removed.
     ///
     /// # Errors
-    /// [`FilesError::Write`], or [`FilesError::Directory`] when another directory is in the place of the one that was
-    /// opened and cannot be used; then readers see what they saw before.
+    /// [`FilesError::Write`], or [`FilesError::Replaced`]; then readers see what they saw before.
     pub fn publish(&mut self, snapshot: &Snapshot, now: Instant) -> Result<Written, FilesError> {
         if !self.directory.is_in_place() {
             self.follow_path(now)?;
@@ -167,7 +175,11 @@ impl FilesWriter {
 
     /// Takes over what the path leads to now, and leaves no secret in the directory that it led to before.
     fn follow_path(&mut self, now: Instant) -> Result<(), FilesError> {
-        let next = Self { number: self.number, ..Self::open(&self.settings, self.retire_after, now)? };
+        let opened = Self::open(&self.settings, self.retire_after, now).map_err(|cause| FilesError::Replaced {
+            directory: self.settings.directory.clone(),
+            cause: Box::new(cause),
+        })?;
+        let next = Self { number: self.number, ..opened };
         let trouble = self.trouble.take();
         let before = std::mem::replace(self, Self { trouble, ..next });
         tracing::warn!(directory = %self.directory.path().display(), "the directory was removed or replaced; it is opened anew");

@@ -172,6 +172,26 @@ fn directories_of_another_user_are_refused() {
 }
 
 #[test]
+fn root_wipes_where_it_would_not_run_an_agent() {
+    if !nix::unistd::geteuid().is_root() {
+        writeln!(std::io::stderr(), "SKIPPED: wiping another user's directory: only root can make one").expect("open");
+        return;
+    }
+    let folder = TempDir::new_in("/dev/shm").expect("a folder on tmpfs");
+    let secrets = folder.path().join("run/secrets");
+    let left = secrets.join("..1-0123456789abcdef");
+    std::fs::create_dir_all(&left).expect("own folder");
+    std::fs::write(left.join("a"), "left behind").expect("own folder");
+    std::os::unix::fs::chown(&secrets, Some(1500), None).expect("root may");
+    let path = folder.path().join("agent.toml");
+    let text = fitting("[[secret]]\nname = 'a'\n").replace("SHM", &folder.path().display().to_string());
+    std::fs::write(&path, text).expect("own folder");
+    let output = keyside(&["wipe", "--config", &path.display().to_string()], &BTreeMap::new());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!left.exists());
+}
+
+#[test]
 fn a_directory_that_all_may_change_works_with_warnings() {
     let (folder, open) = (TempDir::new_in("/dev/shm").expect("on tmpfs"), Permissions::from_mode(0o777));
     let run = folder.path().join("run");

@@ -5,7 +5,9 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, flock, fstat, readlinkat, renameat, stat, symlinkat, unlinkat};
+use rustix::fs::{
+    AtFlags, FileType, FlockOperation, Mode, OFlags, flock, fstat, readlinkat, renameat, stat, symlinkat, unlinkat,
+};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
@@ -28,7 +30,8 @@ pub(super) struct Directory {
 impl Directory {
     /// Opens a directory that exists, and locks it as long as the answer lives.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let descriptor = OwnedFd::from(std::fs::File::open(path)?);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let descriptor = rustix::fs::open(path, flags, Mode::empty())?;
         flock(&descriptor, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
             Errno::WOULDBLOCK => io::Error::new(
                 io::ErrorKind::ResourceBusy,

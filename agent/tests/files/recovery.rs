@@ -4,9 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use keyside::causes::with_causes;
 use keyside::store::{Publisher, Reader};
 use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{folder, open, publish, say, settings, store, target};
@@ -81,6 +83,22 @@ async fn a_directory_that_was_moved_away_keeps_no_secret() {
         assert_eq!(fs::read_dir(&elsewhere).expect("it is there").count(), 0);
     })
     .await;
+}
+
+#[test]
+fn a_directory_that_cannot_be_taken_over_is_named_with_the_way_out() {
+    let (_folder, directory) = folder();
+    let mut writer = open(&settings(&directory, [("db", target("db", "0400", &[]))]));
+    let (publisher, reader) = store(&["db"]);
+    publish(&publisher, &[("db", b"one")]);
+    fs::remove_dir(&directory).expect("removed");
+    fs::write(&directory, "in the way").expect("written");
+    let error = writer.publish(&reader.snapshot(), Instant::now()).expect_err("no directory");
+    assert_eq!(
+        with_causes(&error).replace(&directory.display().to_string(), "DIR"),
+        "DIR was removed or replaced, and cannot be taken over: put it right, or restart the agent: could not use the \
+         directory DIR: Not a directory (os error 20)"
+    );
 }
 
 #[tokio::test(start_paused = true)]
