@@ -26,10 +26,11 @@ struct Found {
     message: String,
 }
 
-impl Found {
-    fn of_machine(finding: &files::Finding) -> Self {
-        Self { line: None, message: with_causes(finding) }
-    }
+/// Whether the agent can start in spite of a finding.
+#[derive(Clone, Copy)]
+enum Weight {
+    Problem,
+    Warning,
 }
 
 /// Reads a configuration and looks whether it fits this machine. Nothing is changed and nothing is fetched.
@@ -37,15 +38,35 @@ impl Found {
 /// # Errors
 /// The report, when there is a problem; it also comes with a configuration that can be used, since it may have warnings.
 pub fn examine(path: &Path, accounts: &dyn Accounts, root: &Path) -> Result<(Config, Report), Report> {
-    let report = |problems, warnings| Report { config: path.to_owned(), problems, warnings };
+    let config = read(path, accounts)?;
+    let mut report = Report { config: path.to_owned(), problems: Vec::new(), warnings: Vec::new() };
+    for finding in of_socket(&config) {
+        report.add(if finding.is_refusal() { Weight::Problem } else { Weight::Warning }, &finding);
+    }
+    let of_files = config.files.as_ref().map(|settings| files::examine(root, settings)).unwrap_or_default();
+    of_files.refusals.iter().for_each(|finding| report.add(Weight::Problem, finding));
+    of_files.warnings.iter().for_each(|finding| report.add(Weight::Warning, finding));
+    if report.problems.is_empty() { Ok((config, report)) } else { Err(report) }
+}
+
+/// Reads a configuration without a look at the machine, for what must go on where an agent must not start.
+///
+/// # Errors
+/// The report, when there is a problem in the file.
+pub fn read(path: &Path, accounts: &dyn Accounts) -> Result<Config, Report> {
     let uid = nix::unistd::geteuid().as_raw();
     let socket = socket::default(uid);
-    let config = Config::load(path, accounts, Defaults { operator_uid: uid, socket: &socket })
-        .map_err(|error| report(of_file(&error), Vec::new()))?;
-    let findings = config.files.as_ref().map(|settings| files::examine(root, settings)).unwrap_or_default();
-    let of_machine = |findings: &[files::Finding]| findings.iter().map(Found::of_machine).collect::<Vec<_>>();
-    let report = report(of_machine(&findings.refusals), of_machine(&findings.warnings));
-    if report.problems.is_empty() { Ok((config, report)) } else { Err(report) }
+    Config::load(path, accounts, Defaults { operator_uid: uid, socket: &socket }).map_err(|error| Report {
+        config: path.to_owned(),
+        problems: of_file(&error),
+        warnings: Vec::new(),
+    })
+}
+
+fn of_socket(config: &Config) -> Vec<socket::Finding> {
+    let uid = nix::unistd::geteuid().as_raw();
+    let readers = config.serve.readers.values().flatten();
+    socket::examine(Path::new(socket::SHARED_MEMORY), &config.serve.socket, uid, readers)
 }
 
 fn of_file(error: &ConfigError) -> Vec<Found> {
@@ -59,6 +80,18 @@ fn of_file(error: &ConfigError) -> Vec<Found> {
 }
 
 impl Report {
+    /// Adds what the machine has against the configuration, once where socket and files are in one directory.
+    fn add(&mut self, weight: Weight, finding: &dyn std::error::Error) {
+        let list = match weight {
+            Weight::Problem => &mut self.problems,
+            Weight::Warning => &mut self.warnings,
+        };
+        let message = with_causes(finding);
+        if list.iter().all(|known| known.message != message) {
+            list.push(Found { line: None, message });
+        }
+    }
+
     /// Writes every finding.
     ///
     /// # Errors

@@ -154,6 +154,48 @@ mod tests {
     }
 
     #[test]
+    fn a_mode_for_the_group_wants_that_group_among_the_readers() {
+        let rows = [
+            ("uid:5", "0400", "", true),
+            ("uid:5", "0440", "", false),
+            ("gid:5", "0440", "", true),
+            ("gid:5", "0440", "group = 'gid:5'\n", true),
+            ("gid:5", "0640", "group = 'gid:6'\n", false),
+            ("uid:5", "0444", "world_readable = true\n", true),
+        ];
+        for (reader, mode, more, fits) in rows {
+            for place in [format!("[files]\nmode = '{mode}'\n{more}"), format!("mode = '{mode}'\n[files]\n{more}")] {
+                let outcome = parse(&format!("{SMALLEST}readers = ['{reader}']\n{place}"));
+                let told = outcome.map(drop).err();
+                assert_eq!(told.is_none(), fits, "{reader} {mode} {more}: {told:?}");
+                let named =
+                    |problem: &String| problem.contains("lets the group of the files read 'db', which is no reader");
+                assert!(told.iter().flatten().all(named), "{told:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn files_do_not_take_the_place_of_the_socket() {
+        let rows = [
+            ("/run/x", "file = 'db'", true),
+            ("/run/x", "file = 'agent.sock'", false),
+            ("/run/x", "file = 'agent.sock/db'", false),
+            ("/run/x", "file = 'agent.sock.lock'", false),
+            ("/run", "file = 'x/db'", false),
+            ("/run/x/agent.sock", "", false),
+            ("/run/x/agent.sock/secrets", "", false),
+            ("/run/x/agent.sock.d", "", true),
+        ];
+        for (directory, file, fits) in rows {
+            let more = format!("{file}\n[api]\nsocket = '/run/x/agent.sock'\n[files]\ndirectory = '{directory}'\n");
+            let told = parse(&format!("{SMALLEST}{more}")).map(drop).err();
+            assert_eq!(told.is_none(), fits, "{directory} {file}: {told:?}");
+            assert!(told.iter().flatten().all(|problem| problem.contains("or another socket")), "{told:?}");
+        }
+    }
+
+    #[test]
     fn the_example_in_the_documentation_fits() {
         let example = include_str!("../../docs/agent.example.toml");
         let config = parse(example).expect("the example is true");

@@ -1,15 +1,16 @@
 //! Publishes the secrets as files on tmpfs, a generation at a time: every open sees one whole generation, old ones are wiped.
 
 mod acl;
+mod finding;
 mod generation;
 mod links;
 mod mount;
 mod settings;
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fs::Permissions;
+use std::fs::{DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,9 +22,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::acl::Access;
+pub use self::finding::{Finding, Findings};
 use self::generation::{Content, GenerationName};
 use self::links::Directory;
-pub use self::mount::{Finding, Findings, examine};
+pub use self::mount::examine;
 pub use self::settings::{
     InvalidMode, InvalidPath, Mode, OnStop, Problem, RelativePath, Settings, Target, UnknownOnStop,
 };
@@ -37,6 +39,10 @@ pub const RETIRE_AFTER: Duration = Duration::from_secs(10);
 
 /// How soon a generation that could not be written is tried again. The usual cause, a full tmpfs, ends without notice.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// How often the files are compared with the store without a new generation. Nothing else would bring back what another
+/// program of the agent's user removed; a minute is what an operator waits, and the comparison takes microseconds.
+const COMPARE_EVERY: Duration = Duration::from_mins(1);
 
 /// The setgid bit, which makes a directory give its group to what is created in it.
 const SETGID: u32 = 0o2000;
@@ -62,6 +68,15 @@ pub enum FilesError {
         #[source]
         cause: io::Error,
     },
+    /// The directory is no longer the one that was opened.
+    #[error("{directory} was removed or replaced, and cannot be taken over: put it right, or restart the agent")]
+    Replaced {
+        /// The directory of the settings.
+        directory: PathBuf,
+        /// Why what is there now cannot be used; the agent's confinement may be the reason.
+        #[source]
+        cause: Box<FilesError>,
+    },
 }
 
 /// What a publication changed for readers.
@@ -76,14 +91,16 @@ pub enum Written {
 /// Writes the files of one directory. There is one writer for each directory, which a lock on it ensures.
 #[derive(Debug)]
 pub struct FilesWriter {
+    settings: Settings,
     directory: Directory,
     planned: Vec<Planned>,
     group: u32,
-    on_stop: OnStop,
     current: Option<GenerationName>,
     superseded: VecDeque<(GenerationName, Instant)>,
     retire_after: Duration,
     number: u64,
+    /// Why the files are not as they should be, as it was logged.
+    trouble: Option<String>,
 }
 
 /// The file of one secret, and the access that it will have.
@@ -105,6 +122,7 @@ impl FilesWriter {
         let unusable = |cause| FilesError::Directory { directory: settings.directory.clone(), cause };
         make_directory(&settings.directory).map_err(unusable)?;
         let directory = Directory::open(&settings.directory).map_err(unusable)?;
+        directory.check_owner().map_err(unusable)?;
         let group = group_of_files(settings.group, &directory).map_err(unusable)?;
         let current = directory.current().map_err(unusable)?;
         let leftovers = directory.generations().map_err(unusable)?;
@@ -117,12 +135,13 @@ impl FilesWriter {
         });
         let writer = Self {
             planned: planned.collect(),
+            settings: settings.clone(),
             group,
-            on_stop: settings.on_stop,
             current,
             superseded,
             retire_after,
             number: 0,
+            trouble: None,
             directory,
         };
         writer.rehearse().map_err(|cause| writer.unwritten(cause))?;
@@ -142,22 +161,49 @@ impl FilesWriter {
         FilesError::Write { directory: self.directory.path().to_owned(), cause }
     }
 
-    /// Shows the published secrets of `snapshot` as files. Secrets without a value have none.
+    /// Shows the published secrets of `snapshot` as files. Secrets without a value have none. Links, files or the whole
+    /// directory are made anew where they were removed.
     ///
     /// # Errors
-    /// [`FilesError::Write`]; then readers see what they saw before.
+    /// [`FilesError::Write`], or [`FilesError::Replaced`]; then readers see what they saw before.
     pub fn publish(&mut self, snapshot: &Snapshot, now: Instant) -> Result<Written, FilesError> {
+        if !self.directory.is_in_place() {
+            self.follow_path(now)?;
+        }
         self.try_publish(snapshot, now).map_err(|cause| self.unwritten(cause))
+    }
+
+    /// Takes over what the path leads to now, and leaves no secret in the directory that it led to before.
+    fn follow_path(&mut self, now: Instant) -> Result<(), FilesError> {
+        let opened = Self::open(&self.settings, self.retire_after, now).map_err(|cause| FilesError::Replaced {
+            directory: self.settings.directory.clone(),
+            cause: Box::new(cause),
+        })?;
+        let next = Self { number: self.number, ..opened };
+        let trouble = self.trouble.take();
+        let before = std::mem::replace(self, Self { trouble, ..next });
+        tracing::warn!(directory = %self.directory.path().display(), "the directory was removed or replaced; it is opened anew");
+        if let Err(error) = wipe(&before.directory) {
+            tracing::warn!(error = with_causes(&error), "files may be left in the directory that was replaced");
+        }
+        Ok(())
     }
 
     fn try_publish(&mut self, snapshot: &Snapshot, now: Instant) -> io::Result<Written> {
         let contents = contents(&self.planned, snapshot);
         let wanted: BTreeSet<_> = contents.iter().map(|content| content.path.first()).collect();
-        if self.current_holds(&contents) {
+        self.directory.check_names(&wanted)?;
+        let shown = self.directory.current()?;
+        if let Some(current) = &self.current
+            && self.current_holds(&contents)
+        {
+            if shown.as_ref() != Some(current) {
+                tracing::warn!(generation = %current, "the link to the files was removed or changed; it is made anew");
+                self.directory.show(current)?;
+            }
             self.directory.offer(&wanted)?;
             return Ok(Written::Unchanged);
         }
-        self.directory.check_names(&wanted)?;
         self.number += 1;
         let name = generation::write(self.directory.as_fd(), self.number, self.group, &contents)?;
         if let Err(error) = self.directory.show(&name) {
@@ -192,9 +238,9 @@ impl FilesWriter {
         }
     }
 
-    /// Publishes every generation of the store and retires old ones, until stopped; then does what the settings ask for.
-    /// The first one waits until every required secret is there, because files that exist say just that; `hold` is let
-    /// go once it is written.
+    /// Publishes every generation of the store, keeps the files as they should be and retires old ones, until stopped;
+    /// then does what the settings ask for. The first one waits until every required secret is there, because files that
+    /// exist say just that. Readiness is held back until it is written, and again whenever the files cannot be made so.
     ///
     /// Its system calls block the thread that runs it. On a file system in memory each takes microseconds, less than
     /// handing it to another thread, and readers of the socket are served by a thread of their own.
@@ -202,42 +248,57 @@ impl FilesWriter {
     /// # Errors
     /// [`FilesError::Directory`] when the files cannot be removed at the end. A generation that cannot be written is
     /// logged and tried again.
-    pub async fn run(mut self, mut reader: Reader, hold: Hold, stop: CancellationToken) -> Result<()> {
+    pub async fn run(mut self, mut reader: Reader, mut hold: Hold, stop: CancellationToken) -> Result<()> {
         // Where nothing is required, nothing is waited for.
-        let mut hold = Some(hold).filter(|_| !reader.snapshot().is_complete());
-        let mut due = Some(Instant::now());
+        if reader.snapshot().is_complete() {
+            hold.release();
+        }
+        let mut due = None;
+        let mut seen = 0;
         let mut complete = false;
         let mut publisher_lives = true;
         loop {
-            let wake = due.into_iter().chain(self.superseded.front().map(|(_, due)| *due)).min();
-            tokio::select! {
-                () = stop.cancelled() => break,
-                lives = reader.changed(), if publisher_lives => {
-                    publisher_lives = lives;
-                    due = Some(Instant::now());
-                }
-                () = sleep_until(wake) => {}
-            }
+            let snapshot = reader.snapshot();
             let now = Instant::now();
-            if due.is_some_and(|due| due <= now) {
-                let snapshot = reader.snapshot();
-                // Before the first look nothing is known, even where nothing is required.
-                complete |= snapshot.generation > 0 && snapshot.is_complete();
-                due = if complete { self.publish_or_retry(&snapshot, now) } else { None };
-                if complete && due.is_none() {
-                    drop(hold.take());
-                }
+            // A change of the hold wakes this task too, and must not make it look again.
+            let is_new = std::mem::replace(&mut seen, snapshot.generation) != snapshot.generation;
+            // Before the first look nothing is known, even where nothing is required.
+            complete |= snapshot.generation > 0 && snapshot.is_complete();
+            if complete && (is_new || due.is_none_or(|due| due <= now)) {
+                due = Some(self.publish_or_hold(&snapshot, &mut hold, now));
             }
             self.retire(now);
+            let wake = due.into_iter().chain(self.superseded.front().map(|(_, due)| *due)).min();
+            drop(snapshot);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                lives = reader.changed(), if publisher_lives => publisher_lives = lives,
+                () = sleep_until(wake) => {}
+            }
         }
         Ok(self.finish()?)
     }
 
-    fn publish_or_retry(&mut self, snapshot: &Snapshot, now: Instant) -> Option<Instant> {
-        let error = self.publish(snapshot, now).err()?;
-        let error = with_causes(&error);
-        tracing::error!(error, retry_after = ?RETRY_AFTER, "readers keep the files of the generation before");
-        Some(now + RETRY_AFTER)
+    /// Publishes and lets readiness go, or holds it back, and answers when to look again.
+    fn publish_or_hold(&mut self, snapshot: &Snapshot, hold: &mut Hold, now: Instant) -> Instant {
+        match self.publish(snapshot, now) {
+            Ok(_) => {
+                if self.trouble.take().is_some() {
+                    tracing::info!("the files are as they should be again");
+                }
+                hold.release();
+                now + COMPARE_EVERY
+            }
+            Err(error) => {
+                hold.resume();
+                let error = with_causes(&error);
+                if self.trouble.as_ref() != Some(&error) {
+                    tracing::error!(error, retry_every = ?RETRY_AFTER, "the files are not as they should be; the agent is not ready");
+                    self.trouble = Some(error);
+                }
+                now + RETRY_AFTER
+            }
+        }
     }
 
     /// Ends the writing as the settings ask for. Superseded generations go at once: nobody is left to retire them later.
@@ -245,7 +306,7 @@ impl FilesWriter {
     /// # Errors
     /// [`FilesError::Directory`] when something that should go cannot be removed.
     pub fn finish(mut self) -> Result<(), FilesError> {
-        match self.on_stop {
+        match self.settings.on_stop {
             OnStop::Keep => {
                 self.retire(Instant::now() + self.retire_after);
                 Ok(())
@@ -295,7 +356,7 @@ fn contents<'a>(planned: &'a [Planned], snapshot: &'a Snapshot) -> Vec<Content<'
 fn make_directory(path: &Path) -> io::Result<()> {
     let missing: Vec<_> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
     for folder in missing.into_iter().rev() {
-        std::fs::create_dir(folder)?;
+        DirBuilder::new().mode(generation::DIRECTORY_BITS).create(folder)?;
         std::fs::set_permissions(folder, Permissions::from_mode(generation::DIRECTORY_BITS))?;
     }
     Ok(())

@@ -16,6 +16,7 @@ pub mod logging;
 pub mod memory;
 pub mod metrics;
 pub mod notify;
+pub mod place;
 pub mod principal;
 pub mod process;
 pub mod refresh;

@@ -75,7 +75,11 @@ fn run_check(args: &CheckArgs, out: &mut impl io::Write) -> io::Result<Exit> {
 }
 
 fn run_wipe(args: &WipeArgs) -> Result<Exit> {
-    let Some(config) = load(&args.config)? else { return Ok(Exit::Config) };
-    config.0.files.map_or(Ok(()), |files| files::wipe_all(&files.directory))?;
+    // Root may wipe what another user's agent left, though it could not run an agent there.
+    let config = match check::read(&args.config, &SystemAccounts) {
+        Ok(config) => config,
+        Err(report) => return Ok(report.write(Output::Text, &mut io::stderr()).map(|()| Exit::Config)?),
+    };
+    config.files.map_or(Ok(()), |files| files::wipe_all(&files.directory))?;
     Ok(Exit::Success)
 }

@@ -1,9 +1,14 @@
-//! Where the socket is: the common place, and a private one for an agent that may not write there.
+//! Where the socket is: the common place, and a private one for an agent that may not write there; and what speaks against it.
 
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::place::{Objection, Place};
+use crate::principal::Principal;
 
 /// Where an agent listens unless told otherwise.
 pub const DEFAULT: &str = "/run/keyside/agent.sock";
@@ -26,6 +31,80 @@ pub fn default(uid: u32) -> PathBuf {
     let nearest = if directory.is_dir() { directory } else { Path::new("/run") };
     let may_write = nix::unistd::access(nearest, nix::unistd::AccessFlags::W_OK).is_ok();
     if may_write { common.to_owned() } else { private(Path::new(SHARED_MEMORY), uid) }
+}
+
+/// What the machine has against a socket, with the remedy.
+#[derive(Debug, Error)]
+pub enum Finding {
+    /// Its directory does not suit.
+    #[error(transparent)]
+    Place(Objection),
+    /// It cannot be made, which matters unless somebody else makes it.
+    #[error("the socket {socket} cannot be made, unless the service manager passes one")]
+    Unmakeable {
+        /// The socket.
+        socket: PathBuf,
+        /// What speaks against its directory, or what the kernel does not say of it.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// There are readers who cannot come near it.
+    #[error(
+        "only uid {uid} can enter the directory of {socket}, and there are other readers: set [api] socket (and [files] \
+         directory, if files are wanted) to a place that they can enter"
+    )]
+    Private {
+        /// The socket.
+        socket: PathBuf,
+        /// Whose directory it is.
+        uid: u32,
+    },
+}
+
+impl Finding {
+    /// Whether the agent must not start.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Place(Objection::Owner { .. }))
+    }
+}
+
+/// Looks at the directory of the socket of this user's agent. `base` is where private sockets are, [`SHARED_MEMORY`]
+/// outside tests.
+#[must_use]
+pub fn examine<'a>(
+    base: &Path,
+    socket: &Path,
+    uid: u32,
+    readers: impl IntoIterator<Item = &'a Principal>,
+) -> Vec<Finding> {
+    let unmakeable = |cause| Finding::Unmakeable { socket: socket.to_owned(), cause };
+    let mut findings = match Place::look(socket.parent().unwrap_or(socket)) {
+        Err(error) => vec![unmakeable(error.into())],
+        Ok(place) => place
+            .objections()
+            .into_iter()
+            .map(|objection| match objection {
+                Objection::NoDirectory { .. } | Objection::Unwritable { .. } => unmakeable(objection.into()),
+                Objection::Owner { .. } | Objection::ReplaceableByOthers { .. } => Finding::Place(objection),
+            })
+            .collect(),
+    };
+    // Root enters everywhere.
+    let come_in = [Principal::User(uid), Principal::User(0)];
+    if socket == private(base, uid) && readers.into_iter().any(|reader| !come_in.contains(reader)) {
+        findings.push(Finding::Private { socket: socket.to_owned(), uid });
+    }
+    findings
+}
+
+/// The file that an agent locks while it takes the place of `socket`. The name is appended, not put in the place of an
+/// extension, so that it is never the socket itself.
+#[must_use]
+pub fn lock_file(socket: &Path) -> PathBuf {
+    let mut path = socket.as_os_str().to_owned();
+    path.push(".lock");
+    path.into()
 }
 
 /// Makes the directory of a [`private`] socket, or makes sure that the one found there is this user's own.
@@ -69,6 +148,33 @@ mod tests {
 
     use super::*;
     use crate::testing::own_uid;
+
+    #[test]
+    fn the_lock_file_is_never_the_socket() {
+        assert_eq!(lock_file(Path::new("/run/x/agent.sock")), Path::new("/run/x/agent.sock.lock"));
+        assert_eq!(lock_file(Path::new("/run/x/x.lock")), Path::new("/run/x/x.lock.lock"));
+    }
+
+    #[test]
+    fn readers_who_cannot_enter_the_private_directory_are_told_of() {
+        use Principal::{Group, User};
+        let base = tempfile::tempdir().expect("a directory");
+        let socket = private(base.path(), own_uid());
+        let elsewhere = base.path().join("run/agent.sock");
+        let rows = [
+            (&socket, User(own_uid()), false),
+            (&socket, User(0), false),
+            (&socket, User(own_uid() + 1), true),
+            (&socket, Group(own_uid()), true),
+            (&elsewhere, User(own_uid() + 1), false),
+        ];
+        for (socket, reader, told) in rows {
+            let findings = examine(base.path(), socket, own_uid(), [&reader]);
+            let is_private = |found: &Finding| matches!(found, Finding::Private { .. }) && !found.is_refusal();
+            assert_eq!(findings.iter().any(is_private), told, "{socket:?} {reader}");
+            assert_eq!(findings.len(), usize::from(told), "{findings:?}");
+        }
+    }
 
     #[test]
     fn a_private_directory_is_made_once_and_found_again() {

@@ -138,13 +138,32 @@ pub struct Publisher(watch::Sender<Arc<Snapshot>>);
 #[derive(Clone, Debug)]
 pub struct Reader(watch::Receiver<Arc<Snapshot>>);
 
-/// Holds readiness back while it exists: for a part that has yet to show the secrets in its own way.
+/// Holds readiness back until it is released or dropped: for a part that shows the secrets in its own way, and can fail.
 #[derive(Debug)]
-pub struct Hold(watch::Sender<Arc<Snapshot>>);
+pub struct Hold {
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    holds: bool,
+}
+
+impl Hold {
+    /// Holds readiness back again. Like [`Self::release`] it wakes readers, but only where it changes something.
+    pub fn resume(&mut self) {
+        if !std::mem::replace(&mut self.holds, true) {
+            self.snapshots.send_modify(|snapshot| Arc::make_mut(snapshot).held += 1);
+        }
+    }
+
+    /// Lets readiness go, until it is held back again.
+    pub fn release(&mut self) {
+        if std::mem::take(&mut self.holds) {
+            self.snapshots.send_modify(|snapshot| Arc::make_mut(snapshot).held -= 1);
+        }
+    }
+}
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.0.send_modify(|snapshot| Arc::make_mut(snapshot).held -= 1);
+        self.release();
     }
 }
 
@@ -184,11 +203,12 @@ impl Publisher {
         self.0.borrow().slots.get(name).is_some_and(|slot| slot.failure.is_some())
     }
 
-    /// Holds readiness back until the answer is dropped.
+    /// Holds readiness back until the answer is released or dropped.
     #[must_use]
     pub fn hold_readiness(&self) -> Hold {
-        self.0.send_modify(|snapshot| Arc::make_mut(snapshot).held += 1);
-        Hold(self.0.clone())
+        let mut hold = Hold { snapshots: self.0.clone(), holds: false };
+        hold.resume();
+        hold
     }
 }
 
@@ -320,12 +340,19 @@ mod tests {
     #[tokio::test]
     async fn readiness_is_held_back_and_its_release_wakes_readers() {
         let (publisher, mut reader) = channel([(name("db"), false)]);
-        let hold = publisher.hold_readiness();
+        let mut hold = publisher.hold_readiness();
         let _ = apply(&publisher, "db", Ok(secret('a', b"one")), 1);
         assert!(reader.changed().await);
         assert!(reader.snapshot().is_complete() && !reader.snapshot().is_ready());
-        drop(hold);
+        hold.release();
         assert!(reader.changed().await);
+        assert!(reader.snapshot().is_ready());
+        hold.resume();
+        assert!(reader.changed().await);
+        hold.resume();
+        let none = tokio::time::timeout(Duration::ZERO, reader.changed()).await;
+        assert!(none.is_err() && !reader.snapshot().is_ready(), "held already");
+        drop(hold);
         assert!(reader.snapshot().is_ready());
         assert_eq!(reader.snapshot().generation, 1, "nothing new to read");
     }

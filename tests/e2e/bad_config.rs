@@ -1,6 +1,9 @@
 //! What a wrong configuration gets: every problem at once, with line and remedy, exit 78, at `check` and at start alike.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 
 use keyside_tests::agent::keyside;
 use tempfile::TempDir;
@@ -140,6 +143,69 @@ fn a_target_that_is_no_tmpfs_is_refused_with_the_way_out() {
     );
     let told = complaints(&text);
     assert!(told.contains("tmpfs") && told.contains("allow_disk"), "{told}");
+}
+
+#[test]
+fn a_file_on_the_way_to_the_files_is_refused_and_on_the_way_to_the_socket_warned_of() {
+    let told = complaints(&fitting("[[secret]]\nname = 'a'\n").replace("SHM/run", "SHM/agent.toml"));
+    assert!(told.contains("agent.toml is not a directory"), "{told}");
+    assert!(told.contains("warning: the socket ") && told.contains("unless the service manager passes one"), "{told}");
+}
+
+#[test]
+fn directories_of_another_user_are_refused() {
+    if !nix::unistd::geteuid().is_root() {
+        writeln!(std::io::stderr(), "SKIPPED: directories of another user: only root can make them").expect("open");
+        return;
+    }
+    let theirs = TempDir::new_in("/dev/shm").expect("a folder on tmpfs");
+    std::os::unix::fs::chown(theirs.path(), Some(1500), None).expect("root may");
+    let place = theirs.path().display().to_string();
+    let files = fitting("[[secret]]\nname = 'a'\n").replace("SHM/run/secrets", &format!("{place}/secrets"));
+    let socket = fitting("[[secret]]\nname = 'a'\n").replace("SHM/run/agent.sock", &format!("{place}/agent.sock"));
+    let both = files.replace("SHM/run/agent.sock", &format!("{place}/agent.sock"));
+    for text in [files, socket, both] {
+        let told = complaints(&text);
+        assert!(told.contains(&format!("{place} belongs to uid 1500")), "{told}");
+        assert!(told.contains(": 1 problem\n"), "{told}");
+    }
+}
+
+#[test]
+fn root_wipes_where_it_would_not_run_an_agent() {
+    if !nix::unistd::geteuid().is_root() {
+        writeln!(std::io::stderr(), "SKIPPED: wiping another user's directory: only root can make one").expect("open");
+        return;
+    }
+    let folder = TempDir::new_in("/dev/shm").expect("a folder on tmpfs");
+    let secrets = folder.path().join("run/secrets");
+    let left = secrets.join("..1-0123456789abcdef");
+    std::fs::create_dir_all(&left).expect("own folder");
+    std::fs::write(left.join("a"), "left behind").expect("own folder");
+    std::os::unix::fs::chown(&secrets, Some(1500), None).expect("root may");
+    let path = folder.path().join("agent.toml");
+    let text = fitting("[[secret]]\nname = 'a'\n").replace("SHM", &folder.path().display().to_string());
+    std::fs::write(&path, text).expect("own folder");
+    let output = keyside(&["wipe", "--config", &path.display().to_string()], &BTreeMap::new());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!left.exists());
+}
+
+#[test]
+fn a_directory_that_all_may_change_works_with_warnings() {
+    let (folder, open) = (TempDir::new_in("/dev/shm").expect("on tmpfs"), Permissions::from_mode(0o777));
+    let run = folder.path().join("run");
+    std::fs::create_dir(&run).expect("own folder");
+    std::fs::set_permissions(&run, open).expect("own folder");
+    let text = fitting("[[secret]]\nname = 'a'\n").replace("/run/secrets", "/run");
+    let path = folder.path().join("agent.toml");
+    std::fs::write(&path, text.replace("SHM", &folder.path().display().to_string())).expect("own folder");
+    let output = keyside(&["check", "--config", &path.display().to_string()], &BTreeMap::new());
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    for words in ["others can replace what is in", "others can list"] {
+        assert_eq!(told.matches(words).count(), 1, "{words} in {told}");
+    }
 }
 
 #[test]

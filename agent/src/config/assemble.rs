@@ -16,6 +16,7 @@ use crate::encoding::Encoding;
 use crate::files::{self, Mode, Target};
 use crate::principal::{Accounts, Principal};
 use crate::refresh::Wanted;
+use crate::socket::lock_file;
 use crate::{logging, memory, serve};
 
 /// Reads and checks the text of a configuration file.
@@ -171,7 +172,25 @@ impl Assembly<'_> {
             let remedy = "use readers instead, or set world_readable = true under [files]";
             self.document.report(&mode.span(), format!("mode {} lets everyone read it: {remedy}", mode.get_ref().0));
         }
+        if let Some(mode) = mode
+            && mode.get_ref().0.is_group_readable()
+            && !self.may_read(files.and_then(|files| files.group.as_ref()), readers)
+        {
+            let remedy = "name it among the readers, or use mode 0400, which lets every reader in";
+            let mode_is = format!("mode {} lets the group of the files read '{name}'", mode.get_ref().0);
+            self.document.report(&mode.span(), format!("{mode_is}, which is no reader: {remedy}"));
+        }
         Some(Target { path, mode: mode.map_or(Mode::default(), |mode| mode.get_ref().0), readers: readers.to_vec() })
+    }
+
+    /// Whether the group of the files is among the readers; where it is not configured, whether any group is: which one
+    /// the directory gives is a question for the machine.
+    fn may_read(&self, group: Option<&Spanned<String>>, readers: &[Principal]) -> bool {
+        let group = group.and_then(|text| Principal::parse(text.get_ref(), self.accounts).ok());
+        match group {
+            Some(group) => readers.contains(&group),
+            None => readers.iter().any(|reader| matches!(reader, Principal::Group(_))),
+        }
     }
 
     fn socket(&mut self, configured: Option<&Spanned<PathBuf>>, defaults: Defaults<'_>) -> PathBuf {
@@ -212,6 +231,20 @@ impl Assembly<'_> {
         for problem in settings.problems() {
             let place = problem.secret().and_then(|name| places.get(name).copied()).unwrap_or(&span);
             self.document.report(place, problem.to_string());
+        }
+        let taken = [socket.to_owned(), lock_file(socket)];
+        if let Some(other) = taken.iter().find(|other| settings.directory.starts_with(other)) {
+            let message =
+                format!("the files cannot be in {}, which is the agent's socket or its lock", other.display());
+            self.document.report(&span, format!("{message}: name another directory, or another socket"));
+        }
+        for (name, target) in &settings.targets {
+            let shown = settings.directory.join(target.path.first());
+            if let Some(other) = taken.iter().find(|other| other.starts_with(&shown)) {
+                let message = format!("the file of '{name}' takes the place of {}", other.display());
+                let place = places.get(name).copied().unwrap_or(&span);
+                self.document.report(place, format!("{message}: name another file, or another socket"));
+            }
         }
         settings
     }

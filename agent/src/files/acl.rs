@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::{Mode as Permissions, XattrFlags, fchmod, fgetxattr, fremovexattr, fsetxattr, fstat};
 use rustix::io::{Errno, Result};
 
-use super::settings::Target;
+use super::settings::{Mode, Target};
 use crate::principal::Principal;
 
 /// The extended attribute that the kernel translates to and from the list.
@@ -23,6 +23,14 @@ const MASK: u16 = 0x10;
 const OTHERS: u16 = 0x20;
 const READ: u16 = 4;
 const NO_ID: u32 = u32::MAX;
+
+impl Mode {
+    /// Whether the group of a file may read it and others may not.
+    #[must_use]
+    pub fn is_group_readable(self) -> bool {
+        self.bits() & 0o044 == 0o040
+    }
+}
 
 /// What a file must look like for exactly the right ones to read it.
 #[derive(Clone, Debug, PartialEq, Eq)]

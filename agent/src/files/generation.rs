@@ -83,7 +83,7 @@ pub(super) fn write(
     contents: &[Content<'_>],
 ) -> io::Result<GenerationName> {
     let name = GenerationName::unique(number);
-    mkdirat(parent, name.as_str(), Mode::RWXU)?;
+    make_closed(parent, name.as_str())?;
     match fill(parent, &name, group, contents) {
         Ok(()) => Ok(name),
         Err(error) => {
@@ -93,6 +93,11 @@ pub(super) fn write(
             Err(error)
         }
     }
+}
+
+/// Makes a folder that only its owner enters, whatever the umask is.
+fn make_closed(parent: BorrowedFd<'_>, name: &str) -> rustix::io::Result<()> {
+    mkdirat(parent, name, Mode::RWXU)
 }
 
 fn fill(parent: BorrowedFd<'_>, name: &GenerationName, group: u32, contents: &[Content<'_>]) -> io::Result<()> {
@@ -137,7 +142,7 @@ fn create(top: BorrowedFd<'_>, path: &RelativePath) -> io::Result<File> {
 }
 
 fn enter(folder: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
-    match mkdirat(folder, name, Mode::RWXU) {
+    match make_closed(folder, name) {
         Ok(()) => {
             let made = open_directory(folder, name)?;
             fchmod(&made, Mode::from_raw_mode(DIRECTORY_BITS))?;
@@ -278,5 +283,30 @@ fn kind(folder: BorrowedFd<'_>, name: &CStr, listed: FileType) -> rustix::io::Re
     match listed {
         FileType::Unknown => Ok(FileType::from_raw_mode(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode)),
         known => Ok(known),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use nix::sched::{CloneFlags, unshare};
+    use nix::sys::stat::{Mode as Bits, umask};
+
+    use super::*;
+
+    #[test]
+    fn nobody_else_enters_a_generation_before_it_is_whole() {
+        let parent = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
+        let opened = File::open(parent.path()).expect("ours");
+        let make = || {
+            // A umask of this thread's own; that of the process is for every test.
+            unshare(CloneFlags::CLONE_FS).expect("nobody needs a privilege for it");
+            umask(Bits::empty());
+            make_closed(opened.as_fd(), "..1-0123456789abcdef").expect("made");
+        };
+        std::thread::scope(|threads| threads.spawn(make).join().expect("no panic"));
+        let found = parent.path().join("..1-0123456789abcdef").metadata().expect("there");
+        assert_eq!(found.permissions().mode() & 0o7777, 0o700);
     }
 }

@@ -5,10 +5,14 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, flock, readlinkat, renameat, symlinkat, unlinkat};
+use rustix::fs::{
+    AtFlags, FileType, FlockOperation, Mode, OFlags, flock, fstat, readlinkat, renameat, stat, symlinkat, unlinkat,
+};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::generation::{GenerationName, entries};
+use crate::place::is_trusted;
 
 /// The link that decides which generation readers see.
 const CURRENT: &str = "..data";
@@ -26,7 +30,8 @@ pub(super) struct Directory {
 impl Directory {
     /// Opens a directory that exists, and locks it as long as the answer lives.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let descriptor = OwnedFd::from(std::fs::File::open(path)?);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let descriptor = rustix::fs::open(path, flags, Mode::empty())?;
         flock(&descriptor, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
             Errno::WOULDBLOCK => io::Error::new(
                 io::ErrorKind::ResourceBusy,
@@ -46,6 +51,23 @@ impl Directory {
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
+    }
+
+    /// Refuses a directory whose owner could put something else in the place of the files.
+    pub(super) fn check_owner(&self) -> io::Result<()> {
+        let owner = fstat(&self.descriptor)?.st_uid;
+        if is_trusted(owner, geteuid().as_raw()) {
+            return Ok(());
+        }
+        let message = format!("it belongs to uid {owner}: give it to root or to the agent's own user");
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+    }
+
+    /// Whether the path still leads to it: not once it was removed, replaced, or mounted over.
+    pub(super) fn is_in_place(&self) -> bool {
+        let here = fstat(&self.descriptor).map(|found| (found.st_dev, found.st_ino));
+        let there = stat(&self.path).map(|found| (found.st_dev, found.st_ino));
+        here.is_ok() && here == there
     }
 
     /// The generation that readers see.

@@ -1,95 +1,20 @@
 //! Whether the directory of the files is memory that is never written to a disk, and can be swapped a generation at a time.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FsWord, statfs};
-use thiserror::Error;
+use rustix::process::getegid;
 
+use super::finding::{Finding, Findings};
 use super::settings::Settings;
+use crate::place::{Objection, Place};
+use crate::principal::Principal;
 
 /// The file systems that live in memory.
 /// Source: the kernel's `include/uapi/linux/magic.h`.
 const TMPFS: FsWord = 0x0102_1994;
 const RAMFS: FsWord = 0x8584_58f6;
-
-/// The permission bits that let everybody replace a directory's entries: others may write, without the sticky bit.
-const OTHERS_WRITE: u32 = 0o002;
-const STICKY: u32 = 0o1000;
-
-/// What the machine has against the settings.
-#[derive(Debug, Default)]
-pub struct Findings {
-    /// The agent must not start.
-    pub refusals: Vec<Finding>,
-    /// The agent starts, and says so.
-    pub warnings: Vec<Finding>,
-}
-
-/// One thing that the machine has against the settings, with the remedy.
-#[derive(Debug, Error)]
-pub enum Finding {
-    /// The files would be on a disk.
-    #[error(
-        "{} is on {kind}, which keeps what is written there: mount a tmpfs there (Kubernetes: emptyDir with medium \
-         Memory), or use a directory that is on one, as /dev/shm is{}",
-        .directory.display(), if *.allowed { "" } else { "; or set allow_disk" }
-    )]
-    Disk {
-        /// The directory of the settings.
-        directory: PathBuf,
-        /// The file system's name as the kernel lists it.
-        kind: String,
-        /// Whether the settings allow it.
-        allowed: bool,
-    },
-    /// Memory can be written to a swap device.
-    #[error(
-        "what is in {} can be written to swap ({devices}): mount a tmpfs with noswap (Linux 6.4 or later), encrypt \
-         the swap, or turn it off",
-        .directory.display()
-    )]
-    Swap {
-        /// The directory of the settings.
-        directory: PathBuf,
-        /// The swap devices in use.
-        devices: String,
-    },
-    /// A file is a mount of its own.
-    #[error(
-        "{path} is mounted as a single file, which can never show a new version: mount the directory {directory} instead"
-    )]
-    SingleFile {
-        /// The mount point.
-        path: PathBuf,
-        /// The directory of the settings.
-        directory: PathBuf,
-    },
-    /// The directory is something else.
-    #[error("{directory} is not a directory: remove it, or configure another")]
-    NoDirectory {
-        /// The directory of the settings.
-        directory: PathBuf,
-    },
-    /// Others can put their own files in the place of ours.
-    #[error(
-        "every user can replace what is in {directory}: use a directory inside it, or mount it read-only for the readers"
-    )]
-    WritableByOthers {
-        /// The directory of the settings.
-        directory: PathBuf,
-    },
-    /// The kernel does not say what the checks need.
-    #[error("could not look at {path}")]
-    Unknown {
-        /// What could not be read.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        cause: io::Error,
-    },
-}
 
 /// Looks at the directory and at the mounts and swap devices that the `/proc` below `root` lists. A directory that does
 /// not exist yet is judged by the nearest one above it that does.
@@ -104,21 +29,30 @@ pub fn examine(root: &Path, settings: &Settings) -> Findings {
 
 fn look(root: &Path, settings: &Settings, findings: &mut Findings) -> Result<(), Finding> {
     let directory = || settings.directory.clone();
-    let existing = nearest_existing(&settings.directory)?;
+    let unknown = |cause| Finding::Unknown { path: settings.directory.clone(), cause };
+    let place = Place::look(&settings.directory).map_err(unknown)?;
+    let resolved = place.existing().canonicalize().map_err(unknown)?;
     let mounts = Mount::list(&root.join("proc/self/mountinfo"))?;
     let Findings { refusals, warnings } = findings;
-    refusals.extend(single_files(&existing.resolved, settings, &mounts));
-    if !existing.is_directory && refusals.is_empty() {
-        refusals.push(Finding::NoDirectory { directory: directory() });
+    refusals.extend(single_files(&resolved, settings, &mounts));
+    let is_refused = !refusals.is_empty();
+    for objection in place.objections() {
+        match objection {
+            Objection::ReplaceableByOthers { .. } => warnings.push(Finding::Place(objection)),
+            // A mounted file is none, which is said already.
+            Objection::NoDirectory { .. } if is_refused => {}
+            _ => refusals.push(Finding::Place(objection)),
+        }
     }
-    if existing.is_writable_by_others {
-        warnings.push(Finding::WritableByOthers { directory: directory() });
+    if place.others_can_list() {
+        warnings.push(Finding::ListableByOthers { directory: directory() });
     }
+    refusals.extend(open_to_group(settings, &place));
     let mount = mounts
         .iter()
-        .filter(|mount| existing.resolved.starts_with(&mount.point))
+        .filter(|mount| resolved.starts_with(&mount.point))
         .max_by_key(|mount| mount.point.components().count());
-    if !is_memory(&existing.resolved)? {
+    if !is_memory(&resolved)? {
         let kind = mount.map_or_else(|| "a disk".to_owned(), |mount| mount.kind.clone());
         let list = if settings.allow_disk { warnings } else { refusals };
         list.push(Finding::Disk { directory: directory(), kind, allowed: settings.allow_disk });
@@ -133,26 +67,14 @@ fn look(root: &Path, settings: &Settings, findings: &mut Findings) -> Result<(),
     Ok(())
 }
 
-/// What is there of a path, with links resolved.
-struct Existing {
-    resolved: PathBuf,
-    is_directory: bool,
-    is_writable_by_others: bool,
-}
-
-fn nearest_existing(path: &Path) -> Result<Existing, Finding> {
-    let unknown = |cause| Finding::Unknown { path: path.to_owned(), cause };
-    let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    let mut ancestors = path.ancestors().map(|ancestor| (ancestor, ancestor.metadata()));
-    let found = ancestors.find(|(_, metadata)| !metadata.as_ref().is_err_and(missing));
-    let (existing, metadata) = found.ok_or_else(|| unknown(io::ErrorKind::NotFound.into()))?;
-    let metadata = metadata.map_err(unknown)?;
-    let bits = metadata.permissions().mode();
-    Ok(Existing {
-        resolved: existing.canonicalize().map_err(unknown)?,
-        is_directory: metadata.is_dir(),
-        is_writable_by_others: existing == path && bits & (OTHERS_WRITE | STICKY) == OTHERS_WRITE,
-    })
+/// The files whose mode lets a group in that is no reader. Which group that is may be up to the directory.
+fn open_to_group(settings: &Settings, place: &Place) -> Vec<Finding> {
+    let group = settings.group.or(place.group_handed_down()).unwrap_or_else(|| getegid().as_raw());
+    let is_open = |mode: super::Mode, readers: &[Principal]| {
+        mode.is_group_readable() && !readers.contains(&Principal::Group(group))
+    };
+    let open = settings.targets.iter().filter(|(_, target)| is_open(target.mode, &target.readers));
+    open.map(|(secret, target)| Finding::Group { secret: secret.clone(), mode: target.mode, group }).collect()
 }
 
 fn is_memory(path: &Path) -> Result<bool, Finding> {
@@ -224,6 +146,7 @@ fn read(path: &Path) -> Result<String, Finding> {
 mod tests {
     use std::collections::BTreeMap;
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use tempfile::TempDir;
 
@@ -315,9 +238,11 @@ mod tests {
              or use a directory that is on one, as /dev/shm is",
             disk.display()
         );
-        assert_eq!(machine.findings(), [vec![format!("{expected}; or set allow_disk")], Vec::new()]);
+        // Who is not root may not write there either, which is said too.
+        let [refusals, warnings] = machine.findings();
+        assert_eq!((refusals.last(), warnings), (Some(&format!("{expected}; or set allow_disk")), Vec::new()));
         machine.settings.allow_disk = true;
-        assert_eq!(machine.findings(), [Vec::new(), vec![expected]]);
+        assert_eq!(machine.findings()[1], [expected]);
     }
 
     #[test]
@@ -326,6 +251,7 @@ mod tests {
         let machine = Machine::new(mounts, "");
         let file = machine.settings.directory.join("db/password");
         fs::create_dir_all(&file).expect("made");
+        fs::set_permissions(&machine.settings.directory, fs::Permissions::from_mode(0o711)).expect("changed");
         assert_eq!(machine.findings(), [Vec::<String>::new(), Vec::new()], "a directory");
         fs::remove_dir(&file).expect("removed");
         fs::write(&file, "").expect("written");
@@ -339,15 +265,29 @@ mod tests {
         let machine = Machine::new(PLAIN, "");
         let directory = &machine.settings.directory;
         fs::create_dir(directory).expect("made");
-        for (mode, warned) in [(0o777, true), (0o1777, false), (0o775, false)] {
+        for (mode, expected) in [(0o777, 2), (0o2777, 2), (0o1777, 1), (0o755, 1), (0o711, 0)] {
             fs::set_permissions(directory, fs::Permissions::from_mode(mode)).expect("changed");
             let [refusals, warnings] = machine.findings();
-            assert_eq!((refusals.len(), warnings.len()), (0, usize::from(warned)), "{mode:o}");
+            assert_eq!((refusals.len(), warnings.len()), (0, expected), "{mode:o}: {warnings:?}");
         }
         fs::remove_dir(directory).expect("removed");
         fs::write(directory, "").expect("written");
         let expected = "HERE/secrets is not a directory: remove it, or configure another";
         assert_eq!(machine.findings(), [vec![expected.to_owned()], Vec::new()]);
+    }
+
+    #[test]
+    fn a_mode_for_the_group_wants_the_group_that_the_files_get_among_the_readers() {
+        let mut machine = Machine::new(PLAIN, "");
+        let own = getegid().as_raw();
+        for (group, reader, refused) in
+            [(None, own, 0), (None, own + 1, 1), (Some(own + 1), own + 1, 0), (Some(7), own, 1)]
+        {
+            machine.settings.group = group;
+            let target = machine.settings.targets.values_mut().next().expect("one");
+            (target.mode, target.readers) = ("0440".parse().expect("a mode"), vec![Principal::Group(reader)]);
+            assert_eq!(machine.findings()[0].len(), refused, "{group:?} {reader}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The sockets that the server listens on: made here, or inherited from the service manager.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{
@@ -9,10 +9,18 @@ use std::os::unix::fs::{
 };
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::Settings;
 use crate::causes::with_causes;
 use crate::kernel::inherited_sockets;
+use crate::socket::lock_file;
+
+/// How long another agent may hold the lock of the socket. It does so for a few system calls; one that takes longer hangs.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How soon a lock that is held is tried again: seldom enough to cost nothing, often enough that nobody notices.
+const LOCK_RETRY: Duration = Duration::from_millis(20);
 
 /// Bound sockets that nothing serves yet. Callers can connect already and will wait.
 #[derive(Debug)]
@@ -62,7 +70,7 @@ fn bind_address(address: SocketAddr) -> io::Result<TcpListener> {
 fn bind_path(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
     make_directory(directory)?;
-    let _lock = lock(path)?;
+    let _lock = lock(path, LOCK_PATIENCE)?;
     remove_left_over(path)?;
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o666))?;
@@ -72,20 +80,25 @@ fn bind_path(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
 
 /// Keeps others out until it is dropped: two agents that start at once must not take each other's fresh socket for a
 /// left-over one.
-fn lock(path: &Path) -> io::Result<File> {
-    let path = path.with_extension("lock");
-    let file = File::options().write(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)?;
-    file.lock()?;
-    Ok(file)
+fn lock(socket: &Path, patience: Duration) -> io::Result<File> {
+    let path = lock_file(socket);
+    let file = File::options().write(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(&path)?;
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if start.elapsed() >= patience => {
+                let remedy = "another program holds the lock: stop it, or give the agent another socket";
+                return Err(at(path.display(), &io::Error::new(io::ErrorKind::ResourceBusy, remedy)));
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_RETRY),
+        }
+    }
 }
 
 fn make_directory(directory: &Path) -> io::Result<()> {
     match fs::metadata(directory) {
-        Ok(found) if found.mode() & 0o022 != 0 => {
-            let directory = directory.display();
-            tracing::warn!(%directory, "others can write to the socket's directory and could put their own there");
-            Ok(())
-        }
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
@@ -188,12 +201,32 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_that_is_held_too_long_is_named() {
+        let base = tempfile::tempdir().expect("a directory");
+        let path = base.path().join("agent.sock");
+        let _held = lock(&path, Duration::ZERO).expect("free");
+        let error = lock(&path, Duration::ZERO).expect_err("held");
+        let expected = format!("{}.lock: another program holds the lock: stop it", path.display());
+        assert!(error.to_string().starts_with(&expected), "{error}");
+    }
+
+    #[test]
+    fn a_socket_may_have_the_extension_of_a_lock() {
+        let base = tempfile::tempdir().expect("a directory");
+        let path = base.path().join("agent.lock");
+        for _ in 0..2 {
+            let _bound = bind_path(&path).expect("bound");
+            UnixStream::connect(&path).expect("a socket, not the lock");
+        }
+    }
+
+    #[test]
     fn of_two_that_start_at_once_the_second_finds_the_first_and_not_a_left_over_socket() {
         for _ in 0..100 {
             let base = tempfile::tempdir().expect("a directory");
             let path = base.path().join("agent.sock");
             drop(UnixListener::bind(&path).expect("a left-over one for both to find"));
-            let first_has_the_lock = lock(&path).expect("locked");
+            let first_has_the_lock = lock(&path, Duration::ZERO).expect("locked");
             let (started, start) = std::sync::mpsc::channel();
             let second = || {
                 started.send(()).expect("the test listens");
@@ -245,7 +278,7 @@ mod tests {
             operators: vec![],
             readers: [].into(),
             limits: crate::serve::Limits::default(),
-            grace: std::time::Duration::ZERO,
+            grace: Duration::ZERO,
         };
         let listeners = bind(&settings).expect("nothing is made at the path");
         assert_eq!((listeners.unix.len(), listeners.file.is_none()), (1, true));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use keyside::causes::with_causes;
-use keyside::files::{FilesWriter, OnStop, RETIRE_AFTER, Settings, Written};
+use keyside::files::{FilesWriter, OnStop, RETIRE_AFTER, Settings, Written, examine};
 use keyside::principal::Principal::{Group, User};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -205,4 +205,50 @@ fn an_agent_without_privileges_lets_its_readers_in_and_wipes_what_is_superseded(
     });
     assert_eq!(read_as(STRANGER, ML, &file).as_deref(), Some("correct horse"));
     assert_eq!(fs::read(&witness).expect("root may"), [0; 7], "overwritten");
+}
+
+#[test]
+fn what_another_user_could_have_written_is_not_adopted() {
+    type Place = fn(&Path) -> PathBuf;
+    if !is_root("a generation of another user") {
+        return;
+    }
+    let rows: [(&str, Place); 2] = [
+        ("the folder", |directory| directory.join(fs::read_link(directory.join("..data")).expect("a generation"))),
+        ("the file", |directory| directory.join("..data/db/password")),
+    ];
+    for (what, place) in rows {
+        let (_folder, directory) = folder();
+        let mut settings = settings(&directory, [("db", target("db/password", "0400", &[]))]);
+        settings.on_stop = OnStop::Keep;
+        let file = write_one(&settings);
+        chown(place(&directory), Some(TRAINER), None).expect("given");
+        let (publisher, reader) = store(&["db"]);
+        publish(&publisher, &[("db", b"hunter2")]);
+        let written = open(&settings).publish(&reader.snapshot(), Instant::now()).expect("written");
+        assert_eq!(written, Written::Applied, "{what}");
+        assert_eq!(file.metadata().expect("it is there").uid(), 0, "{what}");
+    }
+}
+
+#[test]
+fn a_directory_of_another_user_is_refused_before_and_at_the_start() {
+    if !is_root("a directory of another user") {
+        return;
+    }
+    let (_folder, directory) = folder();
+    fs::create_dir(&directory).expect("made");
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o711)).expect("set");
+    chown(&directory, Some(TRAINER), None).expect("given");
+    let settings = settings(&directory, [("db", target("db", "0400", &[]))]);
+    let refusals = || examine(Path::new("/"), &settings).refusals.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let found = refusals();
+    assert!(found[0].contains("belongs to uid 41001") && found[0].contains("give it to root"), "{found:?}");
+    let error = FilesWriter::open(&settings, RETIRE_AFTER, Instant::now()).expect_err("not root's");
+    assert!(with_causes(&error).contains("belongs to uid 41001"), "{}", with_causes(&error));
+    assert_eq!(as_user(TRAINER, refusals), Vec::<String>::new(), "its own");
+    let found = as_user(STRANGER, refusals);
+    assert!(found[1].contains("this user cannot write to"), "{found:?}");
+    let missing = Settings { directory: directory.join("a/b"), ..settings.clone() };
+    assert_eq!(examine(Path::new("/"), &missing).refusals.len(), 1, "it would be made in it");
 }

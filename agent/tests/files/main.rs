@@ -3,6 +3,7 @@
 mod access;
 mod generations;
 mod publishing;
+mod recovery;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
