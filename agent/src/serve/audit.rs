@@ -63,8 +63,7 @@ impl Told {
     fn is_news(&mut self, name: &SecretName, exists: bool, now: Instant) -> bool {
         self.latest = now;
         let is_recent = |at: Instant| now.saturating_duration_since(at) < QUIET;
-        let (told, room) =
-            if exists { (&mut self.existing, usize::MAX) } else { (&mut self.invented, INVENTED_MAX) };
+        let (told, room) = if exists { (&mut self.existing, usize::MAX) } else { (&mut self.invented, INVENTED_MAX) };
         if told.get(name).is_some_and(|&at| is_recent(at)) {
             return false;
         }

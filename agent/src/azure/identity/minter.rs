@@ -18,6 +18,7 @@ use azure_identity::{
 use super::certificate::CertificateAssertion;
 use super::entra::{Authority, EntraRefusal};
 use super::source::{ClientSecret, Plan};
+use crate::azure::quotation::first_line;
 use crate::azure::transport::{Transport, TransportError};
 use crate::causes::with_causes;
 use crate::clock::Clock;
@@ -169,16 +170,12 @@ fn reason(outermost: &azure_core::Error) -> String {
             return with_causes(error);
         }
         if error.is::<std::io::Error>() {
-            return format!("{}: {error}", first_line(outermost));
+            return format!("{}: {error}", first_line(&outermost.to_string()));
         }
         if error.is::<serde_json::Error>() {
             return "its answer is no token".to_owned();
         }
         cause = error.source();
     }
-    first_line(outermost)
-}
-
-fn first_line(error: &azure_core::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+    first_line(&outermost.to_string())
 }
