@@ -23,7 +23,10 @@ pub(super) fn status(status: &Status) -> String {
         row(["looks", &looks(status)]),
     ];
     if let Some(operation) = &status.operation {
-        let memory = format!("{} ({} bytes of values)", operation.memory_protection, operation.memory_used_bytes);
+        let memory = match &operation.memory_protection {
+            Some(protection) => format!("{protection} ({} bytes of values)", operation.memory_used_bytes),
+            None => "nothing held yet".to_owned(),
+        };
         facts.push(row(["vault", &operation.vault]));
         facts.push(row(["identity", operation.identity.as_deref().unwrap_or("not signed in yet")]));
         facts.push(row(["memory", &memory]));
@@ -183,7 +186,7 @@ db: no fresh value since 2026-01-01T00:00:00Z: denied
         known.operation = Some(Operation {
             vault: "https://v.vault.azure.net".to_owned(),
             identity: None,
-            memory_protection: "mlock".to_owned(),
+            memory_protection: Some("mlock".to_owned()),
             memory_used_bytes: 64,
             generation: 3,
             hardening: [("confined".to_owned(), "partial".to_owned())].into(),
@@ -200,5 +203,8 @@ db: no fresh value since 2026-01-01T00:00:00Z: denied
         ] {
             assert!(shown.contains(part), "{part:?} in {shown}");
         }
+        known.operation.as_mut().expect("just set").memory_protection = None;
+        let shown = status(&known);
+        assert!(shown.contains("memory      nothing held yet\n"), "{shown}");
     }
 }

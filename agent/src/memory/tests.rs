@@ -6,9 +6,11 @@ use super::*;
 fn stored_bytes_come_back_and_are_counted() {
     for best in [Protection::SecretMemory, Protection::Locked, Protection::Unprotected] {
         let arena = Arena::new(Settings { best, require_locked: false });
+        assert_eq!(arena.protection(), None, "{best}: nothing is known before the first value");
         let locked = arena.store(&[7; 100]).expect("memory");
         assert_eq!(locked.as_ref(), [7; 100], "{best}");
         assert_eq!(arena.used_bytes(), 128, "{best}: two grains");
+        assert!(arena.protection() >= Some(best), "{best} or what the kernel grants instead");
     }
 }
 
