@@ -3,6 +3,7 @@
 pub mod cloud;
 pub mod identity;
 pub mod key_vault;
+mod quotation;
 #[cfg(test)]
 mod testing;
 pub mod transport;

@@ -208,7 +208,7 @@ impl Client {
     async fn detail(&mut self, answer: Response<Incoming>) -> String {
         let Ok(body) = self.body(answer).await else { return "no reason is given".to_owned() };
         match serde_json::from_slice::<ProblemDocument>(body.as_ref()) {
-            Ok(document) => document.detail,
+            Ok(document) => text::legible(&document.detail),
             Err(_) => "no reason is given".to_owned(),
         }
     }

@@ -53,7 +53,7 @@ impl Encoding {
             Self::Text => Ok(secret),
             Self::Base64 => {
                 let value = decode_base64(secret.value.as_bytes(), arena)?;
-                Ok(Secret { value, ..secret })
+                Ok(Secret { encoding: self, value, ..secret })
             }
         }
     }
@@ -85,6 +85,14 @@ mod tests {
         let every: Vec<u8> = (0..=255).collect();
         assert_eq!(decoded(&Base64::encode_string(&every)).expect("decodes"), every);
         assert_eq!(decoded("").expect("decodes"), b"");
+    }
+
+    #[test]
+    fn what_was_decoded_says_so() {
+        let arena = Arena::unlocked();
+        for encoding in [Encoding::Text, Encoding::Base64] {
+            assert_eq!(encoding.decode(secret('a', b"b25l"), &arena).expect("decodes").encoding, encoding);
+        }
     }
 
     #[test]

@@ -92,10 +92,10 @@ impl Arena {
         Ok(buffer.freeze())
     }
 
-    /// The worst protection among the mappings in use, or what a first one would get at best.
+    /// The worst protection among the mappings; none before the first value, when it is not known what the kernel grants.
     #[must_use]
-    pub fn protection(&self) -> Protection {
-        self.chunks().iter().map(|chunk| chunk.protection).max().unwrap_or(self.settings.best)
+    pub fn protection(&self) -> Option<Protection> {
+        self.chunks().iter().map(|chunk| chunk.protection).max()
     }
 
     /// How many bytes are handed out now, rounded up to whole grains.

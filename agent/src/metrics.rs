@@ -55,10 +55,10 @@ pub struct View<'a> {
     pub now: Timestamp,
     /// When the agent started.
     pub started: Timestamp,
-    /// How well values are protected.
-    pub protection: Protection,
-    /// How much memory they take.
-    pub used_bytes: usize,
+    /// How well values are protected; none before the first one.
+    pub protection: Option<Protection>,
+    /// How much memory they take; for operators only, because it grows with the values of secrets that nobody else sees.
+    pub used_bytes: Option<usize>,
     /// How many connections are open.
     pub connections: usize,
 }
@@ -209,9 +209,13 @@ fn register_agent(registry: &mut Registry, view: &View<'_>) {
     registry.register("build_info", "The agent's version", build);
     registry.register_with_unit("start_timestamp", "When the agent started", Unit::Seconds, started);
     registry.register("ready", "Whether every required secret is there", number(view.snapshot.is_ready().into()));
-    let protection = one(label("protection", &view.protection));
-    registry.register("memory_protection_info", "The worst protection among the memory of values", protection);
-    registry.register_with_unit("memory_used", "How much memory values take", Unit::Bytes, number(view.used_bytes));
+    if let Some(protection) = view.protection {
+        let protection = one(label("protection", &protection));
+        registry.register("memory_protection_info", "The worst protection among the memory of values", protection);
+    }
+    if let Some(used_bytes) = view.used_bytes {
+        registry.register_with_unit("memory_used", "How much memory values take", Unit::Bytes, number(used_bytes));
+    }
     registry.register("connections", "Open connections", number(view.connections));
     let states = Family::<Labels, Gauge>::default();
     for state in State::ALL {
@@ -287,8 +291,8 @@ mod tests {
             visible: &|_| visible,
             now: new_year(),
             started: new_year(),
-            protection: Protection::Locked,
-            used_bytes: 64,
+            protection: Some(Protection::Locked),
+            used_bytes: None,
             connections: 1,
         })
     }

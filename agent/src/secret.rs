@@ -8,6 +8,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use thiserror::Error;
 
+use crate::encoding::Encoding;
 use crate::memory::Locked;
 
 /// Longest name that Key Vault accepts, in characters.
@@ -170,15 +171,17 @@ pub struct Metadata {
 pub struct Secret {
     /// What the vault says about it.
     pub metadata: Metadata,
+    /// What the bytes were made from the vault's text by.
+    pub encoding: Encoding,
     /// The bytes.
     pub value: SecretValue,
 }
 
 impl Secret {
-    /// Whether both carry the same version, metadata and bytes.
+    /// Whether both carry the same version, metadata and bytes, made in the same way.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
-        self.metadata == other.metadata && self.value.same_as(&other.value)
+        self.metadata == other.metadata && self.encoding == other.encoding && self.value.same_as(&other.value)
     }
 }
 

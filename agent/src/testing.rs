@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
+use crate::encoding::Encoding;
 use crate::memory::Arena;
 use crate::secret::{Metadata, Secret, SecretName, SecretValue, Version};
 use crate::store::{Fetched, Publication, Publisher};
@@ -39,7 +40,7 @@ pub(crate) fn metadata(digit: char) -> Metadata {
 /// A secret whose version is 32 times the `digit`.
 pub(crate) fn secret(digit: char, value: &[u8]) -> Secret {
     let value = SecretValue::new(Arena::unlocked().store(value).expect("memory"));
-    Secret { metadata: metadata(digit), value }
+    Secret { metadata: metadata(digit), encoding: Encoding::Text, value }
 }
 
 pub(crate) fn publish(publisher: &Publisher, local: &str, result: Result<Secret, FetchError>) -> Publication {

@@ -75,15 +75,13 @@ impl FromStr for VaultUrl {
     type Err = InvalidVaultUrl;
 
     fn from_str(text: &str) -> Result<Self, InvalidVaultUrl> {
-        let invalid = |reason| InvalidVaultUrl { text: text.escape_debug().take(200).collect(), reason };
+        let invalid = |reason| InvalidVaultUrl { text: presentable(text), reason };
         let url = Url::parse(text).map_err(|_| invalid("it is no URL"))?;
         if url.scheme() != "https" {
             return Err(invalid("tokens and secrets are sent over https only"));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(InvalidVaultUrl {
-                text: "https://…@…".to_owned(), reason: "it holds a user name or password"
-            });
+            return Err(invalid("it holds a user name or password"));
         }
         if url.port().is_some() {
             return Err(invalid("it names a port"));
@@ -106,6 +104,16 @@ impl FromStr for VaultUrl {
         }
         Ok(Self { name: name.to_owned(), cloud })
     }
+}
+
+/// What may be shown of a text that should be a URL: no user name, no password, and no query, which may hold a signature.
+fn presentable(text: &str) -> String {
+    if text.contains('@') {
+        return "…@…".to_owned();
+    }
+    let end = text.find(['?', '#']).unwrap_or(text.len());
+    let shown: String = text[..end].escape_debug().take(200).collect();
+    if end < text.len() { shown + "…" } else { shown }
 }
 
 /// Source: <https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftkeyvault>.
@@ -158,6 +166,12 @@ mod tests {
             ("https://my-vault.vault.azure.net/secrets/db", "follows the host"),
             ("https://my-vault.vault.azure.net/?x=1", "follows the host"),
             ("https://my-vault.vault.azure.net/#x", "follows the host"),
+            ("https://my-vault.vault.azure.net/?sig=hunter2", "net/…'"),
+            ("https://my-vault.vault.azure.net/#hunter2", "net/…'"),
+            ("my-vault.vault.azure.net/?sig=hunter2", "no URL"),
+            ("http://user:hunter2@my-vault.vault.azure.net", "https only"),
+            ("https://user:hunter2?x@my-vault.vault.azure.net", "…@…"),
+            ("https//user:hunter2@my-vault.vault.azure.net", "no URL"),
             ("https://127.0.0.1", "address"),
             ("https://vault", "domain"),
             ("https://vault.azure.net", "domain"),

@@ -19,6 +19,7 @@ use super::cloud::VaultUrl;
 use super::identity::{Identity, RejectionWatch};
 use super::transport::{SdkTransport, Transport, ValueSink};
 use crate::clock::Clock;
+use crate::encoding::Encoding;
 use crate::memory::Arena;
 use crate::secret::{Metadata, Secret, SecretName, SecretValue, Version};
 use crate::vault::{FetchError, Vault};
@@ -92,7 +93,7 @@ impl KeyVault {
         let model = answer.into_model().map_err(|_| unusable(UnusableAnswer::NotASecret))?;
         let metadata = self.metadata(model, name, version).map_err(unusable)?;
         let value = sink.take().ok_or_else(|| unusable(UnusableAnswer::NoValue))?;
-        Ok(Secret { metadata, value: SecretValue::new(value) })
+        Ok(Secret { metadata, encoding: Encoding::Text, value: SecretValue::new(value) })
     }
 
     fn metadata(

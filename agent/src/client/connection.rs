@@ -14,12 +14,18 @@ use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::socket;
 
 /// How long an agent may take for an answer that waits for nothing. It answers from memory, so this is generous.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// How long a connection is tried while too many wait for the agent to take theirs: it takes thousands in a second.
+const QUEUE_TIME: Duration = Duration::from_secs(2);
+
+/// The pause between two such tries.
+const QUEUE_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why nothing came back.
 #[derive(Debug, Error)]
@@ -71,7 +77,7 @@ impl Connection {
     /// [`Unanswered::Nobody`] when nobody listens there, else [`Unanswered::Broken`].
     pub(crate) async fn open(path: &Path) -> Result<Self, Unanswered> {
         let nobody = |error| Unanswered::Nobody(path.to_owned(), error);
-        let stream = UnixStream::connect(path).await.map_err(nobody)?;
+        let stream = connect(path).await.map_err(nobody)?;
         let shaken = handshake(TokioIo::new(stream)).await;
         let (sender, connection) = shaken.map_err(|error| Unanswered::Broken(path.to_owned(), error))?;
         let mut driver = JoinSet::new();
@@ -110,6 +116,20 @@ impl Connection {
     #[must_use]
     pub(crate) fn late(&self) -> Unanswered {
         Unanswered::Late(self.path.clone())
+    }
+}
+
+/// Connects, again and again while the agent's queue of connections is full: the kernel then answers `EAGAIN` at once
+/// and does not wait (`connect(2)`).
+async fn connect(path: &Path) -> io::Result<UnixStream> {
+    let deadline = Instant::now() + QUEUE_TIME;
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline => {
+                sleep(QUEUE_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
     }
 }
 
@@ -158,6 +178,8 @@ impl Search {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd as _;
+
     use super::*;
     use crate::testing::own_uid;
 
@@ -182,5 +204,52 @@ mod tests {
         std::fs::create_dir(base.path().join(format!("keyside-{uid}"))).expect("made with the usual mode");
         let search = Search { uid, common: base.path().join("no"), shared_memory: base.path().to_owned() };
         assert_eq!(search.find(None).expect_err("refused").kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    /// A socket whose queue is full: whoever connects after `waiting` is told to try again.
+    struct FullQueue {
+        listener: std::os::unix::net::UnixListener,
+        waiting: Vec<std::os::fd::OwnedFd>,
+        path: PathBuf,
+        _directory: tempfile::TempDir,
+    }
+
+    impl FullQueue {
+        fn new() -> Self {
+            use nix::sys::socket::{
+                AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
+            };
+            let open = || {
+                let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+                socket(AddressFamily::Unix, SockType::Stream, flags, None).expect("a socket")
+            };
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path().join("agent.sock");
+            let address = UnixAddr::new(&path).expect("a short path");
+            let listener = open();
+            bind(listener.as_raw_fd(), &address).expect("bound");
+            listen(&listener, Backlog::new(1).expect("in range")).expect("listens");
+            let waiting = std::iter::repeat_with(open).take_while(|one| connect(one.as_raw_fd(), &address).is_ok());
+            Self { waiting: waiting.collect(), listener: listener.into(), path, _directory: directory }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_queue_is_waited_for() {
+        let queue = FullQueue::new();
+        assert!(!queue.waiting.is_empty());
+        let make_room = async { queue.listener.accept().map(drop) };
+        let (opened, made) = tokio::join!(Connection::open(&queue.path), make_room);
+        made.expect("one less");
+        opened.expect("tried again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_that_stays_full_is_given_up() {
+        let queue = FullQueue::new();
+        let start = Instant::now();
+        let error = Connection::open(&queue.path).await.expect_err("no room");
+        assert!(matches!(error, Unanswered::Nobody(..)), "{error:?}");
+        assert_eq!(start.elapsed(), QUEUE_TIME);
     }
 }

@@ -23,7 +23,10 @@ pub(super) fn status(status: &Status) -> String {
         row(["looks", &looks(status)]),
     ];
     if let Some(operation) = &status.operation {
-        let memory = format!("{} ({} bytes of values)", operation.memory_protection, operation.memory_used_bytes);
+        let memory = match &operation.memory_protection {
+            Some(protection) => format!("{protection} ({} bytes of values)", operation.memory_used_bytes),
+            None => "nothing held yet".to_owned(),
+        };
         facts.push(row(["vault", &operation.vault]));
         facts.push(row(["identity", operation.identity.as_deref().unwrap_or("not signed in yet")]));
         facts.push(row(["memory", &memory]));
@@ -35,9 +38,9 @@ pub(super) fn status(status: &Status) -> String {
         page = page + "\n" + &items(&status.secrets);
     }
     for trouble in &status.failures {
-        let why = trouble.message.as_deref().unwrap_or(&trouble.code);
+        let why = legible(trouble.message.as_deref().unwrap_or(&trouble.code));
         // Writing to a text does not fail.
-        let _ = write!(page, "\n{}: no fresh value since {}: {why}\n", trouble.name, trouble.since);
+        let _ = write!(page, "\n{}: no fresh value since {}: {why}\n", legible(&trouble.name), trouble.since);
     }
     page
 }
@@ -78,7 +81,20 @@ fn age(seconds: u64) -> String {
 type Row = Vec<String>;
 
 fn row<const N: usize>(cells: [&str; N]) -> Row {
-    cells.map(str::to_owned).to_vec()
+    cells.map(legible).to_vec()
+}
+
+/// What an agent sent, with everything escaped by which it could tell the terminal what to do or forge a line.
+#[must_use]
+pub(super) fn legible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '"' | '\'' | '\\' => shown.push(character),
+            other => shown.extend(other.escape_debug()),
+        }
+    }
+    shown
 }
 
 /// Rows with each column as wide as its widest cell.
@@ -132,6 +148,20 @@ model-token  awaited  -                                 -      -
     }
 
     #[test]
+    fn what_an_agent_says_commands_no_terminal_and_forges_no_line() {
+        let rows = [
+            ("it's \"fine\", C:\\é 漢", "it's \"fine\", C:\\é 漢"),
+            ("\u{1b}]0;owned\u{7}", "\\u{1b}]0;owned\\u{7}"),
+            ("a\nb\r\u{9b}1m\u{202e}", "a\\nb\\r\\u{9b}1m\\u{202e}"),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(legible(text), expected);
+        }
+        let text = listing(&Listing { generation: String::new(), secrets: vec![item("\u{1b}[2J", State::Fresh)] });
+        assert!(!text.contains('\u{1b}'), "{text:?}");
+    }
+
+    #[test]
     fn a_status_shows_what_the_caller_may_know() {
         let since = "2026-01-01T00:00:00Z".parse().expect("a time");
         let mut known = Status {
@@ -156,13 +186,15 @@ db: no fresh value since 2026-01-01T00:00:00Z: denied
         known.operation = Some(Operation {
             vault: "https://v.vault.azure.net".to_owned(),
             identity: None,
-            memory_protection: "mlock".to_owned(),
+            memory_protection: Some("mlock".to_owned()),
             memory_used_bytes: 64,
             generation: 3,
             hardening: [("confined".to_owned(), "partial".to_owned())].into(),
         });
         known.refreshing = false;
+        known.failures[0].message = Some("\u{1b}]0;owned\u{7}".to_owned());
         let shown = status(&known);
+        assert!(!shown.contains('\u{1b}'), "{shown:?}");
         for part in [
             "looks       stopped",
             "identity    not signed in yet",
@@ -171,5 +203,8 @@ db: no fresh value since 2026-01-01T00:00:00Z: denied
         ] {
             assert!(shown.contains(part), "{part:?} in {shown}");
         }
+        known.operation.as_mut().expect("just set").memory_protection = None;
+        let shown = status(&known);
+        assert!(shown.contains("memory      nothing held yet\n"), "{shown}");
     }
 }

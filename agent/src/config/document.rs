@@ -24,6 +24,9 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Most problems that are told of one table: nobody reads more, and each costs another reading of the table.
+const PROBLEMS_MAX: usize = 50;
+
 /// The file's tables, taken out one by one, and the problems found on the way.
 pub(super) struct Document<'a> {
     text: &'a str,
@@ -123,12 +126,16 @@ impl<'a> Document<'a> {
             let span = error.span().unwrap_or(table.span());
             let place = if name.is_empty() { String::new() } else { format!("[{name}] ") };
             if let Some(key) = key_at(table.get_ref(), &span) {
+                if left_out.len() == PROBLEMS_MAX {
+                    self.report(&span, format!("{place}and more: these are the first {PROBLEMS_MAX} problems here"));
+                    return None;
+                }
                 self.report(&span, format!("{place}{}", complaint(name, &key, error.message())));
                 table.get_mut().remove(key.as_str());
                 left_out.push(key);
             } else {
                 if !left_out.iter().any(|key| error.message() == format!("missing field `{key}`")) {
-                    self.report(&span, format!("{place}{}", error.message()));
+                    self.report(&span, format!("{place}{}", without_value(error.message())));
                 }
                 return None;
             }
@@ -146,10 +153,30 @@ fn key_at(table: &DeTable<'_>, span: &Range<usize>) -> Option<String> {
 }
 
 fn complaint(table: &str, key: &str, message: &str) -> String {
-    match message.strip_prefix("unknown field ") {
-        Some(_) if table.is_empty() => format!("`{key}` is neither a table nor a key that stands above the tables"),
-        Some(rest) => format!("unknown key {rest}; a key for the whole file stands above the first table"),
-        None => format!("{key}: {}", message.replace("expected a sequence", "expected a list, as in [\"…\"]")),
+    // Whatever the file holds must not tell a terminal what to do.
+    let key = key.escape_debug();
+    if !message.starts_with("unknown field ") {
+        let message = without_value(message).replace("expected a sequence", "expected a list, as in [\"…\"]");
+        return format!("{key}: {message}");
+    }
+    if table.is_empty() {
+        return format!("`{key}` is neither a table nor a key that stands above the tables");
+    }
+    let known = message.rsplit_once(EXPECTED).map_or("another", |(_, known)| known);
+    format!("unknown key `{key}`, expected {known}; a key for the whole file stands above the first table")
+}
+
+/// What serde writes before what would have fitted.
+const EXPECTED: &str = ", expected ";
+
+/// A message of serde's without the value that it quotes: what stands in the wrong place may be a secret.
+fn without_value(message: &str) -> String {
+    let quoting = ["invalid type: ", "invalid value: "].iter().any(|start| message.starts_with(start));
+    match (message.find(['"', '`']), message.rsplit_once(EXPECTED)) {
+        (Some(quote), Some((found, expected))) if quoting && quote < found.len() => {
+            format!("{}{EXPECTED}{expected}", found[..quote].trim_end())
+        }
+        _ => message.to_owned(),
     }
 }
 
@@ -217,11 +244,45 @@ mod tests {
         let found = problems(text);
         assert_eq!(
             found,
-            [
-                "line 3: [many] missing field `name`",
-                "line 7: [many] name: invalid type: integer `7`, expected a string",
-            ]
+            ["line 3: [many] missing field `name`", "line 7: [many] name: invalid type: integer, expected a string",]
         );
+    }
+
+    #[test]
+    fn a_value_in_the_wrong_place_is_not_quoted() {
+        let rows = [
+            ("'hunter2'", "string"),
+            (r#""hunter2\", expected hunter2""#, "string"),
+            ("'''hunter2`\nhunter2'''", "string"),
+            ("-4221", "integer"),
+            ("4221.5", "floating point"),
+        ];
+        for (value, kind) in rows {
+            let found = problems(&format!("[one]\nname = 'db'\ncount = {value}\n"));
+            let start =
+                format!("line 3: [one] count: invalid {}: {kind}", if value == "-4221" { "value" } else { "type" });
+            assert_eq!(found, [format!("{start}, expected u32")]);
+        }
+        assert_eq!(problems("[one]\nname = 4221\n"), ["line 2: [one] name: invalid type: integer, expected a string"]);
+    }
+
+    #[test]
+    fn the_name_of_a_key_commands_no_terminal() {
+        let found = problems("[one]\nname = 'db'\n\"\\u001b]0;x\\u0007, expected\" = 1\n");
+        let expected = r"line 3: [one] unknown key `\u{1b}]0;x\u{7}, expected`, expected `name` or `count`";
+        assert!(found[0].starts_with(expected), "{found:#?}");
+    }
+
+    #[test]
+    fn a_table_with_thousands_of_problems_is_told_by_its_first_ones() {
+        use std::fmt::Write as _;
+        let mut text = "[one]\nname = 'db'\n".to_owned();
+        for number in 0..5_000 {
+            writeln!(text, "key{number} = 1").expect("a text");
+        }
+        let found = problems(&text);
+        assert_eq!(found.len(), PROBLEMS_MAX + 1);
+        assert!(found[PROBLEMS_MAX].contains("and more"), "{found:#?}");
     }
 
     #[test]

@@ -6,9 +6,11 @@ use super::*;
 fn stored_bytes_come_back_and_are_counted() {
     for best in [Protection::SecretMemory, Protection::Locked, Protection::Unprotected] {
         let arena = Arena::new(Settings { best, require_locked: false });
+        assert_eq!(arena.protection(), None, "{best}: nothing is known before the first value");
         let locked = arena.store(&[7; 100]).expect("memory");
         assert_eq!(locked.as_ref(), [7; 100], "{best}");
         assert_eq!(arena.used_bytes(), 128, "{best}: two grains");
+        assert!(arena.protection() >= Some(best), "{best} or what the kernel grants instead");
     }
 }
 
@@ -70,4 +72,38 @@ fn nothing_is_stored_unprotected_where_locking_is_required() {
     let arena = Arena::new(Settings { best: Protection::Unprotected, require_locked: true });
     let error = arena.store(b"hunter2").expect_err("refused");
     assert!(error.to_string().contains("memlock"), "{error}");
+}
+
+/// The flags of the mapping of this process that holds `address`, as `VmFlags` of `proc_pid_smaps(5)` has them.
+fn flags_of_mapping(address: *const u8) -> Vec<String> {
+    let smaps = std::fs::read_to_string("/proc/self/smaps").expect("smaps");
+    let holds = |line: &str| {
+        let (start, end) = line.split(' ').next()?.split_once('-')?;
+        let address = address as usize;
+        let start = usize::from_str_radix(start, 16).ok()?;
+        Some(start <= address && address < usize::from_str_radix(end, 16).ok()?)
+    };
+    let mut lines = smaps.lines().skip_while(|line| holds(line) != Some(true));
+    let flags = lines.find_map(|line| line.strip_prefix("VmFlags:")).expect("the mapping is listed");
+    flags.split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_kernel_knows_how_each_kind_of_memory_is_protected() {
+    // Locked, left out of dumps, wiped in a forked child, not there in a forked child.
+    let rows: [(Protection, &[&str]); 3] = [
+        (Protection::SecretMemory, &["lo", "dd", "dc"]),
+        (Protection::Locked, &["lo", "dd", "wf"]),
+        (Protection::Unprotected, &["dd", "wf"]),
+    ];
+    for (best, expected) in rows {
+        let arena = Arena::new(Settings { best, require_locked: false });
+        let locked = arena.store(b"hunter2").expect("memory");
+        if arena.protection() != Some(best) {
+            // This machine's kernel or limits do not allow it; the rows below are what is left then.
+            continue;
+        }
+        let flags = flags_of_mapping(locked.as_ref().as_ptr());
+        assert!(expected.iter().all(|flag| flags.iter().any(|found| found == flag)), "{best}: {flags:?}");
+    }
 }

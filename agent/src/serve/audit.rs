@@ -13,36 +13,68 @@ use crate::secret::SecretName;
 /// who looks into a complaint still sees it soon.
 const QUIET: Duration = Duration::from_mins(10);
 
-/// How many refusals are remembered. A caller can make up names, but not more than these; at 127 characters each they take
-/// less than half a MiB.
-const REMEMBERED: usize = 1024;
+/// How many invented names of one user are remembered, so told, in that time: enough for every typing error of a pipeline.
+const INVENTED_MAX: usize = 64;
+
+/// How many users are remembered. A machine has a few; one who can be many users at will only makes others forgotten, so
+/// that they are told again. With [`INVENTED_MAX`] names of 127 characters each, that is 8 MiB at the very most.
+const USERS_MAX: usize = 1024;
 
 /// Remembers which refusals were told.
 #[derive(Debug, Default)]
-pub(super) struct Audit(Mutex<HashMap<(Option<u32>, SecretName), Instant>>);
+pub(super) struct Audit(Mutex<HashMap<Option<u32>, Told>>);
+
+/// When one user's refusals were told. Names that exist are as few as are configured, and are never crowded out by
+/// invented ones.
+#[derive(Debug)]
+struct Told {
+    latest: Instant,
+    existing: HashMap<SecretName, Instant>,
+    invented: HashMap<SecretName, Instant>,
+}
 
 impl Audit {
     /// Tells the log why a caller got no answer about this name.
     pub(super) fn refused(&self, caller: &Caller, name: &SecretName, exists: bool) {
-        if self.is_news(caller.uid(), name, Instant::now()) {
+        if self.is_news(caller.uid(), name, exists, Instant::now()) {
             let why = if exists { "not one of its readers" } else { "no secret of this name is configured" };
             tracing::info!(secret = %name, %caller, why, "refused");
         }
     }
 
-    /// Held only to look into the map; nothing waits or fails inside.
-    fn is_news(&self, uid: Option<u32>, name: &SecretName, now: Instant) -> bool {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() >= REMEMBERED {
-            told.retain(|_, &mut at| now.saturating_duration_since(at) < QUIET);
+    /// Held only to look into the maps; nothing waits or fails inside.
+    fn is_news(&self, uid: Option<u32>, name: &SecretName, exists: bool, now: Instant) -> bool {
+        let mut users = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if users.len() >= USERS_MAX
+            && !users.contains_key(&uid)
+            && let Some(least_recent) = users.iter().min_by_key(|(_, told)| told.latest).map(|(&uid, _)| uid)
+        {
+            users.remove(&least_recent);
         }
-        let key = (uid, name.clone());
-        let again = told.get(&key).is_some_and(|&at| now.saturating_duration_since(at) < QUIET);
-        if again || told.len() >= REMEMBERED {
+        users.entry(uid).or_insert_with(|| Told::nothing(now)).is_news(name, exists, now)
+    }
+}
+
+impl Told {
+    fn nothing(now: Instant) -> Self {
+        Self { latest: now, existing: HashMap::new(), invented: HashMap::new() }
+    }
+
+    fn is_news(&mut self, name: &SecretName, exists: bool, now: Instant) -> bool {
+        self.latest = now;
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < QUIET;
+        let (told, room) = if exists { (&mut self.existing, usize::MAX) } else { (&mut self.invented, INVENTED_MAX) };
+        if told.get(name).is_some_and(|&at| is_recent(at)) {
             return false;
         }
-        told.insert(key, now);
-        true
+        if told.len() >= room {
+            told.retain(|_, &mut at| is_recent(at));
+        }
+        let news = told.len() < room;
+        if news {
+            told.insert(name.clone(), now);
+        }
+        news
     }
 }
 
@@ -55,19 +87,48 @@ mod tests {
     fn the_same_refusal_is_told_once_in_a_while() {
         let audit = Audit::default();
         let start = Instant::now();
-        assert!(audit.is_news(Some(1), &name("db"), start));
-        assert!(!audit.is_news(Some(1), &name("db"), start + QUIET / 2));
-        assert!(audit.is_news(Some(2), &name("db"), start));
-        assert!(audit.is_news(Some(1), &name("token"), start));
-        assert!(audit.is_news(Some(1), &name("db"), start + QUIET));
+        for exists in [true, false] {
+            assert!(audit.is_news(Some(1), &name("db"), exists, start));
+            assert!(!audit.is_news(Some(1), &name("db"), exists, start + QUIET / 2));
+            assert!(audit.is_news(Some(2), &name("db"), exists, start));
+            assert!(audit.is_news(Some(1), &name("token"), exists, start));
+            assert!(audit.is_news(Some(1), &name("db"), exists, start + QUIET));
+        }
     }
 
     #[test]
-    fn made_up_names_do_not_fill_the_log_or_the_memory() {
+    fn made_up_names_fill_neither_the_log_nor_the_memory() {
         let audit = Audit::default();
         let start = Instant::now();
-        let told = (0..2 * REMEMBERED).filter(|n| audit.is_news(Some(1), &name(&format!("n{n}")), start)).count();
-        assert_eq!(told, REMEMBERED);
-        assert!(audit.is_news(Some(1), &name("later"), start + QUIET), "there is room again");
+        let invent = |number: usize| audit.is_news(Some(1), &name(&format!("n{number}")), false, start);
+        assert_eq!((0..2 * INVENTED_MAX).filter(|&number| invent(number)).count(), INVENTED_MAX);
+        assert!(audit.is_news(Some(1), &name("later"), false, start + QUIET), "there is room again");
+    }
+
+    #[test]
+    fn made_up_names_hide_no_refusal_of_a_name_that_exists_nor_of_another_user() {
+        let audit = Audit::default();
+        let start = Instant::now();
+        for number in 0..2_000 {
+            audit.is_news(Some(1500), &name(&format!("n{number}")), false, start);
+        }
+        assert!(audit.is_news(Some(1500), &name("hidden"), true, start));
+        assert!(audit.is_news(Some(1501), &name("hidden"), true, start));
+        assert!(audit.is_news(Some(1501), &name("hiden"), false, start));
+    }
+
+    #[test]
+    fn of_many_users_the_one_who_asked_longest_ago_is_forgotten() {
+        let audit = Audit::default();
+        let start = Instant::now();
+        let ask = |uid: usize, second| {
+            let uid = u32::try_from(uid).expect("a few users");
+            audit.is_news(Some(uid), &name("db"), true, start + Duration::from_secs(second))
+        };
+        assert!((0..USERS_MAX).all(|uid| ask(uid, 0)));
+        assert!(!ask(0, 1), "user 0 is remembered, and asked last");
+        assert!(ask(USERS_MAX, 2));
+        assert_eq!(audit.0.lock().expect("not poisoned").len(), USERS_MAX);
+        assert!(!ask(0, 3), "still remembered");
     }
 }

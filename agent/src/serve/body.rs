@@ -3,14 +3,15 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use base64ct::{Base64, Encoding as _};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
+use tokio::sync::oneshot;
 
 /// How many bytes of a value are encoded at a time: a multiple of three, so that only the last piece is padded, and
-/// little, so that no more than this much of the value is ever in ordinary memory.
+/// little, because an encoded piece is in ordinary memory until it is sent. There is one of them in each answer.
 const BASE64_PIECE_BYTES: usize = 384;
 
 /// The escapes of JSON (RFC 8259, section 7) that a string cannot do without, by byte.
@@ -25,6 +26,8 @@ const CONTROL_ESCAPES: [&str; 32] = [
 pub(super) struct Body {
     pieces: VecDeque<Piece>,
     left: u64,
+    /// Ends when the encoded piece that was given out last is sent and wiped. The connection would queue sixteen of them.
+    sent: Option<oneshot::Receiver<Infallible>>,
 }
 
 enum Piece {
@@ -34,6 +37,18 @@ enum Piece {
     Text(Bytes),
     /// Bytes, in base64 inside a JSON string.
     Base64(Bytes),
+}
+
+/// A piece of a value in base64. It is freed when it is sent, and the allocator wipes it; who waits is told afterwards.
+struct Encoded {
+    text: Vec<u8>,
+    _sent: oneshot::Sender<Infallible>,
+}
+
+impl AsRef<[u8]> for Encoded {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
 }
 
 impl std::fmt::Debug for Piece {
@@ -67,13 +82,21 @@ impl Body {
     fn of(pieces: impl IntoIterator<Item = Piece>) -> Self {
         let pieces: VecDeque<_> = pieces.into_iter().collect();
         let left = pieces.iter().map(Piece::sent_bytes).sum::<usize>() as u64;
-        Self { pieces, left }
+        Self { pieces, left, sent: None }
     }
 
     /// The next bytes to send, never a copy of more than a few hundred bytes of a value.
     fn next_bytes(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(bytes) = self.pieces.front_mut()?.next_bytes() {
+            let bytes = match self.pieces.front_mut()? {
+                Piece::Plain(bytes) => Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty()),
+                Piece::Text(bytes) => next_text(bytes),
+                Piece::Base64(bytes) => next_base64(bytes).map(|(encoded, sent)| {
+                    self.sent = Some(sent);
+                    encoded
+                }),
+            };
+            if let Some(bytes) = bytes {
                 self.left -= bytes.len() as u64;
                 return Some(bytes);
             }
@@ -90,17 +113,6 @@ impl Piece {
             Self::Base64(bytes) => bytes.len().div_ceil(3) * 4,
         }
     }
-
-    fn next_bytes(&mut self) -> Option<Bytes> {
-        match self {
-            Self::Plain(bytes) => Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty()),
-            Self::Text(bytes) => next_text(bytes),
-            Self::Base64(bytes) => {
-                let piece = bytes.split_to(bytes.len().min(BASE64_PIECE_BYTES));
-                Some(piece).filter(|piece| !piece.is_empty()).map(|piece| Base64::encode_string(&piece).into())
-            }
-        }
-    }
 }
 
 /// The longest run without an escape, still in locked memory, or one escape, which is a constant.
@@ -112,6 +124,18 @@ fn next_text(bytes: &mut Bytes) -> Option<Bytes> {
     let escaped = escape(*bytes.first()?)?;
     drop(bytes.split_to(1));
     Some(Bytes::from_static(escaped.as_bytes()))
+}
+
+/// The next piece in base64, and what ends when it is wiped.
+fn next_base64(bytes: &mut Bytes) -> Option<(Bytes, oneshot::Receiver<Infallible>)> {
+    let piece = bytes.split_to(bytes.len().min(BASE64_PIECE_BYTES));
+    if piece.is_empty() {
+        return None;
+    }
+    let mut text = vec![0; piece.len().div_ceil(3) * 4];
+    Base64::encode(&piece, &mut text).expect("four characters for each three bytes");
+    let (sender, sent) = oneshot::channel();
+    Some((Bytes::from_owner(Encoded { text, _sent: sender }), sent))
 }
 
 fn escape(byte: u8) -> Option<&'static str> {
@@ -128,8 +152,13 @@ impl hyper::body::Body for Body {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        if let Some(sent) = &mut self.sent {
+            // It never brings anything; its other end is dropped with the piece.
+            let _ = ready!(Pin::new(sent).poll(context));
+            self.sent = None;
+        }
         Poll::Ready(self.next_bytes().map(|bytes| Ok(Frame::data(bytes))))
     }
 
@@ -199,6 +228,20 @@ mod tests {
         assert_eq!(frames[1].as_ptr(), left);
         assert_eq!(&frames[2][..], b"\\\"");
         assert_eq!(frames[3].as_ptr(), right);
+    }
+
+    #[test]
+    fn one_encoded_piece_is_out_at_a_time() {
+        let mut body = Body::document(Bytes::from(vec![0xff; 2 * BASE64_PIECE_BYTES]), r#"{"name":"db"}"#);
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let mut next = || Pin::new(&mut body).poll_frame(&mut context);
+        assert!(next().is_ready(), "the head");
+        for _ in 0..2 {
+            let Poll::Ready(Some(Ok(piece))) = next() else { panic!("a piece") };
+            assert!(next().is_pending(), "the piece is not sent");
+            drop(piece);
+        }
+        assert!(next().is_ready(), "the rest");
     }
 
     #[test]

@@ -7,7 +7,8 @@ use hyper::header::IF_NONE_MATCH;
 use sha2::{Digest as _, Sha256};
 
 use super::request::Form;
-use crate::secret::{Metadata, SecretName};
+use crate::encoding::Encoding;
+use crate::secret::{Metadata, Secret, SecretName};
 use crate::store::{Published, Snapshot};
 
 /// The tag of one representation, as it is written in the header.
@@ -24,14 +25,19 @@ impl ETag {
         }
     }
 
-    /// The tag of a value's bytes: its version, which never changes its value.
+    /// The tag of a value's bytes: its version, which never changes its text. Bytes that were decoded from the text have
+    /// another tag, so that a reader who knows the text notices that the agent was told to decode it.
     fn of_value(published: &Published) -> Self {
-        Self(format!("\"{}\"", published.secret.metadata.version))
+        let version = &published.secret.metadata.version;
+        match published.secret.encoding {
+            Encoding::Text => Self(format!("\"{version}\"")),
+            Encoding::Base64 => Self(format!("\"{}\"", digest([format!("{version} base64")]))),
+        }
     }
 
-    /// The tag of a secret's JSON: version and metadata. It is weak, because the time of the latest look is not in it.
+    /// The tag of a secret's JSON: version, metadata and encoding. It is weak, because the time of the latest look is not in it.
     fn of_document(published: &Published) -> Self {
-        Self(format!("W/\"{}\"", digest([facts(&published.secret.metadata)])))
+        Self(format!("W/\"{}\"", digest([facts(&published.secret)])))
     }
 
     /// The tag of a list: the names and the metadata of what is in it. Weak for the same reason.
@@ -39,7 +45,7 @@ impl ETag {
     pub(super) fn of_list(snapshot: &Snapshot, visible: impl Fn(&SecretName) -> bool) -> Self {
         let listed = snapshot.slots.iter().filter(|(name, _)| visible(name));
         let facts = listed.map(|(name, slot)| {
-            let published = slot.published.as_ref().map(|published| facts(&published.secret.metadata));
+            let published = slot.published.as_ref().map(|published| facts(&published.secret));
             format!("{name} {}", published.unwrap_or_default())
         });
         Self(format!("W/\"{}\"", digest(facts)))
@@ -58,9 +64,13 @@ impl ETag {
     }
 }
 
-fn facts(metadata: &Metadata) -> String {
-    let Metadata { version, content_type, created, updated, expires } = metadata;
-    format!("{version} {created:?} {updated:?} {expires:?} {content_type:?}")
+fn facts(secret: &Secret) -> String {
+    let Metadata { version, content_type, created, updated, expires } = &secret.metadata;
+    let decoded = match secret.encoding {
+        Encoding::Text => "",
+        Encoding::Base64 => " base64",
+    };
+    format!("{version} {created:?} {updated:?} {expires:?} {content_type:?}{decoded}")
 }
 
 /// Sixteen hexadecimal digits: enough that two states of one agent do not meet by chance.
@@ -142,6 +152,18 @@ mod tests {
     use hyper::header::HeaderValue;
 
     use super::*;
+    use crate::testing::{new_year, secret};
+
+    #[test]
+    fn a_value_has_the_tag_of_its_version_unless_it_was_decoded() {
+        let published =
+            |encoding| Published { secret: Secret { encoding, ..secret('a', b"b25l") }, fetched: new_year() };
+        let (text, decoded) = (published(Encoding::Text), published(Encoding::Base64));
+        assert_eq!(ETag::of(&text, Form::Value).opaque(), "a".repeat(32));
+        for form in [Form::Value, Form::Document] {
+            assert_ne!(ETag::of(&text, form), ETag::of(&decoded, form), "{form:?}");
+        }
+    }
 
     fn header(fields: &[&str]) -> IfNoneMatch {
         let mut headers = HeaderMap::new();

@@ -107,8 +107,8 @@ pub struct Operation {
     pub vault: String,
     /// As whom the agent signed in; none before it did.
     pub identity: Option<String>,
-    /// The worst protection among the memory in use: `memfd_secret`, `mlock` or `unprotected`.
-    pub memory_protection: String,
+    /// The worst protection among the memory in use: `memfd_secret`, `mlock` or `unprotected`; none before the first value.
+    pub memory_protection: Option<String>,
     /// How much memory values take, in bytes.
     pub memory_used_bytes: u64,
     /// How many times anything was published.

@@ -63,6 +63,8 @@ pub(crate) struct Agent {
     pub(crate) socket: PathBuf,
     pub(crate) tcp: Option<std::net::SocketAddr>,
     pub(crate) demands: Demands,
+    /// Whose use the status and the metrics tell.
+    pub(crate) arena: Arena,
     vault: FakeVault,
     stop: CancellationToken,
     tasks: JoinSet<Result<()>>,
@@ -101,11 +103,12 @@ impl Setup {
         let (publisher, reader) =
             store::channel(["db", "hidden", "token"].map(|local| (name(local), local == "token")));
         let (demands, queue) = demands();
+        let arena = Arena::unlocked();
         let refresh = Refresh {
             vault: Counted::new(vault.clone(), Arc::clone(&metrics)),
             wanted: ["db", "hidden", "token"].map(wanted).into(),
             publisher,
-            arena: Arena::unlocked(),
+            arena: arena.clone(),
             clock: Arc::new(AtNewYear),
             pulse: Pulse::default(),
         };
@@ -123,7 +126,7 @@ impl Setup {
             reader,
             demands: demands.clone(),
             clock: Arc::new(HalfAMinuteLater),
-            about: about(),
+            about: about(arena.clone()),
             metrics,
             pulse: refresh.pulse.clone(),
         };
@@ -136,7 +139,7 @@ impl Setup {
             tasks.spawn(refresh.run(Duration::from_hours(1), queue, stop.clone()).map(Ok));
         }
         tasks.spawn(run(listeners, settings, sources, stop.clone()));
-        Agent { socket, tcp, demands, vault, stop, tasks, _directory: directory }
+        Agent { socket, tcp, demands, arena, vault, stop, tasks, _directory: directory }
     }
 }
 
@@ -150,11 +153,11 @@ fn wanted(local: &str) -> Wanted {
     }
 }
 
-fn about() -> About {
+fn about(arena: Arena) -> About {
     About {
         vault: "https://v.vault.azure.net".to_owned(),
         started: new_year(),
-        arena: Arena::unlocked(),
+        arena,
         identity: Arc::new(|| Some("managed identity".to_owned())),
         poll_interval: Duration::from_mins(2),
         hardening: process::Report {

@@ -194,7 +194,7 @@ impl Server {
             operation: self.access.is_operator(caller).then(|| Operation {
                 vault: about.vault.clone(),
                 identity: (about.identity)(),
-                memory_protection: about.arena.protection().to_string(),
+                memory_protection: about.arena.protection().map(|protection| protection.to_string()),
                 memory_used_bytes: about.arena.used_bytes() as u64,
                 generation: snapshot.generation,
                 hardening: about
@@ -233,7 +233,7 @@ impl Server {
             now: self.sources.clock.now(),
             started: about.started,
             protection: about.arena.protection(),
-            used_bytes: about.arena.used_bytes(),
+            used_bytes: self.access.is_operator(caller).then(|| about.arena.used_bytes()),
             connections: self.connections.count(),
         });
         finish(Response::builder().header(CONTENT_TYPE, METRICS).header(CACHE_CONTROL, NO_STORE), Body::plain(text))

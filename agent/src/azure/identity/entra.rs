@@ -12,6 +12,7 @@ use thiserror::Error;
 use url::Url;
 
 use crate::azure::cloud::Cloud;
+use crate::azure::quotation::first_line;
 use crate::azure::transport::{SdkTransport, Transport};
 use crate::environment::Environment;
 
@@ -90,7 +91,7 @@ async fn refusal(response: AsyncRawResponse) -> azure_core::Result<azure_core::E
     }
     let response = response.try_into_raw_response().await?;
     let (code, description) = match serde_json::from_slice::<Body>(response.body()) {
-        Ok(body) => (body.error, body.error_description.lines().next().unwrap_or_default().to_owned()),
+        Ok(body) => (first_line(&body.error), first_line(&body.error_description)),
         Err(_) => ("without an error code".to_owned(), "the answer is not that of Entra".to_owned()),
     };
     let refusal = EntraRefusal { status: u16::from(response.status()), code, description };

@@ -18,6 +18,7 @@ use azure_identity::{
 use super::certificate::CertificateAssertion;
 use super::entra::{Authority, EntraRefusal};
 use super::source::{ClientSecret, Plan};
+use crate::azure::quotation::first_line;
 use crate::azure::transport::{Transport, TransportError};
 use crate::causes::with_causes;
 use crate::clock::Clock;
@@ -45,6 +46,12 @@ type Credential = Arc<dyn TokenCredential>;
 #[async_trait]
 impl Mint for Minter {
     async fn mint(&self, plan: &Plan, scope: &str) -> Result<AccessToken, String> {
+        sendable(self.ask(plan, scope).await?)
+    }
+}
+
+impl Minter {
+    async fn ask(&self, plan: &Plan, scope: &str) -> Result<AccessToken, String> {
         let credential = match plan {
             Plan::Platform(endpoint) => {
                 let resource = scope.strip_suffix("/.default").unwrap_or(scope);
@@ -65,9 +72,7 @@ impl Mint for Minter {
         };
         credential.get_token(&[scope], None).await.map_err(|error| reason(&error))
     }
-}
 
-impl Minter {
     fn client_secret(&self, tenant_id: &str, client_id: &str, secret: &ClientSecret) -> Result<Credential, String> {
         let secret = match secret {
             ClientSecret::Text(secret) => secret.clone(),
@@ -91,6 +96,18 @@ impl Minter {
             Ok(credential) => Ok(credential),
             Err(error) => Err(reason(&error)),
         }
+    }
+}
+
+/// Refuses a token that no request could carry; held, it would have every request refused until it expires.
+///
+/// The characters of a token are fewer (`b64token` in RFC 6750, section 2.1), but it is for the vault to mind those.
+fn sendable(token: AccessToken) -> Result<AccessToken, String> {
+    let text = token.token.secret();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(token)
+    } else {
+        Err("the token that it gave is empty or has characters that no request can carry".to_owned())
     }
 }
 
@@ -153,16 +170,12 @@ fn reason(outermost: &azure_core::Error) -> String {
             return with_causes(error);
         }
         if error.is::<std::io::Error>() {
-            return format!("{}: {error}", first_line(outermost));
+            return format!("{}: {error}", first_line(&outermost.to_string()));
         }
         if error.is::<serde_json::Error>() {
             return "its answer is no token".to_owned();
         }
         cause = error.source();
     }
-    first_line(outermost)
-}
-
-fn first_line(error: &azure_core::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+    first_line(&outermost.to_string())
 }

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use url::{Host, Url};
 
+use crate::azure::quotation::first_line;
 use crate::azure::transport::{Reach, Timeouts, Transport, TransportError};
 
 /// One platform's endpoint, with everything of the request but the resource.
@@ -181,7 +182,7 @@ fn refusal(body: &[u8]) -> String {
     let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
     let code = refusal.error.and_then(|error| error.as_str().map(str::to_owned));
     let text = refusal.error_description.or(refusal.message).or(code).unwrap_or_else(|| "no reason given".to_owned());
-    text.lines().next().unwrap_or_default().chars().take(300).collect()
+    first_line(&text)
 }
 
 #[cfg(test)]

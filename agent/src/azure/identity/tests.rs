@@ -307,14 +307,17 @@ async fn each_platform_is_asked_in_its_own_way() {
     }
 }
 
-async fn refused(server: &FakeServer) -> String {
+fn by_imds(server: &FakeServer) -> Arc<Identity> {
     let ca = TestCa::new();
     let transport = Arc::new(Transport::new(&ca.environment([]), Timeouts::default()).expect("a transport"));
     let environment = Environment::from([("AZURE_POD_IDENTITY_AUTHORITY_HOST", server.url("/").as_str())]);
     let settings = Settings { kind: Kind::ManagedIdentity, ..Settings::default() };
     let authority = Authority::new(&environment, Cloud::Public).expect("an authority");
-    let identity = Identity::new(&settings, &environment, SignIn { transport, authority }, Arc::new(SystemClock));
-    identity.token(SCOPE).await.expect_err("no token").to_string()
+    Identity::new(&settings, &environment, SignIn { transport, authority }, Arc::new(SystemClock))
+}
+
+async fn refused(server: &FakeServer) -> String {
+    token(&by_imds(server)).await.expect_err("no token").to_string()
 }
 
 #[tokio::test]
@@ -330,6 +333,23 @@ async fn an_imds_that_refuses_or_is_silent_is_reported_within_five_seconds() {
     let error = refused(&silent).await;
     assert!(error.contains("took longer than"), "{error}");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_token_that_no_request_can_carry_is_refused_and_not_held() {
+    for bad in ["abc\\r\\nX: y", "a b", "pässword", "\\u0000"] {
+        let answers = Mutex::new(VecDeque::from([bad, "good"]));
+        let server = FakeServer::plain(move |_| {
+            let token = answers.lock().expect("no panic").pop_front().unwrap_or_default();
+            Reply::ok(&format!(r#"{{"access_token":"{token}","expires_on":"32503680000"}}"#))
+        })
+        .await;
+        let identity = by_imds(&server);
+        let error = token(&identity).await.expect_err("refused").to_string();
+        assert!(error.contains("characters that no request can carry"), "{error}");
+        assert!(!error.contains(bad), "{error}");
+        assert_eq!(token(&identity).await.expect("asked again"), "good");
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::azure::identity::TokenError;
+use crate::azure::quotation::first_line;
 use crate::azure::transport::{TransportError, ValueError};
 use crate::clock::between;
 use crate::vault::{Cause, FetchError};
@@ -61,7 +62,7 @@ pub(super) fn fetch_error(error: azure_core::Error, now: Timestamp) -> FetchErro
         Err(error) => match error.into_downcast::<TokenError>() {
             Ok(error) => FetchError::NoToken(error.into()),
             // What is left is the client's own refusal to go on, a challenge for another domain for instance.
-            Err(error) => FetchError::Unavailable(error.to_string().into()),
+            Err(error) => FetchError::Unavailable(first_line(&error.to_string()).into()),
         },
     }
 }
@@ -114,15 +115,10 @@ fn denial(inner: &str) -> Option<FetchError> {
 impl Refusal {
     fn new(meaning: &'static str, status: u16, detail: &Detail) -> Self {
         let inner = detail.innererror.as_ref().and_then(|inner| inner.code.as_ref());
-        let code = inner.or(detail.code.as_ref()).map(|code| format!(" {}", short(code))).unwrap_or_default();
-        let message = detail.message.as_ref().map(|message| format!(" ({})", short(message))).unwrap_or_default();
+        let code = inner.or(detail.code.as_ref()).map(|code| format!(" {}", first_line(code))).unwrap_or_default();
+        let message = detail.message.as_ref().map(|message| format!(" ({})", first_line(message))).unwrap_or_default();
         Self { meaning, status, code, message }
     }
-}
-
-/// The first line of what a service says, of bounded length.
-fn short(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().take(300).collect()
 }
 
 /// How long the service asks to wait: in milliseconds by Azure's own headers, else in seconds or as a date (RFC 9110,
@@ -177,6 +173,7 @@ mod tests {
             (403, inner("ForbiddenByConnection"), "unavailable", "firewall"),
             (403, inner("SecretDisabled"), "disabled", ""),
             (403, inner("SomethingNew"), "unavailable", "SomethingNew (First.)"),
+            (403, inner("\\u001b]0;x\\u0007New"), "unavailable", " ]0;xNew (First.)"),
             (403, "<html>denied by proxy</html>".to_owned(), "unavailable", "answers 403"),
             (404, not_found.to_owned(), "not_found", ""),
             (404, "<html>".to_owned(), "unavailable", "no Key Vault"),

@@ -104,3 +104,21 @@ fn sdk_headers(headers: &HeaderMap) -> Headers {
     }
     converted
 }
+
+#[cfg(test)]
+mod tests {
+    use azure_core::http::{Method, Request};
+
+    use super::*;
+
+    #[test]
+    fn the_authorization_is_shown_to_nobody_and_sent_all_the_same() {
+        let mut request = Request::new("https://v.vault.azure.net/secrets/db".parse().expect("a URL"), Method::Get);
+        request.insert_header("authorization", "Bearer token-1");
+        request.insert_header("accept", "application/json");
+        let converted = hyper_request(&request).expect("a request");
+        assert_eq!(converted.headers()["authorization"], "Bearer token-1");
+        let shown = format!("{:?}", converted.headers());
+        assert!(!shown.contains("token-1") && shown.contains("application/json"), "{shown}");
+    }
+}

@@ -121,6 +121,7 @@ async fn the_network_is_answered_about_health_only() {
     let metrics = ask("/metrics").await;
     assert_eq!(metrics.status, StatusCode::OK);
     assert!(!String::from_utf8_lossy(&metrics.body).contains("db"), "no secret is named");
+    assert!(!String::from_utf8_lossy(&metrics.body).contains("memory_used"), "nor how long they are");
     for target in ["/v1/secrets", "/v1/secrets/db", "/v1/secrets/db/value", "/v1/status"] {
         assert_eq!(ask(target).await.status, StatusCode::NOT_FOUND, "{target}");
     }

@@ -38,6 +38,10 @@ async fn operators_see_everything_but_values_and_others_what_they_may_read() {
     let document = status.json();
     assert_eq!(document["secrets"].as_array().map(Vec::len), Some(3));
     assert_eq!(document["operation"]["identity"], "managed identity");
+    assert_eq!(document["operation"]["memory_protection"], serde_json::Value::Null, "nothing is held");
+    let _held = agent.arena.store(b"two").expect("memory");
+    let operation = agent.get("/v1/status").await.json()["operation"].clone();
+    assert_eq!((&operation["memory_protection"], &operation["memory_used_bytes"]), (&"unprotected".into(), &64.into()));
     assert_eq!(document["failures"][0]["code"], "not_found");
     assert_eq!(
         document["failures"][0]["message"],
@@ -81,6 +85,7 @@ async fn metrics_count_what_happened() {
     agent.get("/v1/secrets/absent").await;
     agent.remove("hidden");
     agent.look().await;
+    let _held = agent.arena.store(b"two").expect("memory");
     let reply = agent.get("/metrics").await;
     assert_eq!(reply.header("content-type"), crate::metrics::MEDIA_TYPE);
     let text = String::from_utf8(reply.body.to_vec()).expect("text");
@@ -97,6 +102,7 @@ async fn metrics_count_what_happened() {
         "keyside_fetches_total{outcome=\"not_found\"} 1",
         "keyside_responses_total{status=\"404\"} 2",
         "keyside_memory_protection_info{protection=\"unprotected\"} 1",
+        "keyside_memory_used_bytes 64",
         "keyside_ready 1",
         "# UNIT keyside_fetch_duration_seconds seconds",
         "# EOF",
@@ -104,4 +110,19 @@ async fn metrics_count_what_happened() {
         assert!(text.lines().any(|found| found == line), "no {line:?} in\n{text}");
     }
     assert!(text.contains("keyside_build_info{version=\""), "{text}");
+}
+
+#[tokio::test]
+async fn metrics_tell_nobody_but_operators_how_long_a_hidden_secret_is() {
+    let agent = Agent::with_values(Setup::default()).await;
+    let _held = agent.arena.store(b"short").expect("memory");
+    let before = agent.get("/metrics").await.body;
+    let _longer = agent.arena.store(&[7; 1_000]).expect("memory");
+    let after = agent.get("/metrics").await.body;
+    let memory = |body: &[u8]| {
+        let text = String::from_utf8(body.to_vec()).expect("text");
+        text.lines().filter(|line| line.contains("memory")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(memory(&before), memory(&after));
+    assert!(!String::from_utf8_lossy(&after).contains("memory_used"));
 }
