@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use keyside::encoding::Encoding;
 use keyside::files::{FilesWriter, OnStop, RETIRE_AFTER, Settings, Target};
 use keyside::memory::Arena;
 use keyside::principal::Principal;
@@ -36,7 +37,8 @@ fn secret(bytes: &[u8]) -> Secret {
         updated: None,
         expires: None,
     };
-    Secret { metadata, value: SecretValue::new(Arena::unlocked().store(bytes).expect("memory")) }
+    let value = SecretValue::new(Arena::unlocked().store(bytes).expect("memory"));
+    Secret { metadata, value, encoding: Encoding::Text }
 }
 
 fn target(path: &str, mode: &str, readers: &[Principal]) -> Target {
