@@ -9,7 +9,6 @@ use keyside::agent::{self, Span};
 use keyside::check::{self, Report};
 use keyside::cli::{self, AgentArgs, CheckArgs, Cli, Command, Exit, Output, WipeArgs};
 use keyside::client::{self, Search};
-use keyside::config::Config;
 use keyside::environment::Environment;
 use keyside::principal::SystemAccounts;
 use keyside::{files, logging};
@@ -34,10 +33,7 @@ fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<Exit> {
     let mut out = io::stdout().lock();
     match cli.command {
-        Command::Agent(args) => {
-            drop(out);
-            run_agent(&args)
-        }
+        Command::Agent(args) => run_agent(&args),
         Command::Check(args) => Ok(run_check(&args, &mut out)?),
         Command::Wipe(args) => run_wipe(&args),
         Command::Client(command) => Ok(client::run(&command, &Search::of_this_process(), &mut out, &mut io::stderr())),
@@ -51,7 +47,10 @@ fn dispatch(cli: Cli) -> Result<Exit> {
 fn run_agent(args: &AgentArgs) -> Result<Exit> {
     #[expect(clippy::disallowed_methods, reason = "this is the one reader of the environment")]
     let environment: Environment = std::env::vars_os().collect();
-    let Some((config, report)) = load(&args.config)? else { return Ok(Exit::Config) };
+    let (config, report) = match check::examine(&args.config, &SystemAccounts, Path::new("/")) {
+        Ok(found) => found,
+        Err(report) => return Ok(refuse(&report)?),
+    };
     logging::start(config.log, environment.get("RUST_LOG"), io::stderr().is_terminal())?;
     for warning in report.warnings() {
         tracing::warn!("{warning}");
@@ -59,12 +58,8 @@ fn run_agent(args: &AgentArgs) -> Result<Exit> {
     agent::run(config, &environment, if args.once { Span::OneLook } else { Span::UntilStopped })
 }
 
-/// Reads a configuration that fits. What is wrong with any other is said here.
-fn load(path: &Path) -> io::Result<Option<(Config, Report)>> {
-    match check::examine(path, &SystemAccounts, Path::new("/")) {
-        Ok(found) => Ok(Some(found)),
-        Err(report) => report.write(Output::Text, &mut io::stderr()).map(|()| None),
-    }
+fn refuse(report: &Report) -> io::Result<Exit> {
+    report.write(Output::Text, &mut io::stderr()).map(|()| Exit::Config)
 }
 
 fn run_check(args: &CheckArgs, out: &mut impl io::Write) -> io::Result<Exit> {
@@ -78,7 +73,7 @@ fn run_wipe(args: &WipeArgs) -> Result<Exit> {
     // Root may wipe what another user's agent left, though it could not run an agent there.
     let config = match check::read(&args.config, &SystemAccounts) {
         Ok(config) => config,
-        Err(report) => return Ok(report.write(Output::Text, &mut io::stderr()).map(|()| Exit::Config)?),
+        Err(report) => return Ok(refuse(&report)?),
     };
     config.files.map_or(Ok(()), |files| files::wipe_all(&files.directory))?;
     Ok(Exit::Success)
