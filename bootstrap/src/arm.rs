@@ -170,7 +170,7 @@ impl Arm {
         }
         let options = Some(PipelineSendOptions { skip_checks: true, ..PipelineSendOptions::default() });
         let response = self.pipeline.send(&Context::new(), &mut request, options).await;
-        read(response.map_err(|error| call.error(error.into()))?).map_err(|problem| call.error(problem))
+        read(&response.map_err(|error| call.error(error.into()))?).map_err(|problem| call.error(problem))
     }
 
     /// Waits until the operation that `answer` speaks of has ended, in whichever way it says so.
@@ -279,7 +279,7 @@ impl<'a> Call<'a> {
     }
 }
 
-fn read(response: RawResponse) -> Result<Answer, Problem> {
+fn read(response: &RawResponse) -> Result<Answer, Problem> {
     let header =
         |name: &'static str| response.headers().get_optional_str(&HeaderName::from_static(name)).map(str::to_owned);
     let status = u16::from(response.status());

@@ -23,7 +23,7 @@ use crate::vault_data::VaultData;
 /// minute.
 const TIMEOUTS: Timeouts = Timeouts {
     connect: std::time::Duration::from_secs(10),
-    read: std::time::Duration::from_secs(60),
+    read: std::time::Duration::from_mins(1),
     total: std::time::Duration::from_secs(90),
 };
 

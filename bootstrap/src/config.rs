@@ -247,7 +247,7 @@ pub struct Agent {
     pub files: bool,
     /// Where the agent runs.
     pub runs_on: RunsOn,
-    /// The name of the machine or compute.
+    /// The name of the machine or compute; of a virtual machine it may be the id.
     pub compute: Option<String>,
 }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::config::{Access, Authorization, Config, Place, Principal, Workspace};
+use crate::config::{Access, Authorization, Config, Place, Principal, RunsOn, Workspace};
 use crate::id::ArmId;
 use crate::item::{Item, Node};
+use crate::resources::attachment::{Attachment, Machine};
 use crate::resources::firewall::Exception;
 use crate::resources::group::Group;
 use crate::resources::policy::Policy;
@@ -31,6 +32,10 @@ pub fn nodes(config: &Config) -> Vec<Node> {
         estate.workspace(workspace, (ground, vault, insights))
     });
     let identity = estate.identity(ground.group);
+    if let Some(identity) = identity {
+        let after: Vec<_> = std::iter::once(identity).chain(workspace).collect();
+        estate.attachment(&after);
+    }
     let mut rights = Vec::new();
     for access in &config.access {
         let holder = match access.principal {
@@ -108,6 +113,28 @@ impl Estate<'_> {
             self.add(federation::declare(self.config, wanted, account), &[place]);
         }
         Some(place)
+    }
+
+    /// The identity on the machine that the agent runs on, where the file names one.
+    fn attachment(&mut self, after: &[usize]) {
+        let config = self.config;
+        let (Some(wanted), Some(name)) = (&config.agent_identity, &config.agent.compute) else { return };
+        let workspace =
+            config.workspace.as_ref().map(|wanted| config.group_id().resource(workspace::KIND, &wanted.name));
+        let found = match (config.agent.runs_on, workspace) {
+            (RunsOn::VirtualMachine, _) => {
+                let id = name.parse().unwrap_or(config.group_id().resource("Microsoft.Compute/virtualMachines", name));
+                Some((Machine::Virtual, id))
+            }
+            (RunsOn::ComputeCluster | RunsOn::ComputeInstance, Some(workspace)) => {
+                Some((Machine::Compute, workspace.child("computes", name)))
+            }
+            _ => None,
+        };
+        if let Some((kind, machine)) = found {
+            let identity = config.id_of(identity::KIND, &wanted.place);
+            self.add(Attachment { machine, kind, identity, estate: estate(config) }, after);
+        }
     }
 
     fn role(&mut self, principal: Principal, role: Role, scope: &ArmId, after: &[usize]) -> usize {

@@ -66,21 +66,21 @@ impl Outputs {
 /// The exact commands that bring the agent to work.
 fn next(config: &Config) -> Vec<String> {
     let file = config.agent.file.display();
-    let compute = config.agent.compute.as_deref().unwrap_or("NAME");
     let identity = config.agent_identity.as_ref().map(|wanted| config.id_of(identity::KIND, &wanted.place));
     let group = &config.group;
     let assign = match (config.agent.runs_on, &identity, &config.workspace) {
-        (RunsOn::VirtualMachine, Some(id), _) => {
-            Some(format!("az vm identity assign --resource-group {group} --name {compute} --identities {id}"))
+        // A machine that the file names has been given the identity.
+        (RunsOn::VirtualMachine | RunsOn::ComputeCluster | RunsOn::ComputeInstance, ..)
+            if config.agent.compute.is_some() =>
+        {
+            None
         }
-        (RunsOn::ComputeCluster, Some(id), Some(workspace)) => Some(format!(
-            "az ml compute update --resource-group {group} --workspace-name {} --name {compute} --identity-type \
-             UserAssigned --user-assigned-identities {id}",
-            workspace.name
-        )),
-        (RunsOn::ComputeInstance, Some(id), Some(workspace)) => Some(format!(
-            "az ml compute create --type ComputeInstance --resource-group {group} --workspace-name {} --name {compute} \
-             --identity-type UserAssigned --user-assigned-identities {id}",
+        (RunsOn::VirtualMachine, Some(id), _) => {
+            Some(format!("az vm identity assign --resource-group {group} --name NAME --identities {id}"))
+        }
+        (RunsOn::ComputeCluster | RunsOn::ComputeInstance, Some(id), Some(workspace)) => Some(format!(
+            "az ml compute update --resource-group {group} --workspace-name {} --name NAME --identity-type UserAssigned \
+             --user-assigned-identities {id}",
             workspace.name
         )),
         (RunsOn::Kubernetes, Some(_), _) => Some(
@@ -90,10 +90,8 @@ fn next(config: &Config) -> Vec<String> {
         ),
         _ => None,
     };
-    assign
-        .into_iter()
-        .chain([format!("keyside check --config {file}"), format!("keyside agent --config {file}")])
-        .collect()
+    let agent = [format!("keyside check --config {file}"), format!("keyside agent --config {file}")];
+    assign.into_iter().chain(agent).collect()
 }
 
 #[cfg(test)]
@@ -117,12 +115,10 @@ mod tests {
     #[test]
     fn the_next_command_fits_the_compute() {
         let rows = [
-            ("runs_on = 'virtual-machine'\ncompute = 'vm1'", "az vm identity assign --resource-group ml-rg --name vm1"),
-            (
-                "runs_on = 'compute-cluster'\ncompute = 'cpu'",
-                "az ml compute update --resource-group ml-rg --workspace-name ml-ml --name cpu",
-            ),
-            ("runs_on = 'compute-instance'\ncompute = 'ci'", "az ml compute create --type ComputeInstance"),
+            ("runs_on = 'virtual-machine'", "az vm identity assign --resource-group ml-rg --name NAME"),
+            ("runs_on = 'virtual-machine'\ncompute = 'vm1'", "keyside check --config agent.toml"),
+            ("runs_on = 'compute-cluster'", "az ml compute update --resource-group ml-rg --workspace-name ml-ml"),
+            ("runs_on = 'compute-instance'\ncompute = 'ci'", "keyside check --config agent.toml"),
             ("runs_on = 'kubernetes'", "kubectl annotate serviceaccount"),
             ("", "keyside check --config agent.toml"),
         ];

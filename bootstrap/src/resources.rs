@@ -1,5 +1,6 @@
 //! The resources of an estate, one file each.
 
+pub mod attachment;
 pub mod diagnostics;
 pub mod federation;
 pub mod firewall;

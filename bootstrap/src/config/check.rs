@@ -78,7 +78,7 @@ impl Check<'_> {
         let top = top?;
         let naming = Naming { prefix: top.prefix.0, subscription: top.subscription.0 };
         let vault = self.vault(vault?, &naming);
-        let workspace = workspace.and_then(|table| self.workspace(table, (storage?, insights?), &naming));
+        let workspace = workspace.zip(storage.zip(insights)).map(|(table, more)| self.workspace(table, more, &naming));
         let logs_wanted = workspace.is_some() || diagnostics;
         let logs = logs.map(|table| self.logs(table, &naming)).filter(|_| logs_wanted);
         let agent_identity = identity.map(|table| self.identity(table, &naming));
@@ -142,16 +142,12 @@ impl Check<'_> {
         let mut subnet = |text: Spanned<String>| {
             // A subnet is a child of its network, which no other id here is.
             let network = text.get_ref().rsplit_once("/subnets/").map(|(network, _)| network.parse::<ArmId>());
-            match network {
-                Some(Ok(network)) => {
-                    Some(network.child("subnets", text.get_ref().rsplit('/').next().unwrap_or_default()))
-                }
-                _ => {
-                    let remedy = "write /subscriptions/…/virtualNetworks/NAME/subnets/NAME";
-                    self.document.report(&text.span(), format!("'{}' is no subnet's id: {remedy}", text.get_ref()));
-                    None
-                }
+            if let Some(Ok(network)) = network {
+                return Some(network.child("subnets", text.get_ref().rsplit('/').next().unwrap_or_default()));
             }
+            let remedy = "write /subscriptions/…/virtualNetworks/NAME/subnets/NAME";
+            self.document.report(&text.span(), format!("'{}' is no subnet's id: {remedy}", text.get_ref()));
+            None
         };
         Network {
             public_access: table.public_access,
@@ -167,7 +163,7 @@ impl Check<'_> {
         table: WorkspaceTable,
         (storage, insights): (StorageTable, InsightsTable),
         naming: &Naming,
-    ) -> Option<Workspace> {
+    ) -> Workspace {
         let own = table.vault.map_or(WorkspaceVault::Own, |name| name.0.0) == WorkspaceVault::Own;
         if let (false, Some(name)) = (own, &table.vault_name) {
             self.document
@@ -179,7 +175,7 @@ impl Check<'_> {
         };
         let storage_kind = (Rule::StorageAccount, "Microsoft.Storage/storageAccounts");
         let insights_kind = (Rule::ApplicationInsights, "Microsoft.Insights/components");
-        Some(Workspace {
+        Workspace {
             name: self.name(table.name, Rule::Workspace, naming),
             friendly_name: table.friendly_name,
             public_access: table.public_access,
@@ -188,7 +184,7 @@ impl Check<'_> {
             storage: self.place((storage.name, storage.id), storage_kind, naming),
             storage_sku: storage.sku.map(|sku| sku.0.0),
             insights: self.place((insights.name, insights.id), insights_kind, naming),
-        })
+        }
     }
 
     fn logs(&mut self, table: LogsTable, naming: &Naming) -> Logs {
@@ -354,10 +350,16 @@ impl Check<'_> {
 
     fn agent(&mut self, table: AgentTable, uid: u32) -> Agent {
         let runs_on = table.runs_on.map_or(RunsOn::Elsewhere, |name| name.0.0);
-        if let Some(name) = &table.compute
-            && let Err(error) = names::check(Rule::Compute, name.get_ref())
-        {
-            self.document.report(&name.span(), error.to_string());
+        if let Some(name) = &table.compute {
+            let is_id = runs_on == RunsOn::VirtualMachine && name.get_ref().starts_with('/');
+            let checked = if is_id {
+                name.get_ref().parse::<ArmId>().map(drop).map_err(|error| error.to_string())
+            } else {
+                names::check(Rule::Compute, name.get_ref()).map_err(|error| error.to_string())
+            };
+            if let Err(error) = checked {
+                self.document.report(&name.span(), error);
+            }
         }
         Agent {
             file: table.file.unwrap_or_else(|| PathBuf::from("agent.toml")),

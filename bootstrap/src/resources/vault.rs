@@ -56,7 +56,7 @@ impl Vault {
             // There is no way back from true, and Azure refuses false.
             merge(&mut properties, json!({"enablePurgeProtection": true}));
         }
-        Self::new(config, (Key::Vault, &vault.place), properties, fields)
+        Self::new(config, (Key::Vault, &vault.place), &properties, fields)
     }
 
     /// The vault that only the workspace uses. Everybody's default will do, for nobody else reads from it.
@@ -70,10 +70,10 @@ impl Vault {
             "networkAcls": network_document(&Network::default()),
         });
         let fields = vec![Field::new("properties.enableRbacAuthorization", true).absent(false)];
-        Self::new(config, (Key::Unnamed, &Place::Named(name.to_owned())), properties, fields)
+        Self::new(config, (Key::Unnamed, &Place::Named(name.to_owned())), &properties, fields)
     }
 
-    fn new(config: &Config, (key, place): (Key, &Place), properties: Value, own_fields: Vec<Field>) -> Self {
+    fn new(config: &Config, (key, place): (Key, &Place), properties: &Value, own_fields: Vec<Field>) -> Self {
         let id = config.id_of(KIND, place);
         let mut document = json!({"location": config.location, "tags": config.tags});
         merge(&mut document, json!({"properties": properties}));

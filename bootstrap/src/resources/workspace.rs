@@ -104,7 +104,13 @@ mod tests {
         assert_eq!(decision("data_isolation = true", Value::Null).word(), "refuse");
         assert_eq!(decision("", json!({"properties": {"storageAccount": id}})).word(), "refuse");
         assert_eq!(decision("", json!({"properties": {"applicationInsights": id}})).word(), "change");
-        assert_eq!(decision("friendly_name = 'Vision'", json!({"properties": {"friendlyName": "Old"}})).word(), "change");
-        assert_eq!(decision("public_access = false", json!({"properties": {"publicNetworkAccess": "Enabled"}})).word(), "change");
+        assert_eq!(
+            decision("friendly_name = 'Vision'", json!({"properties": {"friendlyName": "Old"}})).word(),
+            "change"
+        );
+        assert_eq!(
+            decision("public_access = false", json!({"properties": {"publicNetworkAccess": "Enabled"}})).word(),
+            "change"
+        );
     }
 }
