@@ -43,7 +43,7 @@ async fn token(State(endpoint): State<Endpoint>, headers: HeaderMap, uri: Uri) -
             "No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId.",
         );
     };
-    let issued = directory.issue(Principal::ManagedIdentity(identity), resource, endpoint.now());
+    let issued = directory.issue(Principal::ManagedIdentity(&identity), resource, endpoint.now());
     Json(json!({
         "access_token": issued.token,
         "client_id": identity.client_id,

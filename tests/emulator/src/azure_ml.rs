@@ -41,7 +41,7 @@ async fn token(State(endpoint): State<Endpoint>, headers: HeaderMap, uri: Uri) -
     let Ok(identity) = directory.managed_identity(&selector(&parameters)) else {
         return refuse("No identity of this compute has the given clientid.");
     };
-    let issued = directory.issue(Principal::ManagedIdentity(identity), resource, endpoint.now());
+    let issued = directory.issue(Principal::ManagedIdentity(&identity), resource, endpoint.now());
     Json(json!({
         "access_token": issued.token,
         "client_id": identity.client_id,

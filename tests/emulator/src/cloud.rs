@@ -4,12 +4,14 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::arm::{ResourceManager, World};
 use crate::certificates::Authority;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::emulator::StartError;
 use crate::fault::Faults;
 use crate::request_log::RequestLog;
+use crate::role::RoleAssignments;
 use crate::seed::Seed;
 use crate::state::{State, StateError};
 use crate::vault::Vaults;
@@ -21,6 +23,8 @@ pub(crate) struct Cloud {
     pub(crate) authority: Authority,
     pub(crate) directory: Arc<Directory>,
     pub(crate) vaults: Vaults,
+    pub(crate) assignments: RoleAssignments,
+    pub(crate) resource_manager: ResourceManager,
     pub(crate) faults: Faults,
     pub(crate) requests: RequestLog,
     /// The address that firewalls take every caller's for.
@@ -41,17 +45,26 @@ impl Cloud {
         };
         let keys = kept.as_ref().map(|state| state.directory_keys_pem.as_str());
         let directory = Arc::new(Directory::new(seed.directory, keys)?);
-        let mut vaults = kept.map_or_else(Vec::new, |state| state.vaults);
+        let (mut vaults, assignments, managed) = match kept {
+            Some(state) => (state.vaults, state.assignments, Some(state.resource_manager)),
+            None => Default::default(),
+        };
+        let assignments = RoleAssignments::new(assignments);
         for seeded in seed.vaults {
             if !vaults.iter().any(|vault| vault.name.eq_ignore_ascii_case(&seeded.name)) {
-                vaults.push(seeded.build(clock.now()));
+                vaults.push(seeded.build(&assignments, clock.now()));
             }
         }
+        let vaults = Vaults::new(vaults, assignments.clone());
+        let world = World { directory: &directory, vaults: &vaults, assignments: &assignments, now: clock.now() };
+        let resource_manager = ResourceManager::new((&seed.subscription, &seed.arm), managed, &world);
         let cloud = Cloud {
             clock,
             authority,
             directory,
-            vaults: Vaults::new(vaults),
+            vaults,
+            assignments,
+            resource_manager,
             faults: Faults::default(),
             requests: RequestLog::default(),
             client_address: seed.client_address,
@@ -59,6 +72,16 @@ impl Cloud {
         };
         cloud.save()?;
         Ok(cloud)
+    }
+
+    /// What Resource Manager works with, now.
+    pub(crate) fn world(&self) -> World<'_> {
+        World {
+            directory: &self.directory,
+            vaults: &self.vaults,
+            assignments: &self.assignments,
+            now: self.clock.now(),
+        }
     }
 
     /// Writes the state, where it is kept.
@@ -72,6 +95,8 @@ impl Cloud {
             authority_key_pem: self.authority.key_pem(),
             directory_keys_pem: self.directory.keys_pem(),
             vaults: self.vaults.snapshot(),
+            assignments: self.assignments.snapshot(),
+            resource_manager: self.resource_manager.kept(),
         };
         state.save(&path)
     }

@@ -3,6 +3,7 @@
 mod credential;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod identities;
 mod key;
 pub mod seed;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod token;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -20,6 +22,8 @@ use thiserror::Error;
 use uuid::Uuid;
 
 pub(crate) use self::credential::{AssertionProblem, Registration};
+use self::identities::Identities;
+pub(crate) use self::identities::{Attachment, Enrolment};
 use self::key::Keyring;
 pub use self::seed::{Application, DirectorySeed, ExpiresOnForm, IdentityKind, ManagedIdentity, User};
 pub(crate) use self::token::{Issued, Principal, is_resource};
@@ -37,8 +41,8 @@ const PROJECTED_TOKEN_LIFETIME: SignedDuration = SignedDuration::from_hours(1);
 pub struct Directory {
     tenant: Uuid,
     keys: Keyring,
-    applications: Vec<Registration>,
-    managed_identities: Vec<ManagedIdentity>,
+    applications: Vec<Arc<Registration>>,
+    identities: Identities,
     user: Option<User>,
     entra_lifetime: Duration,
     managed_identity_lifetime: Duration,
@@ -139,13 +143,13 @@ impl Directory {
         let applications = seed
             .applications
             .into_iter()
-            .map(|application| Registration::read(application, &keys))
+            .map(|application| Registration::read(application, &keys).map(Arc::new))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             tenant: seed.tenant,
             keys,
             applications,
-            managed_identities: seed.managed_identities,
+            identities: Identities::new(seed.managed_identities),
             user: seed.user,
             entra_lifetime: seed.lifetimes.entra.map_or(ENTRA_LIFETIME, Duration::from),
             managed_identity_lifetime: seed
@@ -202,8 +206,14 @@ impl Directory {
     /// An access token as Entra would give to the application, managed identity or user of this object id.
     #[must_use]
     pub fn token_for(&self, object_id: Uuid, audience: &str, now: Timestamp) -> Option<String> {
-        let principal = self.principal(object_id)?;
-        Some(self.issue(principal, audience, now).token)
+        if let Some(application) = self.applications.iter().find(|one| one.object_id == object_id) {
+            return Some(self.issue(Principal::Application(application), audience, now).token);
+        }
+        if let Some(user) = self.user.as_ref().filter(|user| user.object_id == object_id) {
+            return Some(self.issue(Principal::User(user), audience, now).token);
+        }
+        let identity = self.identities.with_object_id(object_id)?;
+        Some(self.issue(Principal::ManagedIdentity(&identity), audience, now).token)
     }
 
     /// What `X-IDENTITY-HEADER` must be: the value of `IDENTITY_HEADER`.
@@ -218,8 +228,32 @@ impl Directory {
         &self.msi_secret
     }
 
-    pub(crate) fn application(&self, app_id: Uuid) -> Option<&Registration> {
-        self.applications.iter().find(|application| application.app_id == app_id)
+    /// The application of this client id, or the managed identity that has federated credentials.
+    pub(crate) fn application(&self, app_id: Uuid) -> Option<Arc<Registration>> {
+        let registered = self.applications.iter().find(|application| application.app_id == app_id);
+        registered.cloned().or_else(|| self.identities.registration(app_id))
+    }
+
+    /// The managed identities, which change while the emulator runs.
+    pub(crate) fn identities(&self) -> &Identities {
+        &self.identities
+    }
+
+    /// Adds a managed identity, or replaces what is known of it.
+    ///
+    /// # Errors
+    /// A federated credential carries a key that cannot be read.
+    pub(crate) fn enrol(&self, enrolment: Enrolment) -> Result<(), DirectoryError> {
+        self.identities.enrol(enrolment, &self.keys)
+    }
+
+    /// What Azure calls the kind of the principal `object_id`; none before the directory has heard of it.
+    pub(crate) fn principal_type(&self, object_id: Uuid, now: Timestamp) -> Option<&'static str> {
+        if self.user.as_ref().is_some_and(|user| user.object_id == object_id) {
+            return Some("User");
+        }
+        let is_application = self.applications.iter().any(|one| one.object_id == object_id);
+        (is_application || self.identities.knows(object_id, now)).then_some("ServicePrincipal")
     }
 
     pub(crate) fn user(&self) -> Option<&User> {
@@ -253,35 +287,8 @@ impl Directory {
     }
 
     /// The managed identity that a request means; ids compare without regard to case.
-    pub(crate) fn managed_identity(&self, selector: &Selector) -> Result<&ManagedIdentity, SelectionProblem> {
-        let named = |test: &dyn Fn(&ManagedIdentity) -> bool| {
-            self.managed_identities.iter().find(|identity| test(identity)).ok_or(SelectionProblem::Unknown)
-        };
-        match selector {
-            Selector::Default => self.default_identity(),
-            Selector::ClientId(id) => named(&|identity| is_id(identity.client_id, id)),
-            Selector::ObjectId(id) => named(&|identity| is_id(identity.object_id, id)),
-            Selector::ResourceId(id) => {
-                named(&|identity| identity.resource_id.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(id)))
-            }
-        }
-    }
-
-    fn default_identity(&self) -> Result<&ManagedIdentity, SelectionProblem> {
-        let own = self.managed_identities.iter().find(|identity| identity.kind == IdentityKind::SystemAssigned);
-        match (own, self.managed_identities.as_slice()) {
-            (Some(own), _) => Ok(own),
-            (None, [only]) => Ok(only),
-            (None, []) => Err(SelectionProblem::Unknown),
-            (None, _) => Err(SelectionProblem::Ambiguous),
-        }
-    }
-
-    fn principal(&self, object_id: Uuid) -> Option<Principal<'_>> {
-        let applications = self.applications.iter().map(|one| (one.object_id, Principal::Application(one)));
-        let identities = self.managed_identities.iter().map(|one| (one.object_id, Principal::ManagedIdentity(one)));
-        let users = self.user.iter().map(|one| (one.object_id, Principal::User(one)));
-        applications.chain(identities).chain(users).find(|(id, _)| *id == object_id).map(|(_, found)| found)
+    pub(crate) fn managed_identity(&self, selector: &Selector) -> Result<Arc<ManagedIdentity>, SelectionProblem> {
+        self.identities.select(selector)
     }
 }
 
@@ -289,10 +296,6 @@ impl fmt::Debug for Directory {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Directory").field("tenant", &self.tenant).finish_non_exhaustive()
     }
-}
-
-fn is_id(id: Uuid, text: &str) -> bool {
-    Uuid::try_parse(text).is_ok_and(|parsed| parsed == id)
 }
 
 fn given_or_random(given: Option<seed::ClientSecret>) -> String {

@@ -75,7 +75,7 @@ fn answer(endpoint: &Endpoint, headers: &HeaderMap, parameters: &Parameters) -> 
         return Err(unknown_resource(endpoint, resource));
     }
     let now = endpoint.now();
-    let issued = endpoint.directory.issue(Principal::ManagedIdentity(identity), resource, now);
+    let issued = endpoint.directory.issue(Principal::ManagedIdentity(&identity), resource, now);
     let expires_in = (issued.expires.as_second() - now.as_second()).to_string();
     Ok(json!({
         "access_token": issued.token,

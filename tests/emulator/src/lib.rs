@@ -5,6 +5,7 @@
 
 mod admin;
 pub mod app_service;
+pub mod arm;
 pub mod azure_ml;
 pub mod certificates;
 pub mod cli;
@@ -23,6 +24,7 @@ pub mod on_behalf_of;
 mod parameters;
 mod pattern;
 pub mod request_log;
+mod role;
 pub mod seed;
 mod server;
 mod state;

@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::arm::seed::{ArmSeed, SubscriptionSeed};
 use crate::directory::DirectorySeed;
 use crate::vault::seed::VaultSeed;
 
@@ -25,6 +26,10 @@ pub struct Seed {
     pub directory: DirectorySeed,
     /// The vaults. The first one also answers on the emulator's own address.
     pub vaults: Vec<VaultSeed>,
+    /// The subscription that Resource Manager has, and who may manage it.
+    pub subscription: SubscriptionSeed,
+    /// How long Resource Manager's work takes.
+    pub arm: ArmSeed,
 }
 
 /// Why a seed cannot be used.
@@ -87,6 +92,7 @@ impl Seed {
 
     fn problems(&self) -> Vec<String> {
         let mut problems: Vec<String> = self.vaults.iter().flat_map(VaultSeed::problems).collect();
+        problems.extend(self.subscription.problems());
         let mut names = BTreeSet::new();
         for vault in &self.vaults {
             if !names.insert(vault.name.to_ascii_lowercase()) {
@@ -144,6 +150,8 @@ mod tests {
         assert!(seed.vaults.iter().any(|vault| !vault.access_policies.is_empty()));
         assert!(seed.vaults.iter().any(|vault| !vault.firewall.ip_rules.is_empty()));
         assert!(seed.vaults.iter().any(|vault| vault.throttle.is_some()));
+        assert!(!seed.subscription.role_assignments.is_empty());
+        assert!(!seed.subscription.virtual_machines.is_empty() && !seed.subscription.computes.is_empty());
     }
 
     #[test]
@@ -161,6 +169,8 @@ mod tests {
             ("[[vaults]]\nname = \"kv1\"\nauthorization = \"magic\"\n", 3, "unknown variant `magic`"),
             ("[[vaults]]\nlocation = \"x\"\n", 1, "missing field `name`"),
             ("name =\n", 1, ""),
+            ("[subscription]\ncolour = 1\n", 2, "unknown field `colour`"),
+            ("[arm]\nvault_takes = \"soon\"\n", 2, "no length of time"),
         ];
         for (text, expected, part) in rows {
             let Err(SeedError::Shape { line, message }) = Seed::parse(text) else {
@@ -182,6 +192,9 @@ mod tests {
             [[vaults]]
             name = "1-BAD"
             authorization = "access-policies"
+            [[subscription.role_assignments]]
+            principal = "00000000-0000-0000-0000-000000000001"
+            role = "Emperor"
         "#;
         let Err(SeedError::Content(problems)) = Seed::parse(text) else {
             panic!("accepted");
@@ -195,6 +208,7 @@ mod tests {
             "\"a_b\" is no name",
             "\"DB\" is declared twice",
             "\"1-BAD\" is declared twice",
+            "Emperor",
         ] {
             assert!(all.contains(part), "{part} in:\n{all}");
         }

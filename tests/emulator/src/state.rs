@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::arm::Kept;
+use crate::role::RoleAssignment;
 use crate::vault::Vault;
 
 /// Everything that a restart must not change. It holds keys and values, and only its owner may read it.
@@ -17,6 +19,8 @@ pub(crate) struct State {
     pub(crate) authority_key_pem: String,
     pub(crate) directory_keys_pem: String,
     pub(crate) vaults: Vec<Vault>,
+    pub(crate) assignments: Vec<RoleAssignment>,
+    pub(crate) resource_manager: Kept,
 }
 
 /// Why the state cannot be kept or taken up.

@@ -6,6 +6,7 @@ mod backup;
 mod body;
 mod bundle;
 mod contents;
+mod control;
 mod data_plane;
 mod name;
 mod network;
@@ -13,7 +14,6 @@ mod operation;
 mod page;
 mod perform;
 mod refusal;
-mod roles;
 mod secret;
 pub mod seed;
 mod throttle;
@@ -31,13 +31,16 @@ pub use self::network::{DefaultAction, Network, Range, Switch};
 pub use self::operation::Permission;
 pub use self::secret::{Attributes, Draft, SecretText};
 
+pub(crate) use self::access::{AccessPolicy, Authorization, milliseconds_after};
+pub(crate) use self::contents::{Contents, Lifecycle};
+pub(crate) use self::control::{Control, Stamp};
 pub(crate) use self::data_plane::{Surroundings, VaultRequest};
+pub(crate) use self::name::is_vault_name;
 
-use self::access::{Authorization, RoleAssignment, milliseconds_after};
-use self::contents::{Contents, Lifecycle};
 use self::refusal::Refusal;
 use self::secret::Change;
 use self::throttle::Throttle;
+use crate::role::{self, RoleAssignment, RoleAssignments};
 
 /// One vault.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -52,6 +55,7 @@ pub(crate) struct Vault {
     pub(crate) role_changes_take: Duration,
     pub(crate) throttle: Option<Throttle>,
     pub(crate) contents: Contents,
+    pub(crate) control: Control,
 }
 
 /// Why an administrator's change to a vault was not made.
@@ -116,40 +120,15 @@ impl Vault {
         }
     }
 
-    fn assignments(&mut self) -> Result<&mut Vec<RoleAssignment>, ChangeError> {
-        match &mut self.authorization {
-            Authorization::Rbac(assignments) => Ok(assignments),
+    /// The assignment that `grant` describes; it acts from `acts_from`.
+    fn assignment(&self, grant: &RoleGrant, acts_from: i64) -> Result<RoleAssignment, ChangeError> {
+        let role = role::find(&grant.role).ok_or_else(|| ChangeError::NoSuchRole(grant.role.clone()))?;
+        match self.authorization {
+            Authorization::Rbac => {
+                Ok(RoleAssignment::given(grant.principal, role, self.scope(grant.secret.as_deref()), acts_from))
+            }
             Authorization::AccessPolicies(_) => Err(ChangeError::NotByRoles(self.name.clone())),
         }
-    }
-
-    fn grant(&mut self, grant: &RoleGrant, acts_from: i64) -> Result<(), ChangeError> {
-        let role = roles::find(&grant.role).ok_or_else(|| ChangeError::NoSuchRole(grant.role.clone()))?;
-        let scope = self.scope(grant.secret.as_deref());
-        let id = Uuid::new_v4();
-        self.assignments()?.push(RoleAssignment {
-            id,
-            principal: grant.principal,
-            role,
-            scope,
-            acts_from,
-            acts_until: None,
-        });
-        Ok(())
-    }
-
-    fn revoke(&mut self, grant: &RoleGrant, acts_until: i64) -> Result<(), ChangeError> {
-        let role = roles::find(&grant.role).ok_or_else(|| ChangeError::NoSuchRole(grant.role.clone()))?;
-        let (scope, name) = (self.scope(grant.secret.as_deref()), self.name.clone());
-        let same = |assignment: &&mut RoleAssignment| {
-            assignment.principal == grant.principal
-                && assignment.role == role
-                && assignment.scope.eq_ignore_ascii_case(&scope)
-                && assignment.acts_until.is_none()
-        };
-        let found = self.assignments()?.iter_mut().find(same).ok_or(ChangeError::NoSuchAssignment(name))?;
-        found.acts_until = Some(acts_until);
-        Ok(())
     }
 }
 
@@ -157,20 +136,21 @@ impl Vault {
 #[derive(Debug, Clone, Default)]
 pub struct Vaults {
     // A std Mutex, because no section that holds it waits for anything.
-    vaults: Arc<Mutex<BTreeMap<String, Vault>>>,
+    by_name: Arc<Mutex<BTreeMap<String, Vault>>>,
+    assignments: RoleAssignments,
     /// The vault that answers where an address names none.
     first: Option<String>,
 }
 
 impl Vaults {
-    pub(crate) fn new(vaults: Vec<Vault>) -> Vaults {
+    pub(crate) fn new(vaults: Vec<Vault>, assignments: RoleAssignments) -> Vaults {
         let first = vaults.first().map(|vault| vault.name.to_ascii_lowercase());
         let by_name = vaults.into_iter().map(|vault| (vault.name.to_ascii_lowercase(), vault)).collect();
-        Vaults { vaults: Arc::new(Mutex::new(by_name)), first }
+        Vaults { by_name: Arc::new(Mutex::new(by_name)), assignments, first }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vault>> {
-        self.vaults.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A copy of every vault, for the state file: the first one first.
@@ -184,6 +164,28 @@ impl Vaults {
     #[must_use]
     pub fn exists(&self, name: &str) -> bool {
         self.lock().contains_key(&name.to_ascii_lowercase())
+    }
+
+    /// Whether the name of a vault resolves at `now`: a new one's takes a while.
+    pub(crate) fn resolves(&self, name: &str, now: Timestamp) -> bool {
+        let vaults = self.lock();
+        let found = vaults.get(&name.to_ascii_lowercase());
+        found.is_some_and(|vault| vault.control.resolves_from <= now.as_millisecond())
+    }
+
+    /// Looks at a vault, or changes it, on behalf of Resource Manager.
+    pub(crate) fn with<T>(&self, name: &str, act: impl FnOnce(&mut Vault) -> T) -> Option<T> {
+        self.lock().get_mut(&name.to_ascii_lowercase()).map(act)
+    }
+
+    /// Adds a vault, whose name must be free.
+    pub(crate) fn insert(&self, vault: Vault) {
+        self.lock().insert(vault.name.to_ascii_lowercase(), vault);
+    }
+
+    /// Takes a vault away.
+    pub(crate) fn take(&self, name: &str) -> Option<Vault> {
+        self.lock().remove(&name.to_ascii_lowercase())
     }
 
     /// The vault that answers where an address names none: the first of the seed.
@@ -202,7 +204,7 @@ impl Vaults {
         let mut vaults = self.lock();
         let vault = vaults.get_mut(&vault.to_ascii_lowercase())?;
         vault.contents.sweep(surroundings.now);
-        Some(vault.answer(request, surroundings))
+        Some(vault.answer(request, surroundings, &self.assignments))
     }
 
     /// Changes a vault on an administrator's behalf: no token, no firewall.
@@ -252,7 +254,10 @@ impl Vaults {
     /// # Errors
     /// `NoSuchVault`, `NoSuchRole`, and `NotByRoles` for a vault with access policies.
     pub fn grant_role(&self, vault: &str, grant: &RoleGrant, now: Timestamp) -> Result<(), ChangeError> {
-        self.change(vault, |vault| vault.grant(grant, milliseconds_after(now, vault.role_changes_take)))
+        self.change(vault, |vault| {
+            self.assignments.add(vault.assignment(grant, milliseconds_after(now, vault.role_changes_take))?);
+            Ok(())
+        })
     }
 
     /// Takes a role from a principal. It acts on until the vault's propagation delay has passed.
@@ -260,7 +265,15 @@ impl Vaults {
     /// # Errors
     /// `NoSuchVault`, `NoSuchRole`, `NotByRoles`, and `NoSuchAssignment` where the principal has no such role.
     pub fn revoke_role(&self, vault: &str, grant: &RoleGrant, now: Timestamp) -> Result<(), ChangeError> {
-        self.change(vault, |vault| vault.revoke(grant, milliseconds_after(now, vault.role_changes_take)))
+        self.change(vault, |vault| {
+            let acts_until = milliseconds_after(now, vault.role_changes_take);
+            let RoleAssignment { principal, role, scope, .. } = vault.assignment(grant, acts_until)?;
+            let same = |one: &RoleAssignment| {
+                one.principal == principal && one.role == role && one.scope.eq_ignore_ascii_case(&scope)
+            };
+            let removed = self.assignments.remove(same, acts_until);
+            removed.map(|_| ()).ok_or_else(|| ChangeError::NoSuchAssignment(vault.name.clone()))
+        })
     }
 
     /// Replaces a vault's firewall.

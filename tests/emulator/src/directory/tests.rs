@@ -171,7 +171,7 @@ fn a_directory_that_is_made_again_from_its_keys_believes_what_it_signed_before()
     assert_eq!(again.certificate_pem(APP), first.certificate_pem(APP));
     let projected = first.mint_federated(CLUSTER, SUBJECT, "api://AzureADTokenExchange", noon());
     let application = again.application(APP).unwrap();
-    assert_eq!(again.check_assertion(application, (&projected, &[]), noon()), Ok(()));
+    assert_eq!(again.check_assertion(&application, (&projected, &[]), noon()), Ok(()));
 }
 
 #[test]

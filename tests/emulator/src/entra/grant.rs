@@ -64,12 +64,12 @@ pub(super) fn grant(
         .ok()
         .and_then(|id| directory.application(id))
         .ok_or_else(|| refusal::unknown_application(client_id, directory.tenant()))?;
-    authenticate(directory, (application, request), host, now)?;
+    authenticate(directory, (&application, request), host, now)?;
     let resource = resource_of(scope)?;
     if !is_resource(resource) {
         return Err(refusal::unknown_resource(resource, directory.tenant()));
     }
-    let issued = directory.issue(Principal::Application(application), resource, now);
+    let issued = directory.issue(Principal::Application(&application), resource, now);
     let expires_in = issued.expires.as_second() - now.as_second();
     Ok(json!({
         "token_type": "Bearer",

@@ -87,7 +87,7 @@ impl Server {
         }
         let mut response = Response::new(Body::empty());
         match Destination::of(host, "") {
-            Destination::Vault(name) if !self.cloud.vaults.exists(&name) => {
+            Destination::Vault(name) if !self.cloud.vaults.resolves(&name, self.cloud.clock.now()) => {
                 *response.status_mut() = StatusCode::BAD_GATEWAY;
                 *response.body_mut() = Body::from(format!("host {host} does not resolve: no vault is called {name}\n"));
             }

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::arm;
+
 const VAULTS: &str = ".vault.azure.net";
 const ENTRA: &str = "login.microsoftonline.com";
 const METADATA: &str = "169.254.169.254";
@@ -17,6 +19,7 @@ pub(crate) enum Destination {
     /// App Service and Azure ML share a path; the request's headers tell which one is meant.
     ComputeIdentity,
     OnBehalfOf,
+    ResourceManager,
     Admin,
     /// A host that the emulator does not play.
     Nobody,
@@ -31,6 +34,7 @@ impl Destination {
         }
         match host.as_str() {
             ENTRA => Destination::Entra,
+            arm::HOST => Destination::ResourceManager,
             // An emulator that listens on this very address takes its commands there too.
             METADATA if Destination::by_path(path) == Destination::Admin => Destination::Admin,
             METADATA => Destination::Metadata,
@@ -40,7 +44,10 @@ impl Destination {
     }
 
     fn by_path(path: &str) -> Destination {
-        match path.trim_start_matches('/').split('/').next().unwrap_or("") {
+        let path = path.trim_start_matches('/').to_ascii_lowercase();
+        match path.split('/').next().unwrap_or("") {
+            "metadata" if path.starts_with("metadata/endpoints") => Destination::ResourceManager,
+            "subscriptions" | "tenants" | "providers" => Destination::ResourceManager,
             "secrets" | "deletedsecrets" | "keys" | "certificates" => Destination::FirstVault,
             "metadata" => Destination::Metadata,
             "msi" => Destination::ComputeIdentity,
@@ -59,7 +66,8 @@ fn is_own_address(host: &str) -> bool {
 
 /// Whether `host` is one of Azure's, all of which speak TLS alone.
 pub(crate) fn needs_tls(host: &str) -> bool {
-    matches!(Destination::of(host, ""), Destination::Vault(_)) || host.eq_ignore_ascii_case(ENTRA)
+    matches!(Destination::of(host, ""), Destination::Vault(_) | Destination::ResourceManager)
+        || host.eq_ignore_ascii_case(ENTRA)
 }
 
 /// An authority's host, without its port.
@@ -92,7 +100,9 @@ mod tests {
             ("127.0.0.1", "/72f988bf-86f1-41af-91ab-2d7cd011db47/oauth2/v2.0/token", Destination::Entra),
             ("kv-demo.vault.azure.net", "/emulator/command", Destination::Vault("kv-demo".into())),
             ("example.com", "/secrets", Destination::Nobody),
-            ("management.azure.com", "/subscriptions", Destination::Nobody),
+            ("management.azure.com", "/secrets", Destination::ResourceManager),
+            ("127.0.0.1", "/Subscriptions/s", Destination::ResourceManager),
+            ("127.0.0.1", "/metadata/endpoints", Destination::ResourceManager),
         ];
         for (host, path, expected) in rows {
             assert_eq!(Destination::of(host, path), expected, "{host}{path}");

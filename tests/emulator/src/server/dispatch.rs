@@ -16,6 +16,7 @@ use thiserror::Error;
 use super::Server;
 use super::destination::{self, Destination, host};
 use super::disturb;
+use crate::arm::ArmRequest;
 use crate::request_log::Entry;
 use crate::vault::{Surroundings, VaultRequest};
 
@@ -62,6 +63,7 @@ impl Server {
             return Ok(hand_to(&self.admin, request).await);
         }
         let entry = self.entry(request.method().as_str(), host, request.uri().path());
+        self.cloud.resource_manager.settle(&self.cloud.world());
         let fault = self.cloud.faults.take(&entry.method, &entry.host, &entry.path);
         let entry = Entry { fault: fault.as_ref().map(|fault| fault.id), ..entry };
         let fault = fault.map(|scripted| scripted.fault).unwrap_or_default();
@@ -104,6 +106,7 @@ impl Server {
                 let name = self.cloud.vaults.first().unwrap_or("").to_string();
                 self.ask_vault(&name, request, (authority, client))
             }
+            Destination::ResourceManager => self.ask_resource_manager(&request, authority),
             Destination::Entra => hand_to(&self.entra, request).await,
             Destination::Metadata => hand_to(&self.imds, request).await,
             Destination::ComputeIdentity => hand_to(self.compute_identity(request.headers()), request).await,
@@ -118,6 +121,24 @@ impl Server {
     fn compute_identity(&self, headers: &HeaderMap) -> &Router {
         let for_azure_ml = headers.contains_key(AZURE_ML_HEADER) && !headers.contains_key(APP_SERVICE_HEADER);
         if for_azure_ml { &self.azure_ml } else { &self.app_service }
+    }
+
+    fn ask_resource_manager(&self, request: &Request<Bytes>, authority: &str) -> Response<Body> {
+        let text = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let asked = ArmRequest {
+            method: request.method(),
+            path: request.uri().path(),
+            query: request.uri().query().unwrap_or(""),
+            authority,
+            authorization: text(header::AUTHORIZATION),
+            client_request_id: text(CLIENT_REQUEST_ID),
+            body: request.body(),
+        };
+        let response = self.cloud.resource_manager.answer(&asked, self.cloud.world());
+        if request.method() != Method::GET && response.status().is_success() {
+            self.cloud.save_or_warn();
+        }
+        response.map(|body| Body::from(Bytes::from(body)))
     }
 
     fn ask_vault(&self, name: &str, request: Request<Bytes>, (authority, client): (&str, IpAddr)) -> Response<Body> {

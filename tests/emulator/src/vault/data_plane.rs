@@ -20,6 +20,7 @@ use super::page::PageRequest;
 use super::perform::{ApiVersionName, Task};
 use super::refusal::{AUDIENCE, Refusal, Scene};
 use crate::directory::{Caller, Directory};
+use crate::role::RoleAssignments;
 
 /// The build that the recorded traffic of 2026 came from.
 const SERVICE_VERSION: &str = "1.9.3347.1";
@@ -94,12 +95,23 @@ impl Answer {
 
 impl Vault {
     /// Answers `request`, with every header that the service sends.
-    pub(crate) fn answer(&mut self, request: &VaultRequest<'_>, surroundings: &Surroundings<'_>) -> Response<Vec<u8>> {
-        let answer = self.decide(request, surroundings).unwrap_or_else(|refusal| Answer::refused(&refusal));
+    pub(crate) fn answer(
+        &mut self,
+        request: &VaultRequest<'_>,
+        surroundings: &Surroundings<'_>,
+        assignments: &RoleAssignments,
+    ) -> Response<Vec<u8>> {
+        let decided = self.decide(request, surroundings, assignments);
+        let answer = decided.unwrap_or_else(|refusal| Answer::refused(&refusal));
         self.respond(answer, request, surroundings.directory.tenant())
     }
 
-    fn decide(&mut self, request: &VaultRequest<'_>, surroundings: &Surroundings<'_>) -> Result<Answer, Refusal> {
+    fn decide(
+        &mut self,
+        request: &VaultRequest<'_>,
+        surroundings: &Surroundings<'_>,
+        assignments: &RoleAssignments,
+    ) -> Result<Answer, Refusal> {
         let now = surroundings.now;
         let caller = authenticate(request.authorization, surroundings)?;
         let query = Query::parse(request.query);
@@ -107,7 +119,7 @@ impl Vault {
         let version = ApiVersion::parse(name).ok_or_else(|| Refusal::api_version(Some(name)))?;
         let operation = Operation::parse(request.method, request.path)?;
         self.check_network(caller, request.client)?;
-        let assignment = self.authorize(caller, &operation, now)?;
+        let assignment = self.authorize(caller, &operation, assignments, now)?;
         if self.throttle.as_mut().is_some_and(|throttle| !throttle.admits(now)) {
             return Err(Refusal::throttled());
         }
@@ -132,13 +144,20 @@ impl Vault {
         }
     }
 
-    fn authorize(&self, caller: Caller, operation: &Operation, now: Timestamp) -> Result<Option<Uuid>, Refusal> {
+    fn authorize(
+        &self,
+        caller: Caller,
+        operation: &Operation,
+        assignments: &RoleAssignments,
+        now: Timestamp,
+    ) -> Result<Option<Uuid>, Refusal> {
         let scene = Scene { caller, vault: &self.name, location: &self.location };
         let resource = match operation.secret_name() {
             None => self.resource_id(),
             Some(name) => format!("{}/secrets/{name}", self.resource_id()),
         };
-        match self.authorization.decide(caller.object_id, operation, &resource, now) {
+        let call = (caller.object_id, operation, resource.as_str());
+        match self.authorization.decide(assignments, call, now) {
             Decision::Allowed(assignment) => Ok(assignment),
             Decision::DeniedByRbac => {
                 let vault = self.resource_id();

@@ -9,12 +9,14 @@ use uuid::Uuid;
 
 use super::access::{AccessPolicy, Authorization};
 use super::contents::{Contents, Lifecycle};
+use super::control::Control;
 use super::name::{is_secret_name, is_vault_name};
 use super::network::Network;
 use super::operation::Permission;
 use super::secret::{Attributes, Draft, SecretText};
 use super::throttle::Throttle;
 use super::{RoleGrant, Vault};
+use crate::role::{self, RoleAssignments};
 use crate::seed::Delay;
 
 /// What Azure gives a vault that says nothing else.
@@ -22,8 +24,8 @@ const DEFAULT_RETENTION_DAYS: u16 = 90;
 /// What Azure allows.
 const RETENTION_DAYS: std::ops::RangeInclusive<u16> = 7..=90;
 /// Recorded traffic shows one to two seconds for a deletion, two to six for a recovery.
-const DEFAULT_DELETE_TAKES: Duration = Duration::from_secs(1);
-const DEFAULT_RECOVER_TAKES: Duration = Duration::from_secs(2);
+pub(crate) const DEFAULT_DELETE_TAKES: Duration = Duration::from_secs(1);
+pub(crate) const DEFAULT_RECOVER_TAKES: Duration = Duration::from_secs(2);
 
 /// A vault, as a seed file declares it.
 #[derive(Debug, Clone, Deserialize)]
@@ -168,7 +170,7 @@ impl VaultSeed {
             problems.push(format!("vault \"{name}\": role_assignments mean nothing unless authorization = \"rbac\""));
         }
         for grant in &self.role_assignments {
-            if super::roles::find(&grant.role).is_none() {
+            if role::find(&grant.role).is_none() {
                 problems.push(format!("vault \"{name}\": no built-in role is called \"{}\"", grant.role));
             }
         }
@@ -184,12 +186,12 @@ impl VaultSeed {
         problems
     }
 
-    /// The vault as it is at `now`. Only for a seed without problems.
-    pub(crate) fn build(self, now: Timestamp) -> Vault {
+    /// The vault as it is at `now`, with its role assignments in `assignments`. Only for a seed without problems.
+    pub(crate) fn build(self, assignments: &RoleAssignments, now: Timestamp) -> Vault {
         let policy = |policy: AccessPolicySeed| AccessPolicy { principal: policy.principal, secrets: policy.secrets };
         let mut vault = Vault {
             authorization: match self.authorization {
-                AuthorizationKind::Rbac => Authorization::Rbac(Vec::new()),
+                AuthorizationKind::Rbac => Authorization::Rbac,
                 AuthorizationKind::AccessPolicies => {
                     Authorization::AccessPolicies(self.access_policies.into_iter().map(policy).collect())
                 }
@@ -208,9 +210,10 @@ impl VaultSeed {
             role_changes_take: self.role_changes_take.map_or(Duration::ZERO, Duration::from),
             throttle: self.throttle.map(|throttle| Throttle::new(throttle.calls, throttle.per.into())),
             contents: Contents::default(),
+            control: Control::seeded(now),
         };
         for grant in &self.role_assignments {
-            vault.grant(grant, 0).expect("roles were checked with the seed");
+            assignments.add(vault.assignment(grant, now.as_millisecond()).expect("roles were checked with the seed"));
         }
         for secret in self.secrets {
             let name = secret.name.clone();

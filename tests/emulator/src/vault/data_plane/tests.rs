@@ -32,7 +32,9 @@ fn world() -> World {
         certificate: None,
         federated_credentials: Vec::new(),
     });
-    let vaults = Vaults::new(vaults.into_iter().map(|vault| vault.build(at(0))).collect());
+    let assignments = RoleAssignments::default();
+    let vaults = vaults.into_iter().map(|vault| vault.build(&assignments, at(0))).collect();
+    let vaults = Vaults::new(vaults, assignments);
     World { directory: Directory::new(directory, None).unwrap(), vaults }
 }
 

@@ -1,0 +1,139 @@
+//! Storage accounts: empty 202, then the whole account at the operation's address.
+
+use hyper::StatusCode;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::answer::Answer;
+use super::call::{Call, member, object_of, text};
+use super::operation::Work;
+use super::refusal::Refusal;
+use super::resources::{demanded, shown, tags};
+use super::store::{Draft, Record, Store};
+use super::target::Place;
+use super::written;
+
+/// Makes an account, or changes one.
+pub(crate) fn put(call: &Call<'_>, place: &Place, store: &mut Store) -> Result<Answer, Refusal> {
+    check_name(place.name())?;
+    let body = call.object()?;
+    let location = text(&body, "location").ok_or_else(Refusal::location_required)?.to_string();
+    let sku = text(&object_of(&body, "sku"), "name").ok_or_else(|| demanded("sku.name"))?.to_string();
+    let kind = text(&body, "kind").ok_or_else(|| demanded("kind"))?.to_string();
+    let existing = store.resources.get(&place.key()).cloned();
+    match &existing {
+        Some(existing) => {
+            Store::check_location(place, (&existing.location, &location))?;
+            check_immutable(existing, &body)?;
+        }
+        None if is_taken(store, place.name()) => {
+            return Err(Refusal::provider(
+                StatusCode::CONFLICT,
+                "StorageAccountAlreadyTaken",
+                format!("The storage account named {} is already taken.", place.name()),
+            ));
+        }
+        None => {}
+    }
+    let made = existing.as_ref().map_or(call.now(), |existing| existing.made.at);
+    let properties = properties(place.name(), &location, (&object_of(&body, "properties"), made));
+    let mut document = Map::new();
+    document.insert("sku".into(), json!({ "name": sku, "tier": sku.split('_').next().unwrap_or_default() }));
+    document.insert("kind".into(), kind.into());
+    document.insert("properties".into(), properties.into());
+    let draft = Draft { place: place.clone(), location, tags: Some(tags(&body)), body: document };
+    if existing.is_some() {
+        let record = store.keep(call, draft, std::time::Duration::ZERO);
+        return Ok(shown(&record, StatusCode::OK, call.now()));
+    }
+    let takes = call.times.storage;
+    let record = store.keep(call, draft, takes);
+    let answer = Answer::empty(StatusCode::ACCEPTED).with("content-type", "text/plain; charset=utf-8");
+    Ok(store.begin(call, (Work::StorageCreation, takes), (&place.key(), &record.location), answer))
+}
+
+fn check_name(name: &str) -> Result<(), Refusal> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    if (3..=24).contains(&name.len()) && name.bytes().all(fits) {
+        return Ok(());
+    }
+    Err(Refusal::provider(
+        StatusCode::BAD_REQUEST,
+        "AccountNameInvalid",
+        format!(
+            "{name} is not a valid storage account name. Storage account name must be between 3 and 24 characters in length \
+             and use numbers and lower-case letters only."
+        ),
+    ))
+}
+
+fn is_taken(store: &Store, name: &str) -> bool {
+    let accounts = store.of_kind(super::kind::Kind::StorageAccount, "/subscriptions");
+    accounts.into_iter().any(|record| record.name() == name)
+}
+
+fn check_immutable(existing: &Record, body: &Map<String, Value>) -> Result<(), Refusal> {
+    let hns =
+        |properties: &Map<String, Value>| member(properties, "isHnsEnabled").and_then(Value::as_bool).unwrap_or(false);
+    if hns(&existing.properties()) == hns(&object_of(body, "properties")) {
+        return Ok(());
+    }
+    Err(Refusal::provider(
+        StatusCode::BAD_REQUEST,
+        "PropertyUpdateNotAllowed",
+        "The update of property 'isHnsEnabled' is not allowed.",
+    ))
+}
+
+/// What was given, and what the service adds.
+fn properties(name: &str, location: &str, (given, made): (&Map<String, Value>, Timestamp)) -> Map<String, Value> {
+    let enabled = json!({ "keyType": "Account", "enabled": true, "lastEnabledTime": written(made) });
+    let endpoint = |service: &str| format!("https://{name}.{service}.core.windows.net/");
+    let usual = json!({
+        "minimumTlsVersion": "TLS1_2",
+        "allowBlobPublicAccess": false,
+        "allowSharedKeyAccess": true,
+        "supportsHttpsTrafficOnly": true,
+        "publicNetworkAccess": "Enabled",
+        "accessTier": "Hot",
+        "networkAcls": { "bypass": "AzureServices", "virtualNetworkRules": [], "ipRules": [], "defaultAction": "Allow" },
+        "encryption": {
+            "services": { "file": enabled, "blob": enabled },
+            "keySource": "Microsoft.Storage",
+        },
+    });
+    let own = json!({
+        "creationTime": written(made),
+        "keyCreationTime": { "key1": written(made), "key2": written(made) },
+        "privateEndpointConnections": [],
+        "primaryEndpoints": {
+            "dfs": endpoint("dfs"), "web": endpoint("z6.web"), "blob": endpoint("blob"), "queue": endpoint("queue"),
+            "table": endpoint("table"), "file": endpoint("file"),
+        },
+        "primaryLocation": super::call::location_key(location),
+        "statusOfPrimary": "available",
+    });
+    let mut properties = usual.as_object().cloned().unwrap_or_default();
+    properties.extend(given.clone().into_iter().filter(|(_, value)| !value.is_null()));
+    properties.extend(own.as_object().cloned().unwrap_or_default());
+    properties
+}
+
+/// Changes tags and properties.
+pub(crate) fn patch(call: &Call<'_>, place: &Place, store: &mut Store) -> Result<Answer, Refusal> {
+    let body = call.object()?;
+    let record = store.resources.get_mut(&place.key());
+    let record = record.ok_or_else(|| Refusal::resource_not_found(&place.shown(), &place.group))?;
+    record.tags = member(&body, "tags").cloned().or_else(|| record.tags.take());
+    for (name, value) in object_of(&body, "properties") {
+        record.set_property(&name, value);
+    }
+    Ok(shown(record, StatusCode::OK, call.now()))
+}
+
+/// The document of an account.
+pub(crate) fn show(record: &Record, now: Timestamp) -> Value {
+    let mut document = Value::Object(record.document());
+    document["properties"]["provisioningState"] = record.state("Creating", now).into();
+    document
+}
