@@ -31,8 +31,12 @@ pub fn text(config: &Config, vault: &VaultUrl, known: &Known) -> String {
     if config.agent.runs_on == RunsOn::Kubernetes {
         lines.push(format!("tenant_id = {}", quoted(&config.tenant.to_string())));
     }
-    if config.agent.files {
-        lines.extend([String::new(), "[files]".to_owned()]);
+    let path = |path: &Path| quoted(&path.to_string_lossy());
+    if let Some(socket) = &config.agent.socket {
+        lines.extend([String::new(), "[api]".to_owned(), format!("socket = {}", path(socket))]);
+    }
+    if let Some(directory) = &config.agent.files {
+        lines.extend([String::new(), "[files]".to_owned(), format!("directory = {}", path(directory))]);
     }
     for secret in &config.secrets {
         lines.extend([String::new(), "[[secret]]".to_owned(), format!("name = {}", quoted(secret.name.as_str()))]);
@@ -99,7 +103,7 @@ mod tests {
     #[test]
     fn the_agent_accepts_it_wherever_it_runs() {
         for runs_on in ["virtual-machine", "compute-cluster", "compute-instance", "kubernetes", "elsewhere"] {
-            let text = written(&format!("[agent_identity]\n[agent]\nruns_on = '{runs_on}'\nfiles = true\n"));
+            let text = written(&format!("[agent_identity]\n[agent]\nruns_on = '{runs_on}'\nfiles = '/dev/shm/x'\nsocket = '/run/x/agent.sock'\n"));
             let own = (1000, Path::new("/run/keyside/agent.sock"));
             let config = keyside::config::Config::parse(&text, &SystemAccounts, own);
             let config = config.unwrap_or_else(|problems| panic!("{runs_on}: {problems:?}\n{text}"));

@@ -243,8 +243,10 @@ pub struct Agent {
     pub file: PathBuf,
     /// Who may read; by default who runs this program.
     pub readers: Vec<String>,
-    /// Whether secrets become files.
-    pub files: bool,
+    /// Its socket, where it is not the default.
+    pub socket: Option<PathBuf>,
+    /// The directory of files, where secrets become some.
+    pub files: Option<PathBuf>,
     /// Where the agent runs.
     pub runs_on: RunsOn,
     /// The name of the machine or compute; of a virtual machine it may be the id.

@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn a_vault_alone_needs_only_its_group_and_provider() {
         let (labels, _) = labels("");
-        assert_eq!(labels, ["resource provider Microsoft.KeyVault", "resource group ml-rg", "key vault kv1"]);
+        assert_eq!(labels, ["provider registration Microsoft.KeyVault", "resource group ml-rg", "key vault kv1"]);
     }
 
     #[test]

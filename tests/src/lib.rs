@@ -9,4 +9,5 @@ pub mod estate;
 pub mod http;
 pub mod memory_scan;
 pub mod report;
+pub mod subscription;
 pub mod wait;

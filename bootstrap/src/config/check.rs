@@ -364,6 +364,7 @@ impl Check<'_> {
         Agent {
             file: table.file.unwrap_or_else(|| PathBuf::from("agent.toml")),
             readers: table.readers.unwrap_or_else(|| vec![format!("uid:{uid}")]),
+            socket: table.socket,
             files: table.files,
             runs_on,
             compute: table.compute.map(Spanned::into_inner),

@@ -188,8 +188,8 @@ pub(super) struct DiagnosticsTable {}
 pub(super) struct AgentTable {
     pub(super) file: Option<PathBuf>,
     pub(super) readers: Option<Vec<String>>,
-    #[serde(default)]
-    pub(super) files: bool,
+    pub(super) socket: Option<PathBuf>,
+    pub(super) files: Option<PathBuf>,
     pub(super) runs_on: Option<Parsed<RunsOnName>>,
     pub(super) compute: Option<Spanned<String>>,
 }

@@ -69,7 +69,7 @@ impl Item for Group {
     async fn remove(&self, azure: &Azure, _known: &Known, purge: bool) -> Result<Option<String>> {
         let left = self.resources(azure).await?;
         if !left.is_empty() {
-            return Ok(Some(format!("it still holds what this program did not make: {}", left.join(", "))));
+            return Ok(Some(format!("it still holds what this description does not name: {}", left.join(", "))));
         }
         self.0.delete(azure, purge).await?;
         Ok(None)

@@ -49,7 +49,7 @@ fn decide(document: &Value) -> Decision {
 #[async_trait]
 impl Item for Provider {
     fn label(&self) -> Label {
-        Label { kind: "resource provider", name: self.namespace.to_owned() }
+        Label { kind: "provider registration", name: self.namespace.to_owned() }
     }
 
     async fn observe(&self, azure: &Azure, _known: &Known) -> Result<Observed> {

@@ -1,0 +1,7 @@
+//! `keyside-bootstrap` from an empty subscription to an agent at work, and back.
+
+mod adoption;
+mod interruption;
+mod life;
+mod secrets;
+mod traps;
