@@ -103,7 +103,9 @@ mod tests {
     #[test]
     fn the_agent_accepts_it_wherever_it_runs() {
         for runs_on in ["virtual-machine", "compute-cluster", "compute-instance", "kubernetes", "elsewhere"] {
-            let text = written(&format!("[agent_identity]\n[agent]\nruns_on = '{runs_on}'\nfiles = '/dev/shm/x'\nsocket = '/run/x/agent.sock'\n"));
+            let text = written(&format!(
+                "[agent_identity]\n[agent]\nruns_on = '{runs_on}'\nfiles = '/dev/shm/x'\nsocket = '/run/x/agent.sock'\n"
+            ));
             let own = (1000, Path::new("/run/keyside/agent.sock"));
             let config = keyside::config::Config::parse(&text, &SystemAccounts, own);
             let config = config.unwrap_or_else(|problems| panic!("{runs_on}: {problems:?}\n{text}"));

@@ -90,11 +90,7 @@ impl Declaration {
                 Mark::Tag(_) | Mark::Name => Observed::absent(),
             };
         };
-        let ours = match &self.mark {
-            Mark::Tag(estate) => actual.pointer("/tags").and_then(|tags| tags.get(OWNER_TAG)?.as_str()) == Some(estate),
-            Mark::Name => true,
-            Mark::Foreign => false,
-        };
+        let ours = self.is_ours(&actual);
         let found = differences(&self.fields, &actual);
         let fixed: Vec<_> = found.iter().filter(|one| one.fixed).map(fixed_words).collect();
         let decision = match arm::state(&actual) {
@@ -104,7 +100,19 @@ impl Declaration {
             State::Ready if found.is_empty() => Decision::Leave,
             State::Ready => Decision::Change(found),
         };
-        Observed { decision, document: Some(actual), ours, notes: Vec::new() }
+        Observed { decision, document: Some(actual), ours, deleted: false, notes: Vec::new() }
+    }
+
+    /// Whether what has the tags of `document` was made by this program for this estate.
+    #[must_use]
+    pub fn is_ours(&self, document: &Value) -> bool {
+        match &self.mark {
+            Mark::Tag(estate) => {
+                document.pointer("/tags").and_then(|tags| tags.get(OWNER_TAG)?.as_str()) == Some(estate)
+            }
+            Mark::Name => true,
+            Mark::Foreign => false,
+        }
     }
 
     /// Makes it, from its document with `more` merged in.

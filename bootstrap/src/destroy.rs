@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::azure::Azure;
 use crate::graph::{Direction, work_through};
-use crate::item::{Decision, Known, Label, Node, Removal};
+use crate::item::{Known, Label, Node, Removal};
 use crate::plan::Plan;
 use crate::progress::Progress;
 
@@ -32,18 +32,25 @@ pub struct Removals {
     pub fates: Vec<(Label, Fate)>,
 }
 
-/// Decides what goes.
+/// Decides what goes; with `purge`, also what Azure keeps in a deleted state.
 #[must_use]
-pub fn decide(plan: &Plan, nodes: &[Node]) -> Removals {
+pub fn decide(plan: &Plan, nodes: &[Node], purge: bool) -> Removals {
     let removed = |place: usize| {
         let observed = &plan.steps[place].observed;
-        observed.ours && !matches!(observed.decision, Decision::Create | Decision::Recover)
+        observed.ours && observed.document.is_some()
     };
     let part_goes = |key| (0..nodes.len()).any(|place| nodes[place].item.key() == key && removed(place));
     let fate = |place: usize| {
         let observed = &plan.steps[place].observed;
         match nodes[place].item.removal() {
             Removal::Never => Fate::Absent,
+            _ if observed.deleted => {
+                if purge && observed.ours {
+                    Fate::Removed
+                } else {
+                    Fate::Absent
+                }
+            }
             _ if observed.document.is_none() => Fate::Absent,
             Removal::With(key) if part_goes(key) => Fate::GoesAlong,
             _ if removed(place) => Fate::Removed,

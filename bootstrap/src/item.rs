@@ -75,6 +75,8 @@ pub struct Observed {
     pub document: Option<Value>,
     /// Whether this program made it.
     pub ours: bool,
+    /// Whether Azure keeps it in a deleted state.
+    pub deleted: bool,
     /// What should be known before it is done.
     pub notes: Vec<String>,
 }
@@ -83,13 +85,13 @@ impl Observed {
     /// It is not there.
     #[must_use]
     pub fn absent() -> Self {
-        Self { decision: Decision::Create, document: None, ours: true, notes: Vec::new() }
+        Self { decision: Decision::Create, document: None, ours: true, deleted: false, notes: Vec::new() }
     }
 
     /// It is there, as it should be.
     #[must_use]
     pub fn present(document: Value, ours: bool) -> Self {
-        Self { decision: Decision::Leave, document: Some(document), ours, notes: Vec::new() }
+        Self { decision: Decision::Leave, document: Some(document), ours, deleted: false, notes: Vec::new() }
     }
 
     /// The same with something that should be known.
@@ -102,7 +104,7 @@ impl Observed {
     /// It cannot be brought to what is wanted.
     #[must_use]
     pub fn refused(reason: String) -> Self {
-        Self { decision: Decision::Refuse(reason), document: None, ours: false, notes: Vec::new() }
+        Self { decision: Decision::Refuse(reason), document: None, ours: false, deleted: false, notes: Vec::new() }
     }
 }
 

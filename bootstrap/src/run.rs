@@ -138,7 +138,7 @@ impl Run {
 
     async fn destroy(&self, (yes, purge): (bool, bool), out: Out<'_>) -> Result<Exit> {
         let plan = self.observe().await?;
-        let removals = destroy::decide(&plan, &self.nodes);
+        let removals = destroy::decide(&plan, &self.nodes, purge);
         if self.output == Output::Text {
             removals.write_table(out)?;
         }

@@ -147,7 +147,7 @@ impl Subscription {
         command.spawn().expect("the command starts")
     }
 
-    /// Every write that succeeded so far, as `METHOD PATH`: those of Resource Manager and of vaults.
+    /// Every write that succeeded so far, as a line `METHOD PATH`: those of Resource Manager and of vaults.
     ///
     /// # Panics
     /// When the emulator's list cannot be read.
@@ -161,7 +161,7 @@ impl Subscription {
             azure && changes && entry["status"].as_u64().is_some_and(|status| status < 300)
         };
         let entries = list.as_array().expect("a list").iter().filter(is_write);
-        entries.map(|entry| format!("{} {}", text(entry, "method"), text(entry, "path"))).collect()
+        entries.map(|entry| format!("{} {}\n", text(entry, "method"), text(entry, "path"))).collect()
     }
 
     /// Waits until a write whose line contains `part` has been answered.

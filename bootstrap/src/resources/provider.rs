@@ -55,7 +55,13 @@ impl Item for Provider {
     async fn observe(&self, azure: &Azure, _known: &Known) -> Result<Observed> {
         let document = self.read(azure).await?;
         // Others in the subscription may rely on it by now: it is nobody's to remove.
-        Ok(Observed { decision: decide(&document), document: Some(document), ours: false, notes: Vec::new() })
+        Ok(Observed {
+            decision: decide(&document),
+            document: Some(document),
+            ours: false,
+            deleted: false,
+            notes: Vec::new(),
+        })
     }
 
     async fn write(&self, azure: &Azure, _known: &Known, observed: &Observed) -> Result<Value> {

@@ -214,7 +214,8 @@ impl Item for Vault {
             && self.declaration.mark != Mark::Foreign
             && let Some(deleted) = self.in_deleted_state(azure).await?
         {
-            return Ok(self.judge_deleted(&deleted, azure.recover));
+            let ours = deleted.get("properties").is_some_and(|properties| self.declaration.is_ours(properties));
+            return Ok(Observed { deleted: true, ours, ..self.judge_deleted(&deleted, azure.recover) });
         }
         let observed = self.declaration.judge(actual);
         Ok(annotate(observed, &self.declaration.document))

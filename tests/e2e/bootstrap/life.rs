@@ -51,7 +51,9 @@ fn steady(text: &str) -> String {
     let line = |line: &str| {
         let words = line.split(' ').map(|word| if is_id(word) && word != SUBSCRIPTION { "<id>" } else { word });
         let line = words.collect::<Vec<_>>().join(" ");
-        line.rsplit_once(" (").filter(|(_, took)| took.ends_with(" s)")).map_or(line.clone(), |(start, _)| start.to_owned())
+        line.rsplit_once(" (")
+            .filter(|(_, took)| took.ends_with(" s)"))
+            .map_or(line.clone(), |(start, _)| start.to_owned())
     };
     text.lines().map(line).collect::<Vec<_>>().join("\n") + "\n"
 }
@@ -145,7 +147,8 @@ fn a_group_with_something_of_somebody_else_is_kept() {
 
 #[test]
 fn a_group_that_was_there_before_is_kept() {
-    let subscription = Subscription::start("[[subscription.resource_groups]]\nname = 'ml-rg'\nlocation = 'westeurope'\n");
+    let subscription =
+        Subscription::start("[[subscription.resource_groups]]\nname = 'ml-rg'\nlocation = 'westeurope'\n");
     subscription.describe("");
     subscription.succeed(&["apply", "--yes"]);
     let destroyed = subscription.succeed(&["destroy", "--yes"]);
@@ -168,7 +171,9 @@ fn everything_wrong_with_a_description_is_told_at_once_before_any_call() {
     subscription.describe("name = 'a--b'\nsoft_delete_days = 3\ncolour = 'red'\n[[secret]]\nname = 'db'\n[[access]]\nprincipal = 'agent'\nrole = 'Boss'");
     let plan = subscription.run(&["plan"]);
     assert_eq!(plan.code, Some(78), "{}", plan.errors);
-    for part in ["line 6: ", "a--b", "line 7: ", "7 to 90", "line 8: ", "colour", "needs one source", "'Boss' is no role"] {
+    for part in
+        ["line 6: ", "a--b", "line 7: ", "7 to 90", "line 8: ", "colour", "needs one source", "'Boss' is no role"]
+    {
         assert!(plan.errors.contains(part), "{part}: {}", plan.errors);
     }
     assert!(!subscription.emulator.run(&["requests"]).contains("management.azure.com"));
