@@ -59,15 +59,18 @@ pub async fn retire(azure: &Azure, name: &SecretName, older_than: Duration) -> R
 }
 
 /// The enabled versions that another one took the place of more than `older_than` before `now`; oldest first. The newest
-/// is never one of them.
+/// is never one of them, and as times are whole seconds, neither is any that was made in the same one.
 fn superseded(mut versions: Vec<Listed>, now: Timestamp, older_than: Duration) -> Vec<Version> {
     versions.sort_by_key(|version| version.created);
     let limit = SignedDuration::try_from(older_than).ok().and_then(|span| now.checked_sub(span).ok());
+    let newest = versions.last().and_then(|version| version.created);
     let followers: Vec<_> = versions.iter().skip(1).map(|next| next.created).collect();
     versions
         .into_iter()
         .zip(followers)
-        .filter(|(version, superseded)| version.enabled && superseded.is_some() && *superseded <= limit)
+        .filter(|(version, superseded)| {
+            version.enabled && version.created < newest && superseded.is_some() && *superseded <= limit
+        })
         .filter_map(|(version, _)| version.version)
         .collect()
 }
@@ -105,5 +108,7 @@ mod tests {
         assert_eq!(retired(days(1)), "13");
         assert_eq!(retired(days(10_000)), "");
         assert_eq!(retired(Duration::ZERO), "13", "the newest stays");
+        let twins = vec![version('1', "2026-11-20T00:00:00Z", true), version('2', "2026-11-20T00:00:00Z", true)];
+        assert_eq!(superseded(twins, now, Duration::ZERO), [], "nobody can tell which of the two is served");
     }
 }
