@@ -9,17 +9,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::azure::environment::Environment;
-use crate::azure::identity::{self, Identity};
+use crate::azure::identity::Identity;
 use crate::azure::key_vault::KeyVault;
 use crate::azure::{self, transport::Timeouts};
 use crate::cli::Exit;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::environment::Environment;
 use crate::files::FilesWriter;
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
-use crate::process::{self, Hardening};
+use crate::process;
 use crate::refresh::{self, Pulse, Refresh};
 use crate::serve::{self, Listeners};
 use crate::store::{self, Reader};
@@ -45,15 +45,12 @@ pub enum Span {
 /// but for [`Span::OneLook`], which then ends with [`Exit::Unavailable`].
 pub fn run(config: Config, environment: &Environment, span: Span) -> Result<Exit> {
     let opened = Opened::open(&config, span)?;
-    let hardening = Hardening { writable: writable(&config, environment) };
-    for (measure, outcome) in process::harden(&hardening).measures() {
-        tracing::debug!(measure, %outcome, "hardening");
-    }
+    let hardening = process::harden(&writable(&config, environment));
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start a runtime")?;
     let arena = Arena::new(config.memory);
     let outcome = runtime.block_on(async {
-        let parts = Parts::new(config, environment, arena.clone())?;
+        let parts = Parts::new((config, hardening), environment, arena.clone())?;
         match span {
             Span::UntilStopped => parts.run_until_stopped(opened).await.map(|()| Exit::Success),
             Span::OneLook => parts.look_once(opened).await,
@@ -85,28 +82,26 @@ impl Opened {
 }
 
 fn listen(settings: &serve::Settings) -> Result<Listeners> {
-    let uid = nix::unistd::getuid().as_raw();
+    let uid = nix::unistd::geteuid().as_raw();
     let shared_memory = Path::new(socket::SHARED_MEMORY);
     if settings.socket == socket::private(shared_memory, uid) {
         socket::make_private(shared_memory, uid).context("no private directory for the socket")?;
     }
-    serve::bind(settings).with_context(|| format!("could not listen on {}", settings.socket.display()))
+    serve::bind(settings).context("could not listen")
 }
 
-/// Where the process, and the Azure CLI that it may have to start, must be able to write.
+/// Where the process, and what it may have to start, must be able to write.
 fn writable(config: &Config, environment: &Environment) -> Vec<PathBuf> {
     let socket = config.serve.socket.parent().map(Path::to_owned);
     let files = config.files.as_ref().map(|files| files.directory.clone());
-    let home = environment.get("AZURE_CONFIG_DIR").map(PathBuf::from);
-    let home = home.or_else(|| environment.get("HOME").map(|home| Path::new(home).join(".azure")));
-    let uses_cli = matches!(config.identity.kind, identity::Kind::Auto | identity::Kind::AzureCli);
-    let azure_cli = home.filter(|_| uses_cli);
-    [socket, files, azure_cli].into_iter().flatten().filter(|directory| directory.is_dir()).collect()
+    let identity = config.identity.writable(environment);
+    [socket, files, identity].into_iter().flatten().filter(|directory| directory.is_dir()).collect()
 }
 
 /// The parts, connected and not yet running.
 struct Parts {
     config: Config,
+    hardening: process::Report,
     identity: Arc<Identity>,
     refresh: Refresh<Counted<KeyVault>>,
     reader: Reader,
@@ -116,7 +111,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(config: Config, environment: &Environment, arena: Arena) -> Result<Self> {
+    fn new((config, hardening): (Config, process::Report), environment: &Environment, arena: Arena) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let settings = azure::Settings {
             vault_url: config.vault.clone(),
@@ -134,7 +129,7 @@ impl Parts {
             clock: Arc::clone(&clock),
             pulse: Pulse::default(),
         };
-        Ok(Self { config, identity, refresh, reader, arena, clock, metrics })
+        Ok(Self { config, hardening, identity, refresh, reader, arena, clock, metrics })
     }
 
     async fn run_until_stopped(self, opened: Opened) -> Result<()> {
@@ -162,7 +157,7 @@ impl Parts {
     }
 
     fn sources(&self, demands: refresh::Demands) -> serve::Sources {
-        let (identity, pulse) = (Arc::clone(&self.identity), self.refresh.pulse.clone());
+        let identity = Arc::clone(&self.identity);
         serve::Sources {
             reader: self.reader.clone(),
             demands,
@@ -173,9 +168,10 @@ impl Parts {
                 arena: self.arena.clone(),
                 identity: Arc::new(move || identity.source().map(|source| source.to_string())),
                 poll_interval: self.config.poll_interval,
+                hardening: self.hardening.clone(),
             },
             metrics: Arc::clone(&self.metrics),
-            alive: Arc::new(move || pulse.is_alive()),
+            pulse: self.refresh.pulse.clone(),
         }
     }
 

@@ -5,24 +5,20 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use self::cloud::VaultUrl;
-use self::environment::Environment;
 use self::identity::{Authority, Identity, InvalidAuthority};
 use self::key_vault::KeyVault;
 use self::transport::{Timeouts, Transport, TransportError};
 use crate::clock::Clock;
+use crate::environment::Environment;
 use crate::memory::Arena;
 
-mod app_service;
-mod azure_ml;
 pub mod cloud;
-pub mod environment;
 pub mod identity;
-mod imds;
 pub mod key_vault;
 #[cfg(test)]
 mod testing;
 pub mod transport;
-pub mod value_stream;
+mod value_stream;
 
 /// What an operator says about the connection.
 #[derive(Clone, Debug)]

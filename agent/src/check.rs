@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::causes::with_causes;
 use crate::cli::Output;
 use crate::config::{Config, ConfigError};
 use crate::principal::Accounts;
-use crate::vault::with_causes;
 use crate::{files, socket};
 
 /// What was found.

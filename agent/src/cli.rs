@@ -20,8 +20,8 @@ pub struct Cli {
     pub command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 64 usage; 66 the secret is absent or not readable; 69 no agent answers, or \
-no vault; 75 not yet; 78 the configuration is wrong";
+const EXIT_CODES: &str = "Exit codes: 0 done; 64 usage; 66 the secret is absent or not readable; 69 no agent \
+answers, or no vault; 70 an error that should not be; 75 not yet; 78 the configuration is wrong";
 
 /// Every command.
 #[derive(Clone, Debug, Subcommand)]
@@ -30,6 +30,8 @@ pub enum Command {
     Agent(AgentArgs),
     /// Checks a configuration without starting anything, and tells everything that is wrong with it.
     Check(CheckArgs),
+    /// Removes the files that an agent could not remove itself, because it was killed.
+    Wipe(WipeArgs),
     /// A command that asks a running agent.
     #[command(flatten)]
     Client(ClientCommand),
@@ -65,6 +67,14 @@ pub struct CheckArgs {
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
+}
+
+/// The flags of `keyside wipe`.
+#[derive(Clone, Debug, Args)]
+pub struct WipeArgs {
+    /// The configuration file, which says where the files are.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
 }
 
 /// The commands that ask a running agent.
@@ -215,6 +225,7 @@ mod tests {
             ("keyside agent --config a.toml", None),
             ("keyside agent --config a.toml --once", None),
             ("keyside check --config a.toml --output json", None),
+            ("keyside wipe --config a.toml", None),
             ("keyside get db", None),
             ("keyside get db --socket /tmp/s", None),
             ("keyside list --output json", None),

@@ -1,9 +1,9 @@
 //! The client's side of the socket: `keyside get`, `list`, `wait`, `status` and `health`.
 
-pub mod connection;
+pub(crate) mod connection;
 #[cfg(test)]
 mod tests;
-pub mod text;
+mod text;
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -16,13 +16,13 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::time::{Instant, timeout};
 
-use self::connection::{Connection, Question, Search, Unanswered};
+pub use self::connection::Search;
+use self::connection::{Connection, Question, Unanswered};
+use crate::causes::with_causes;
 use crate::cli::{ClientCommand, Exit, Output, Place};
 use crate::memory::{Arena, Locked, MemoryExhausted, Settings};
 use crate::secret::SecretName;
-use crate::serve::documents::{Listing, Status};
-use crate::serve::problem::Document;
-use crate::vault::with_causes;
+use crate::serve::documents::{Listing, ProblemDocument, Status};
 
 /// Most bytes that an answer may have: a value has at most 25 KiB (Key Vault's limit), a list may have many secrets.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -52,6 +52,8 @@ enum Failure {
     NotUnderstood,
     #[error("the value finds no room")]
     NoRoom(#[from] MemoryExhausted),
+    #[error("could not start a runtime")]
+    Runtime(#[source] io::Error),
     #[error("the output cannot be written")]
     Output(#[from] io::Error),
 }
@@ -62,7 +64,7 @@ impl Failure {
             Self::Absent { .. } => Exit::Absent,
             Self::NotYet(_) | Self::TimedOut { .. } => Exit::NotYet,
             Self::Unsafe(_) | Self::Unanswered(_) | Self::Refused { .. } | Self::NotUnderstood => Exit::Unavailable,
-            Self::NoRoom(_) | Self::Output(_) => Exit::Internal,
+            Self::Runtime(_) | Self::NoRoom(_) | Self::Output(_) => Exit::Internal,
         }
     }
 }
@@ -71,7 +73,7 @@ impl Failure {
 pub fn run(command: &ClientCommand, search: &Search, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return explain(&Failure::Output(error), err),
+        Err(error) => return explain(&Failure::Runtime(error), err),
     };
     match runtime.block_on(ask(command, search, out)) {
         Ok(()) => Exit::Success,
@@ -205,7 +207,7 @@ impl Client {
     /// The sentence for people in a problem document.
     async fn detail(&mut self, answer: Response<Incoming>) -> String {
         let Ok(body) = self.body(answer).await else { return "no reason is given".to_owned() };
-        match serde_json::from_slice::<Document>(body.as_ref()) {
+        match serde_json::from_slice::<ProblemDocument>(body.as_ref()) {
             Ok(document) => document.detail,
             Err(_) => "no reason is given".to_owned(),
         }

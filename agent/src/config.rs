@@ -1,6 +1,6 @@
 //! The configuration file: its shape, and the checked configuration that the rest of the agent works with.
 
-mod check;
+mod assemble;
 pub mod document;
 mod shape;
 
@@ -17,13 +17,13 @@ use crate::{files, logging, memory, serve};
 
 pub use document::Problem;
 
-/// How often secrets are looked at: often enough that a rotation reaches a job within minutes, seldom enough that ten
-/// thousand agents with LIST rights stay below a vault's throttle limit.
-pub const POLL_INTERVAL: Duration = Duration::from_mins(2);
+/// How often secrets are looked at: often enough that a rotation reaches a job within minutes, seldom enough that two
+/// thousand agents with twenty secrets each stay below what a vault allows, 4,000 requests in ten seconds.
+const POLL_INTERVAL: Duration = Duration::from_mins(2);
 
 /// How long answers and tasks may take to end once the agent is told to stop: less than the ten seconds that container
 /// runtimes wait before they kill.
-pub const GRACE: Duration = Duration::from_secs(8);
+const GRACE: Duration = Duration::from_secs(8);
 
 /// A configuration that fits together. Each module is given its own part.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub struct Config {
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The file could not be read.
-    #[error("could not read the configuration {}", path.display())]
+    #[error("could not read the configuration {path}")]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -59,7 +59,7 @@ pub enum ConfigError {
         cause: std::io::Error,
     },
     /// The file can be read, and something in it is wrong.
-    #[error("the configuration {} has {} problem(s)", path.display(), problems.len())]
+    #[error("the configuration {path} has {} problem(s)", problems.len())]
     Wrong {
         /// The file.
         path: PathBuf,
@@ -88,7 +88,7 @@ impl Config {
     /// # Errors
     /// Every problem, in the order of the lines.
     pub fn parse(text: &str, accounts: &dyn Accounts, own: Own<'_>) -> Result<Self, Vec<Problem>> {
-        check::check(text, accounts, own)
+        assemble::assemble(text, accounts, own)
     }
 }
 
@@ -96,7 +96,7 @@ impl Config {
 mod tests {
     use super::*;
     use crate::principal::Principal;
-    use crate::secret::SecretName;
+    use crate::testing::name;
 
     struct Trainer;
 
@@ -113,10 +113,6 @@ mod tests {
     fn parse(text: &str) -> Result<Config, Vec<String>> {
         Config::parse(text, &Trainer, (990, Path::new("/run/keyside/agent.sock")))
             .map_err(|problems| problems.iter().map(ToString::to_string).collect())
-    }
-
-    fn name(text: &str) -> SecretName {
-        text.parse().expect("a name")
     }
 
     const SMALLEST: &str =

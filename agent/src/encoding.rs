@@ -1,5 +1,7 @@
 //! How the vault's text becomes the bytes that readers get: as it is, or decoded, from locked memory to locked memory.
 
+use std::str::FromStr;
+
 use base64ct::{Base64, Encoding as _};
 use thiserror::Error;
 
@@ -15,6 +17,23 @@ pub enum Encoding {
     Text,
     /// Standard base64 with padding and without line breaks (RFC 4648, section 4).
     Base64,
+}
+
+/// Says that a word is no [`Encoding`].
+#[derive(Debug, Error)]
+#[error("'{0}' is unknown: use text or base64")]
+pub struct UnknownEncoding(String);
+
+impl FromStr for Encoding {
+    type Err = UnknownEncoding;
+
+    fn from_str(word: &str) -> Result<Self, UnknownEncoding> {
+        match word {
+            "text" => Ok(Self::Text),
+            "base64" => Ok(Self::Base64),
+            other => Err(UnknownEncoding(other.to_owned())),
+        }
+    }
 }
 
 /// Says why a value could not be decoded, without any of it.
@@ -52,19 +71,12 @@ fn decode_base64(text: &[u8], arena: &Arena) -> Result<SecretValue, FetchError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Metadata;
+    use crate::causes::with_causes;
+    use crate::testing::secret;
 
     fn decoded(text: &str) -> Result<Vec<u8>, FetchError> {
         let arena = Arena::unlocked();
-        let metadata = Metadata {
-            version: "d673228733a64a7c98d997c0b8a1c769".parse().expect("a version"),
-            content_type: None,
-            created: None,
-            updated: None,
-            expires: None,
-        };
-        let value = SecretValue::new(arena.store(text.as_bytes()).expect("memory"));
-        let decoded = Encoding::Base64.decode(Secret { metadata, value }, &arena)?;
+        let decoded = Encoding::Base64.decode(secret('a', text.as_bytes()), &arena)?;
         Ok(decoded.value.as_bytes().to_vec())
     }
 
@@ -79,7 +91,7 @@ mod tests {
     fn what_is_no_base64_is_refused_without_being_quoted() {
         for text in ["hunter2!", "aHVudGVyMg", "aHVu\ndGVy", "aHVudGVyMg==\n"] {
             let error = decoded(text).expect_err("refused");
-            let shown = format!("{error:?} {}", crate::vault::with_causes(&error));
+            let shown = format!("{error:?} {}", with_causes(&error));
             assert!(shown.contains("base64 -w0"), "{shown}");
             assert!(!shown.contains(text), "{shown}");
         }

@@ -24,7 +24,10 @@ use self::acl::Access;
 use self::generation::{Content, GenerationName};
 use self::links::Directory;
 pub use self::mount::{Finding, Findings, examine};
-pub use self::settings::{InvalidMode, InvalidPath, Mode, OnStop, Problem, RelativePath, Settings, Target};
+pub use self::settings::{
+    InvalidMode, InvalidPath, Mode, OnStop, Problem, RelativePath, Settings, Target, UnknownOnStop,
+};
+use crate::causes::with_causes;
 use crate::secret::SecretName;
 use crate::store::{Hold, Reader, Snapshot};
 
@@ -42,7 +45,7 @@ const SETGID: u32 = 0o2000;
 #[derive(Debug, Error)]
 pub enum FilesError {
     /// The directory cannot be made, opened, listed or locked.
-    #[error("could not use the directory {}", .directory.display())]
+    #[error("could not use the directory {directory}")]
     Directory {
         /// The directory of the settings.
         directory: PathBuf,
@@ -51,7 +54,7 @@ pub enum FilesError {
         cause: io::Error,
     },
     /// The files could not be written or shown; readers still see those of before.
-    #[error("could not write the files in {}", .directory.display())]
+    #[error("could not write the files in {directory}")]
     Write {
         /// The directory of the settings.
         directory: PathBuf,
@@ -222,7 +225,7 @@ impl FilesWriter {
 
     fn publish_or_retry(&mut self, snapshot: &Snapshot, now: Instant) -> Option<Instant> {
         let error = self.publish(snapshot, now).err()?;
-        let error = crate::vault::with_causes(&error);
+        let error = with_causes(&error);
         tracing::error!(error, retry_after = ?RETRY_AFTER, "readers keep the files of the generation before");
         Some(now + RETRY_AFTER)
     }

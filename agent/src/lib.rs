@@ -2,13 +2,16 @@
 
 pub mod agent;
 pub mod azure;
+pub mod causes;
 pub mod check;
 pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
 pub mod encoding;
+pub mod environment;
 pub mod files;
+pub mod kernel;
 pub mod logging;
 pub mod memory;
 pub mod metrics;
@@ -22,4 +25,6 @@ pub mod serve;
 pub mod socket;
 pub mod store;
 pub mod tasks;
+#[cfg(test)]
+mod testing;
 pub mod vault;

@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "mapping memory and lending its bytes is what this module is for")]
 
 mod free_list;
+mod protection;
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -18,33 +19,13 @@ use thiserror::Error;
 use zeroize::Zeroize;
 
 use self::free_list::FreeList;
+pub use self::protection::{Protection, UnknownBackend};
 
 /// Pieces start and end at multiples of this many bytes: a cache line, so that neighbours do not share one.
 const GRAIN_BYTES: usize = 64;
 
 /// Least size of one mapping: sixteen pages, all that a container with a 64 KiB memlock limit can lock.
 const CHUNK_BYTES: usize = 64 * 1024;
-
-/// How well the memory of a value is protected. The order is from best to worst.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Protection {
-    /// `memfd_secret`: locked, and out of reach of `/proc/PID/mem`, ptrace and the kernel's own mappings.
-    SecretMemory,
-    /// `mlock`: never swapped, left out of core dumps, empty in a forked child.
-    Locked,
-    /// Neither: the kernel refused to lock more memory.
-    Unprotected,
-}
-
-impl fmt::Display for Protection {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::SecretMemory => "memfd_secret",
-            Self::Locked => "mlock",
-            Self::Unprotected => "unprotected",
-        })
-    }
-}
 
 /// The operator's settings for memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -296,8 +277,8 @@ impl Chunk {
     /// Maps `length` bytes with the best protection that the settings ask for and the kernel grants.
     fn map(length: usize, settings: Settings) -> Result<Self, Errno> {
         let size = NonZeroUsize::new(length).ok_or(Errno::EINVAL)?;
-        let secret = |()| map_secret_memory(size).map(|address| (address, Protection::SecretMemory));
-        let locked = |()| map_locked(size).map(|address| (address, Protection::Locked));
+        let secret = || map_secret_memory(size).map(|address| (address, Protection::SecretMemory));
+        let locked = || map_locked(size).map(|address| (address, Protection::Locked));
         let plain = |cause| {
             if settings.require_locked {
                 return Err(cause);
@@ -305,8 +286,8 @@ impl Chunk {
             map_anonymous(size).map(|address| (address, Protection::Unprotected))
         };
         let (address, protection) = match settings.best {
-            Protection::SecretMemory => secret(()).or_else(|_| locked(())).or_else(plain)?,
-            Protection::Locked => locked(()).or_else(plain)?,
+            Protection::SecretMemory => secret().or_else(|_| locked()).or_else(plain)?,
+            Protection::Locked => locked().or_else(plain)?,
             Protection::Unprotected => plain(Errno::ENOMEM)?,
         };
         if protection == Protection::Unprotected && settings.best != Protection::Unprotected {

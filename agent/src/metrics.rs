@@ -1,4 +1,4 @@
-//! What the agent counts, and how Prometheus reads it: for the whole agent, and for each secret that the reader may see.
+//! What the agent counts, for Prometheus: for the whole agent, and for each secret that the one who asks may see.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,8 +18,7 @@ use tokio::time::Instant;
 
 use crate::memory::Protection;
 use crate::secret::{Secret, SecretName, Version};
-use crate::serve::documents::State;
-use crate::store::{Slot, Snapshot};
+use crate::store::{Published, Slot, Snapshot, State};
 use crate::vault::{FetchError, Vault};
 
 /// The media type of the text that [`Metrics::text`] makes (`OpenMetrics` 1.0).
@@ -36,7 +35,6 @@ pub struct Metrics {
     responses: Family<Labels, Counter>,
     denials: Counter,
     secrets: Mutex<BTreeMap<SecretName, Counts>>,
-    last_fetch: Mutex<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -95,21 +93,13 @@ impl Metrics {
         );
         registry.register("responses", "Answers to callers, by HTTP status", Family::clone(&responses));
         registry.register("denials", "Reads refused to callers who are no readers", denials.clone());
-        let last_fetch = Mutex::new(Instant::now());
-        Self { registry, fetches, fetch_time, responses, denials, secrets: Mutex::default(), last_fetch }
+        Self { registry, fetches, fetch_time, responses, denials, secrets: Mutex::default() }
     }
 
     /// Counts a fetch from the vault that ended with `outcome`: `ok` or a [`FetchError::code`].
     pub fn fetched(&self, outcome: &'static str, took: Duration) {
         self.fetches.get_or_create(&label("outcome", &outcome)).inc();
         self.fetch_time.observe(took.as_secs_f64());
-        *self.last_fetch() = Instant::now();
-    }
-
-    /// How long no fetch has ended, good or bad. A loop that lives never lets this grow far beyond its longest wait.
-    #[must_use]
-    pub fn quiet_for(&self) -> Duration {
-        self.last_fetch().elapsed()
     }
 
     /// Counts an answer to a caller.
@@ -178,11 +168,6 @@ impl Metrics {
         register_states(registry, &seen, view.now);
     }
 
-    /// Held only to copy or to set a moment; nothing waits or fails inside.
-    fn last_fetch(&self) -> MutexGuard<'_, Instant> {
-        self.last_fetch.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Held only to change or to read a few numbers; nothing waits or fails inside.
     fn secrets(&self) -> MutexGuard<'_, BTreeMap<SecretName, Counts>> {
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
@@ -230,11 +215,11 @@ fn register_agent(registry: &mut Registry, view: &View<'_>) {
     registry.register("connections", "Open connections", number(view.connections));
     let states = Family::<Labels, Gauge>::default();
     for state in State::ALL {
-        let count = view.snapshot.slots.values().filter(|slot| State::of(slot) == state).count();
+        let count = view.snapshot.slots.values().filter(|slot| slot.state() == state).count();
         states.get_or_create(&label("state", &state.as_str())).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
     registry.register("secrets", "Secrets, by how they fare", states);
-    let ages = view.snapshot.slots.values().filter_map(|slot| age(slot, view.now));
+    let ages = view.snapshot.slots.values().filter_map(|slot| slot.published.as_ref()).map(|one| age(one, view.now));
     let oldest: Gauge = Gauge::default();
     oldest.set(ages.max().unwrap_or_default());
     registry.register_with_unit("oldest_age", "The greatest age of any secret", Unit::Seconds, oldest);
@@ -246,15 +231,15 @@ fn register_states(registry: &mut Registry, seen: &Seen<'_>, now: Timestamp) {
     let states = Family::<Labels, Gauge>::default();
     for (name, slot) in seen {
         let secret = label("secret", name);
-        if let Some(age) = age(slot, now) {
-            ages.get_or_create(&secret).set(age);
-        }
-        if let Some(expires) = slot.published.as_ref().and_then(|published| published.secret.metadata.expires) {
-            expiries.get_or_create(&secret).set(expires.as_second());
+        if let Some(published) = &slot.published {
+            ages.get_or_create(&secret).set(age(published, now));
+            if let Some(expires) = published.secret.metadata.expires {
+                expiries.get_or_create(&secret).set(expires.as_second());
+            }
         }
         for state in State::ALL {
             let labels = vec![("secret", name.to_string()), ("state", state.as_str().to_owned())];
-            states.get_or_create(&labels).set(i64::from(State::of(slot) == state));
+            states.get_or_create(&labels).set(i64::from(slot.state() == state));
         }
     }
     registry.register_with_unit("secret_age", "How long ago the vault last confirmed the secret", Unit::Seconds, ages);
@@ -262,8 +247,9 @@ fn register_states(registry: &mut Registry, seen: &Seen<'_>, now: Timestamp) {
     registry.register("secret_state", "How the secret fares: 1 for the state that holds", states);
 }
 
-fn age(slot: &Slot, now: Timestamp) -> Option<i64> {
-    slot.published.as_ref().map(|published| now.duration_since(published.fetched).as_secs().max(0))
+/// A gauge holds signed numbers.
+fn age(published: &Published, now: Timestamp) -> i64 {
+    i64::try_from(published.age(now).as_secs()).unwrap_or(i64::MAX)
 }
 
 /// A vault whose fetches are counted.
@@ -292,8 +278,8 @@ impl<V: Vault> Vault for Counted<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::fixtures::{name, new_year, publish, secret};
     use crate::store;
+    use crate::testing::{name, new_year, publish, secret};
 
     fn shown(metrics: &Metrics, snapshot: &Snapshot, visible: bool) -> String {
         metrics.text(&View {
@@ -329,14 +315,5 @@ mod tests {
         let text = shown(&metrics, &reader.snapshot(), false);
         assert!(!text.contains("db-password"), "{text}");
         assert!(text.contains("keyside_denials_total 1\n") && text.contains("keyside_secrets{state=\"fresh\"} 1\n"));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_time_without_a_fetch_is_known() {
-        let metrics = Metrics::new();
-        tokio::time::advance(Duration::from_secs(9)).await;
-        assert_eq!(metrics.quiet_for(), Duration::from_secs(9));
-        metrics.fetched("ok", Duration::ZERO);
-        assert_eq!(metrics.quiet_for(), Duration::ZERO);
     }
 }

@@ -1,4 +1,4 @@
-//! What systemd is told: ready, what the state is, that the agent lives, that it reloads or stops.
+//! What systemd is told: ready, what the state is, that the agent lives, and that it stops.
 
 use std::time::Duration;
 
@@ -70,19 +70,6 @@ async fn keep_alive_with(
     }
 }
 
-/// Tells the service manager that the configuration is being read again; [`reloaded`] must follow.
-pub fn reloading() {
-    match NotifyState::monotonic_usec_now() {
-        Ok(now) => send(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::warn!(%error, "the service manager is not told about the reload"),
-    }
-}
-
-/// Tells the service manager that the reload is over, whatever came of it.
-pub fn reloaded() {
-    send(&[NotifyState::Ready]);
-}
-
 fn send(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "the service manager does not listen");
@@ -102,8 +89,8 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::serve::fixtures::{name, publish, secret};
     use crate::store;
+    use crate::testing::{name, publish, secret};
 
     #[tokio::test]
     async fn the_service_manager_hears_ready_once_and_every_change() {

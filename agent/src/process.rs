@@ -1,11 +1,7 @@
-//! What the process forbids itself, and what it asks the kernel or is handed by it that no safe binding covers.
-#![expect(unsafe_code, reason = "some system calls have no safe binding")]
+//! What the process forbids itself.
 
 use std::fmt;
-use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use landlock::{
     ABI, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
@@ -15,81 +11,7 @@ use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, umask};
 
-/// Most supplementary groups that a Linux process can have.
-/// Source: `NGROUPS_MAX` in the kernel's `limits.h`.
-const GROUPS_MAX: usize = 65_536;
-
-/// The supplementary groups of the process that connected a Unix socket, as they were then (`SO_PEERGROUPS`).
-///
-/// # Errors
-/// Whatever the kernel answers; `ENODATA` when the peer is no process.
-pub fn peer_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
-    let mut groups = vec![0_u32; 64];
-    loop {
-        let room = groups.len() * size_of::<u32>();
-        let mut length = libc::socklen_t::try_from(room).map_err(io::Error::other)?;
-        // JUSTIFICATION: no binding knows this option.
-        // SAFETY: the kernel writes at most `length` bytes into the buffer, whose size that is, and then the length.
-        let answer = unsafe {
-            libc::getsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_PEERGROUPS,
-                groups.as_mut_ptr().cast(),
-                &raw mut length,
-            )
-        };
-        if answer == 0 {
-            groups.truncate(length as usize / size_of::<u32>());
-            return Ok(groups);
-        }
-        let error = io::Error::last_os_error();
-        // ERANGE: `length` now says how much room there must be.
-        if error.raw_os_error() != Some(libc::ERANGE) || groups.len() >= GROUPS_MAX {
-            return Err(error);
-        }
-        groups.resize((length as usize / size_of::<u32>()).clamp(groups.len() + 1, GROUPS_MAX), 0);
-    }
-}
-
-/// The sockets that the service manager passed to this process (`sd_listen_fds(3)`). Only the first call gets them.
-///
-/// # Errors
-/// When the service manager's variables make no sense or name descriptors that are not open.
-pub fn inherited_sockets() -> io::Result<Vec<OwnedFd>> {
-    static TAKEN: AtomicBool = AtomicBool::new(false);
-    if TAKEN.swap(true, Ordering::Relaxed) {
-        return Ok(Vec::new());
-    }
-    let passed = sd_notify::listen_fds()?;
-    // JUSTIFICATION: the service manager passes descriptors by number, and ownership begins where that is read.
-    // SAFETY: they were open when `listen_fds` marked them, they belong to this process by the protocol, which also
-    // says that nothing else uses them, and this function owns them once.
-    Ok(passed.map(|raw| unsafe { OwnedFd::from_raw_fd(raw) }).collect())
-}
-
-/// Whether the caller's descriptor is the only one that anybody has of this file, which must be open for writing and
-/// belong to the caller. Memory mappings count as open. When the kernel does not say, the answer is no.
-///
-/// The kernel grants a write lease only on a file that nobody else has open (`fcntl(2)`, `F_SETLEASE`).
-#[must_use]
-pub fn nobody_else_has_open(file: BorrowedFd<'_>) -> bool {
-    let lease = |kind: libc::c_int| {
-        // JUSTIFICATION: no binding knows leases.
-        // SAFETY: both calls take and give integers; no memory is involved.
-        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) == 0 }
-    };
-    // Given back at once: only the answer matters, and a lease that somebody breaks would be answered by a signal.
-    lease(libc::F_WRLCK) && lease(libc::F_UNLCK)
-}
-
-/// What the process is to forbid itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hardening {
-    /// Where files may still be made, changed and removed, with everything below: the directories of the socket and of
-    /// the files, and of what a child needs, `~/.azure` for the Azure CLI. They must exist.
-    pub writable: Vec<PathBuf>,
-}
+use crate::causes::with_causes;
 
 /// What of the hardening holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +22,7 @@ pub struct Report {
     pub no_core_dumps: Outcome,
     /// No program that is started gains rights, by setuid or file capabilities.
     pub no_new_privileges: Outcome,
-    /// Writing is confined to [`Hardening::writable`].
+    /// Writing is confined to the directories that were named.
     pub confined: Outcome,
 }
 
@@ -140,6 +62,9 @@ impl Report {
 
 /// Takes every measure that the kernel allows, for the rest of the process's life, and logs those that it refuses.
 ///
+/// `writable` is where files may still be made, changed and removed, with everything below: the directories of the
+/// socket and of the files, and of what a child needs, `~/.azure` for the Azure CLI. They must exist.
+///
 /// It must be called before the first thread is started: Landlock and the privileges bind the calling thread and those
 /// that it starts later. The umask becomes 0077, so that whatever is made without a thought about its mode is private;
 /// what others should reach (the socket, the files) states its mode itself.
@@ -148,14 +73,13 @@ impl Report {
 /// programs, changing modes and owners, the network, signals or descriptors that are open already; and it knows a
 /// directory itself, not its path: one that is replaced by another is no longer writable.
 #[must_use]
-pub fn harden(hardening: &Hardening) -> Report {
+pub fn harden(writable: &[PathBuf]) -> Report {
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
     let report = Report {
         not_dumpable: outcome(prctl::set_dumpable(false)),
         no_core_dumps: outcome(setrlimit(Resource::RLIMIT_CORE, 0, 0)),
         no_new_privileges: outcome(prctl::set_no_new_privs()),
-        confined: confine(&hardening.writable)
-            .unwrap_or_else(|error| Outcome::Refused(crate::vault::with_causes(&*error))),
+        confined: confine(writable).unwrap_or_else(|error| Outcome::Refused(with_causes(&*error))),
     };
     for (measure, outcome) in report.measures() {
         if *outcome != Outcome::Applied {
@@ -191,42 +115,4 @@ fn confine(writable: &[PathBuf]) -> Result<Outcome, Box<dyn std::error::Error>> 
         RulesetStatus::PartiallyEnforced => Outcome::Partial,
         RulesetStatus::NotEnforced => Outcome::Refused("this kernel has no Landlock".to_owned()),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::fd::AsFd as _;
-    use std::os::unix::net::UnixStream;
-
-    use super::*;
-
-    #[test]
-    fn the_groups_of_a_peer_are_those_of_its_process() {
-        let (left, _right) = UnixStream::pair().expect("a pair");
-        let own: Vec<u32> =
-            nix::unistd::getgroups().expect("own groups").into_iter().map(nix::unistd::Gid::as_raw).collect();
-        assert_eq!(peer_groups(left.as_fd()).expect("an answer"), own);
-    }
-
-    #[test]
-    fn a_file_is_ours_alone_until_somebody_else_opens_it() {
-        let file = tempfile::NamedTempFile::new_in("/dev/shm").expect("a file");
-        assert!(nobody_else_has_open(file.as_file().as_fd()));
-        let reader = std::fs::File::open(file.path()).expect("opens");
-        assert!(!nobody_else_has_open(file.as_file().as_fd()), "a reader");
-        drop(reader);
-        assert!(nobody_else_has_open(file.as_file().as_fd()), "the reader has gone, and no lease was left");
-    }
-
-    #[test]
-    fn a_descriptor_without_leases_is_never_ours_alone() {
-        let (left, _right) = UnixStream::pair().expect("a pair");
-        assert!(!nobody_else_has_open(left.as_fd()));
-    }
-
-    #[test]
-    fn a_socket_without_a_peer_is_an_error() {
-        let file = tempfile::tempfile().expect("a file");
-        assert!(peer_groups(file.as_fd()).is_err());
-    }
 }

@@ -79,7 +79,7 @@ impl<V: Vault> Refresh<V> {
         let mut schedule = Schedule::new(interval);
         let mut due = Instant::now();
         loop {
-            self.pulse.expect_within(due.saturating_duration_since(Instant::now()) + self.look_time_max());
+            self.tell_pulse(due.saturating_duration_since(Instant::now()));
             let demand = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = tokio::time::sleep_until(due) => None,
@@ -99,6 +99,11 @@ impl<V: Vault> Refresh<V> {
                 demand.answer(publication);
             }
         }
+    }
+
+    fn tell_pulse(&self, wait: Duration) {
+        let next_look = self.clock.now().saturating_add(wait).unwrap_or(jiff::Timestamp::MAX);
+        self.pulse.say(next_look, wait + self.look_time_max());
     }
 
     /// How long a look at every secret may take when each fetch takes as long as it may.
@@ -138,49 +143,11 @@ fn summary(outcomes: &[Outcome]) -> Look {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::sync::Mutex;
-
     use super::*;
-    use crate::clock::TimerClock;
-    use crate::secret::{Metadata, Secret, SecretValue};
     use crate::store::{self, Reader};
+    use crate::testing::{FakeVault, Otherwise, TimerClock, name};
 
     const INTERVAL: Duration = Duration::from_mins(2);
-
-    /// Answers from a table that the test changes, and counts what it was asked for.
-    #[derive(Clone, Default)]
-    struct FakeVault {
-        values: Arc<Mutex<BTreeMap<SecretName, (char, &'static str)>>>,
-        asked: Arc<Mutex<Vec<SecretName>>>,
-    }
-
-    impl FakeVault {
-        fn set(&self, vault_name: &str, digit: char, value: &'static str) {
-            self.values.lock().expect("no panic").insert(name(vault_name), (digit, value));
-        }
-
-        fn asked(&self) -> usize {
-            self.asked.lock().expect("no panic").len()
-        }
-    }
-
-    impl Vault for FakeVault {
-        async fn fetch(&self, name: &SecretName, _: Option<&Version>) -> Result<Secret, FetchError> {
-            self.asked.lock().expect("no panic").push(name.clone());
-            let (digit, value) = self.values.lock().expect("no panic").get(name).copied().ok_or_else(|| {
-                FetchError::Unavailable(std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into())
-            })?;
-            let version = digit.to_string().repeat(32).parse().expect("a version");
-            let metadata = Metadata { version, content_type: None, created: None, updated: None, expires: None };
-            let value = SecretValue::new(Arena::unlocked().store(value.as_bytes()).expect("memory"));
-            Ok(Secret { metadata, value })
-        }
-    }
-
-    fn name(text: &str) -> SecretName {
-        text.parse().expect("a name")
-    }
 
     fn wanted(local: &str) -> Wanted {
         Wanted {
@@ -229,9 +196,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn every_secret_is_fetched_at_once_and_published_in_one_generation() {
-        let vault = FakeVault::default();
-        vault.set("vault-db", 'a', "one");
-        vault.set("vault-token", 'b', "two");
+        let vault = FakeVault::with(Otherwise::Unavailable);
+        vault.set("vault-db", 'a', b"one");
+        vault.set("vault-token", 'b', b"two");
         let mut running = start(vault);
         assert!(running.reader.changed().await);
         assert_eq!(running.reader.snapshot().generation, 1);
@@ -243,12 +210,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_new_version_is_noticed_within_two_intervals() {
-        let vault = FakeVault::default();
-        vault.set("vault-db", 'a', "one");
-        vault.set("vault-token", 'b', "two");
+        let vault = FakeVault::with(Otherwise::Unavailable);
+        vault.set("vault-db", 'a', b"one");
+        vault.set("vault-token", 'b', b"two");
         let mut running = start(vault.clone());
         assert!(running.reader.changed().await);
-        vault.set("vault-db", 'c', "three");
+        vault.set("vault-db", 'c', b"three");
         let start = Instant::now();
         assert!(running.reader.changed().await);
         assert!(start.elapsed() <= 2 * INTERVAL, "{:?}", start.elapsed());
@@ -257,25 +224,25 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_failing_secret_holds_up_no_other_and_comes_when_it_can() {
-        let vault = FakeVault::default();
-        vault.set("vault-token", 'b', "two");
+        let vault = FakeVault::with(Otherwise::Unavailable);
+        vault.set("vault-token", 'b', b"two");
         let mut running = start(vault.clone());
         assert!(running.reader.changed().await);
         assert_eq!(value(&running.reader, "token").as_deref(), Some("two"));
         assert_eq!(running.reader.snapshot().slots[&name("db")].failure.as_ref().map(|f| f.code), Some("unavailable"));
-        vault.set("vault-db", 'a', "one");
+        vault.set("vault-db", 'a', b"one");
         assert!(running.reader.changed().await);
         assert!(running.reader.snapshot().is_ready());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_demand_looks_now_and_tells_what_changed() {
-        let vault = FakeVault::default();
-        vault.set("vault-db", 'a', "one");
-        vault.set("vault-token", 'b', "two");
+        let vault = FakeVault::with(Otherwise::Unavailable);
+        vault.set("vault-db", 'a', b"one");
+        vault.set("vault-token", 'b', b"two");
         let mut running = start(vault.clone());
         assert!(running.reader.changed().await);
-        vault.set("vault-db", 'c', "three");
+        vault.set("vault-db", 'c', b"three");
         let asked = running.vault.asked();
         let publication = running.demands.look(Some(name("db"))).await.expect("the loop answers");
         assert_eq!(publication, Publication::Applied(2));
@@ -285,12 +252,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn demands_for_one_secret_do_not_put_off_the_look_at_all() {
-        let vault = FakeVault::default();
-        vault.set("vault-db", 'a', "one");
-        vault.set("vault-token", 'b', "two");
+        let vault = FakeVault::with(Otherwise::Unavailable);
+        vault.set("vault-db", 'a', b"one");
+        vault.set("vault-token", 'b', b"two");
         let mut running = start(vault.clone());
         assert!(running.reader.changed().await);
-        vault.set("vault-token", 'd', "four");
+        vault.set("vault-token", 'd', b"four");
         for _ in 0..300 {
             running.demands.look(Some(name("db"))).await.expect("the loop answers");
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -298,30 +265,30 @@ mod tests {
         assert_eq!(value(&running.reader, "token").as_deref(), Some("four"));
     }
 
-    /// Never answers.
-    struct HungVault;
-
-    impl Vault for HungVault {
-        async fn fetch(&self, _: &SecretName, _: Option<&Version>) -> Result<Secret, FetchError> {
-            std::future::pending().await
-        }
-    }
-
     #[tokio::test(start_paused = true)]
     async fn the_pulse_stops_when_a_look_hangs_and_not_while_the_loop_waits() {
-        let vault = FakeVault::default();
-        vault.set("vault-db", 'a', "one");
-        vault.set("vault-token", 'b', "two");
+        let vault = FakeVault::with(Otherwise::Unavailable);
+        vault.set("vault-db", 'a', b"one");
+        vault.set("vault-token", 'b', b"two");
+        let clock = TimerClock::start();
         let running = start(vault);
         tokio::time::sleep(10 * INTERVAL).await;
         assert!(running.pulse.is_alive());
+        let next = running.pulse.next_look().expect("it has begun").duration_since(clock.now());
+        assert!(next.is_positive() && next <= jiff::SignedDuration::from_secs(132), "{next:?}");
 
         let wanted = vec![wanted("db")];
         let (publisher, _reader) = store::channel([(name("db"), false)]);
         let pulse = Pulse::default();
         let clock = Arc::new(TimerClock::start());
-        let hung =
-            Refresh { vault: HungVault, wanted, publisher, arena: Arena::unlocked(), clock, pulse: pulse.clone() };
+        let hung = Refresh {
+            vault: FakeVault::with(Otherwise::Silence),
+            wanted,
+            publisher,
+            arena: Arena::unlocked(),
+            clock,
+            pulse: pulse.clone(),
+        };
         let (_demands, queue) = demands();
         let run = hung.run(INTERVAL, queue, CancellationToken::new());
         tokio::time::timeout(2 * FETCH_TIME_MAX, run).await.expect_err("it hangs");
@@ -330,7 +297,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_demand_after_the_end_says_so() {
-        let running = start(FakeVault::default());
+        let running = start(FakeVault::with(Otherwise::Unavailable));
         running.stop.cancel();
         running.task.await.expect("no panic").expect("a clean stop");
         assert_eq!(running.demands.look(None).await, Err(DemandError::Stopping));

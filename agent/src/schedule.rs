@@ -12,7 +12,7 @@ const JITTER: f64 = 0.1;
 const BACKOFF_START: Duration = Duration::from_secs(1);
 
 /// Longest `Retry-After` that is obeyed: a mistaken or hostile answer must not park the agent for hours.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 
 /// How a look went, as far as the next one depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Schedule {
     ///
     /// The wait after the first good look is any part of the interval (random phase), later ones differ from it by ten
     /// per cent. After a failed look it is drawn from zero up to a bound that doubles (full jitter) until it reaches the
-    /// interval; the vault's own wish comes first, up to [`RETRY_AFTER_MAX`].
+    /// interval; the vault's own wish comes first, up to five minutes.
     pub fn wait(&mut self, look: Look, dice: f64) -> Duration {
         match look {
             Look::Answered => {

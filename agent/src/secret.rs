@@ -186,6 +186,7 @@ impl Secret {
 mod tests {
     use super::*;
     use crate::memory::Arena;
+    use crate::testing::secret;
 
     #[test]
     fn names_follow_the_rule_of_key_vault() {
@@ -226,17 +227,7 @@ mod tests {
 
     #[test]
     fn no_way_of_formatting_shows_the_value() {
-        let value = SecretValue::new(Arena::unlocked().store(b"hunter2-hunter2").expect("memory"));
-        let secret = Secret {
-            metadata: Metadata {
-                version: "d673228733a64a7c98d997c0b8a1c769".parse().expect("a version"),
-                content_type: None,
-                created: None,
-                updated: None,
-                expires: None,
-            },
-            value,
-        };
+        let secret = secret('a', b"hunter2-hunter2");
         let shown = format!("{secret:?} {secret:#?} {:?}", secret.value);
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(!shown.contains("104, 117"), "no byte list either: {shown}");

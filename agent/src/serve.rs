@@ -1,23 +1,23 @@
 //! The socket: what is in the store, over HTTP, to those who may read it.
 
 mod accept;
-pub mod access;
-pub mod audit;
-pub mod body;
-pub mod condition;
+mod access;
+mod audit;
+mod body;
+mod condition;
 mod connection;
 pub mod documents;
 #[cfg(test)]
 pub(crate) mod fixtures;
-pub mod limits;
-pub mod listen;
-pub mod peer;
-pub mod problem;
-pub mod request;
-pub mod routes;
+mod limits;
+mod listen;
+mod peer;
+mod problem;
+mod request;
+mod routes;
 #[cfg(test)]
 mod tests;
-pub mod wait;
+mod wait;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -39,7 +39,8 @@ use crate::clock::Clock;
 use crate::memory::Arena;
 use crate::metrics::Metrics;
 use crate::principal::Principal;
-use crate::refresh::Demands;
+use crate::process;
+use crate::refresh::{Demands, Pulse};
 use crate::secret::SecretName;
 use crate::store::Reader;
 
@@ -76,8 +77,8 @@ pub struct Sources {
     pub about: About,
     /// Where requests are counted.
     pub metrics: Arc<Metrics>,
-    /// Whether the loop that looks for new versions lives.
-    pub alive: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Whether the loop that looks for new versions lives, and when it looks next.
+    pub pulse: Pulse,
 }
 
 impl fmt::Debug for Sources {
@@ -98,6 +99,8 @@ pub struct About {
     pub identity: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// How often the vault is looked at.
     pub poll_interval: Duration,
+    /// What the process forbade itself, and how that went.
+    pub hardening: process::Report,
 }
 
 impl fmt::Debug for About {
@@ -108,7 +111,7 @@ impl fmt::Debug for About {
 
 /// Serves until stopped, then lets the answers under way finish within the grace period.
 ///
-/// The server has a thread and a runtime of its own, so that nothing that concerns the vault shows in a reader's latency.
+/// The server has a thread and a runtime of its own, so that nothing about the vault shows in a reader's latency.
 ///
 /// # Errors
 /// When the thread or its runtime cannot be had, or when the server panicked.

@@ -64,10 +64,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
-
-    fn own_uid() -> u32 {
-        nix::unistd::getuid().as_raw()
-    }
+    use crate::testing::own_uid;
 
     #[test]
     fn a_private_directory_is_made_once_and_found_again() {

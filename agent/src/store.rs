@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::causes::with_causes;
+use crate::clock::between;
 use crate::secret::{Secret, SecretName};
 use crate::vault::FetchError;
 
@@ -48,6 +52,33 @@ pub struct Slot {
     pub published: Option<Published>,
     /// Why the latest look brought nothing; none after a good one.
     pub failure: Option<Failure>,
+}
+
+/// How a secret fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// The latest look confirmed it.
+    Fresh,
+    /// There is a value, and the latest look failed.
+    Stale,
+    /// There has not been a value yet.
+    Awaited,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Fresh, Self::Stale, Self::Awaited];
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Stale => "stale",
+            Self::Awaited => "awaited",
+        }
+    }
 }
 
 /// A version that readers get.
@@ -138,7 +169,25 @@ impl Publisher {
     }
 }
 
+impl Published {
+    /// How long ago the vault last confirmed it.
+    #[must_use]
+    pub fn age(&self, now: Timestamp) -> Duration {
+        between(self.fetched, now)
+    }
+}
+
 impl Slot {
+    /// How the secret fares.
+    #[must_use]
+    pub fn state(&self) -> State {
+        match (&self.published, &self.failure) {
+            (None, _) => State::Awaited,
+            (Some(_), Some(_)) => State::Stale,
+            (Some(_), None) => State::Fresh,
+        }
+    }
+
     /// Answers whether readers see another value or other metadata than before.
     fn take(&mut self, name: &SecretName, outcome: Result<Secret, FetchError>, now: Timestamp) -> bool {
         match outcome {
@@ -171,7 +220,7 @@ impl Slot {
 
     /// Keeps the last good value. One line for each change of state, not for each failed look.
     fn note(&mut self, name: &SecretName, error: &FetchError, now: Timestamp) {
-        let (code, message) = (error.code(), crate::vault::with_causes(error));
+        let (code, message) = (error.code(), with_causes(error));
         let known = self.failure.take();
         if known.as_ref().is_none_or(|failure| failure.code != code) {
             let serving = if self.published.is_some() { "the last good version" } else { "nothing" };
@@ -198,17 +247,8 @@ impl Reader {
 mod tests {
     use super::*;
     use crate::memory::Arena;
-    use crate::secret::{Metadata, SecretValue};
-
-    fn name(text: &str) -> SecretName {
-        text.parse().expect("a name")
-    }
-
-    fn secret(digit: char, value: &str) -> Secret {
-        let version = digit.to_string().repeat(32).parse().expect("a version");
-        let metadata = Metadata { version, content_type: None, created: None, updated: None, expires: None };
-        Secret { metadata, value: SecretValue::new(Arena::unlocked().store(value.as_bytes()).expect("memory")) }
-    }
+    use crate::secret::SecretValue;
+    use crate::testing::{name, secret};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("in range")
@@ -218,10 +258,10 @@ mod tests {
     fn a_first_value_makes_generation_one_and_the_same_again_none() {
         let (publisher, reader) = channel([(name("db"), false)]);
         assert!(!reader.snapshot().is_ready());
-        let publication = publisher.apply(vec![(name("db"), Ok(secret('a', "one")))], at(10));
+        let publication = publisher.apply(vec![(name("db"), Ok(secret('a', b"one")))], at(10));
         assert_eq!(publication, Publication::Applied(1));
         assert!(reader.snapshot().is_ready());
-        let publication = publisher.apply(vec![(name("db"), Ok(secret('a', "one")))], at(20));
+        let publication = publisher.apply(vec![(name("db"), Ok(secret('a', b"one")))], at(20));
         assert_eq!(publication, Publication::Unchanged);
         let slot = reader.snapshot().slots[&name("db")].clone();
         assert_eq!(slot.published.expect("kept").fetched, at(20), "the age starts again");
@@ -230,23 +270,23 @@ mod tests {
     #[test]
     fn a_failed_look_keeps_the_last_good_value_and_remembers_since_when() {
         let (publisher, reader) = channel([(name("db"), false)]);
-        let _ = publisher.apply(vec![(name("db"), Ok(secret('a', "one")))], at(10));
+        let _ = publisher.apply(vec![(name("db"), Ok(secret('a', b"one")))], at(10));
         let _ = publisher.apply(vec![(name("db"), Err(FetchError::NotFound))], at(20));
         let _ = publisher.apply(vec![(name("db"), Err(FetchError::Disabled))], at(30));
         let slot = reader.snapshot().slots[&name("db")].clone();
         assert_eq!(slot.published.expect("kept").secret.value.as_bytes(), b"one");
         let failure = slot.failure.expect("noted");
         assert_eq!((failure.code, failure.since), ("disabled", at(20)));
-        let _ = publisher.apply(vec![(name("db"), Ok(secret('b', "two")))], at(40));
+        let _ = publisher.apply(vec![(name("db"), Ok(secret('b', b"two")))], at(40));
         assert_eq!(reader.snapshot().slots[&name("db")].failure, None);
     }
 
     #[test]
     fn readiness_waits_for_required_secrets_only() {
         let (publisher, reader) = channel([(name("db"), false), (name("extra"), true)]);
-        let _ = publisher.apply(vec![(name("extra"), Ok(secret('a', "x")))], at(1));
+        let _ = publisher.apply(vec![(name("extra"), Ok(secret('a', b"x")))], at(1));
         assert_eq!(reader.snapshot().awaited().collect::<Vec<_>>(), [&name("db")]);
-        let _ = publisher.apply(vec![(name("db"), Ok(secret('a', "x")))], at(2));
+        let _ = publisher.apply(vec![(name("db"), Ok(secret('a', b"x")))], at(2));
         assert!(reader.snapshot().is_ready());
     }
 
@@ -254,7 +294,7 @@ mod tests {
     async fn readiness_is_held_back_and_its_release_wakes_readers() {
         let (publisher, mut reader) = channel([(name("db"), false)]);
         let hold = publisher.hold_readiness();
-        let _ = publisher.apply(vec![(name("db"), Ok(secret('a', "one")))], at(1));
+        let _ = publisher.apply(vec![(name("db"), Ok(secret('a', b"one")))], at(1));
         assert!(reader.changed().await);
         assert!(reader.snapshot().is_complete() && !reader.snapshot().is_ready());
         drop(hold);
@@ -268,7 +308,7 @@ mod tests {
         let arena = Arena::unlocked();
         let held = |digit: char, value: &str| {
             let locked = arena.store(value.as_bytes()).expect("memory");
-            Secret { value: SecretValue::new(locked), ..secret(digit, "") }
+            Secret { value: SecretValue::new(locked), ..secret(digit, b"") }
         };
         let (publisher, reader) = channel([(name("db"), false)]);
         let _ = publisher.apply(vec![(name("db"), Ok(held('a', "one")))], at(1));
@@ -283,10 +323,10 @@ mod tests {
     #[tokio::test]
     async fn readers_are_woken_by_changes_and_not_by_looks_without_one() {
         let (publisher, mut reader) = channel([(name("db"), false)]);
-        let _ = publisher.apply(vec![(name("db"), Ok(secret('a', "one")))], at(1));
+        let _ = publisher.apply(vec![(name("db"), Ok(secret('a', b"one")))], at(1));
         assert!(reader.changed().await);
-        let _ = publisher.apply(vec![(name("db"), Ok(secret('a', "one")))], at(2));
-        let none = tokio::time::timeout(std::time::Duration::ZERO, reader.changed()).await;
+        let _ = publisher.apply(vec![(name("db"), Ok(secret('a', b"one")))], at(2));
+        let none = tokio::time::timeout(Duration::ZERO, reader.changed()).await;
         assert!(none.is_err(), "nothing new to see");
         drop(publisher);
         assert!(!reader.changed().await);

@@ -1,16 +1,18 @@
 //! Named tasks that start and stop together: when one ends, or when asked to, all are told to stop and are waited for.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
-use anyhow::{Context as _, Error, Result, anyhow};
-use tokio::task::JoinSet;
+use anyhow::{Context as _, Result, anyhow};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// The tasks of one run, each with a name for the log and for the error that it ends with.
 #[derive(Debug)]
 pub struct Tasks {
-    running: JoinSet<(&'static str, Result<()>)>,
+    running: JoinSet<Result<()>>,
+    names: HashMap<Id, &'static str>,
     stop: CancellationToken,
 }
 
@@ -18,49 +20,48 @@ impl Tasks {
     /// No task yet; `stop` is cancelled when the first one ends.
     #[must_use]
     pub fn new(stop: CancellationToken) -> Self {
-        Self { running: JoinSet::new(), stop }
+        Self { running: JoinSet::new(), names: HashMap::new(), stop }
     }
 
     /// Starts `task` under `name`. It must end soon after the token is cancelled.
     pub fn start(&mut self, name: &'static str, task: impl Future<Output = Result<()>> + Send + 'static) {
-        self.running.spawn(async move { (name, task.await) });
+        self.names.insert(self.running.spawn(task).id(), name);
     }
 
     /// Waits until a task ends or the token is cancelled, then for all others, at most `grace` long.
     ///
     /// # Errors
-    /// The first error that a task ended with, under its name; or the number of those that outlived the grace period.
+    /// The first error that a task ended with, under its name; or the names of those that outlived the grace period.
     pub async fn join(mut self, grace: Duration) -> Result<()> {
         let mut first = Ok(());
         tokio::select! {
             () = self.stop.cancelled() => {}
-            Some(ended) = self.running.join_next() => keep_first(&mut first, ended),
+            Some(ended) = self.running.join_next_with_id() => self.keep_first(&mut first, ended),
         }
         self.stop.cancel();
         let all = async {
-            while let Some(ended) = self.running.join_next().await {
-                keep_first(&mut first, ended);
+            while let Some(ended) = self.running.join_next_with_id().await {
+                self.keep_first(&mut first, ended);
             }
         };
         if tokio::time::timeout(grace, all).await.is_err() {
-            let late = self.running.len();
-            return first.and(Err(anyhow!("{late} tasks did not stop within {grace:?}")));
+            let late = self.names.values().copied().collect::<Vec<_>>().join(", ");
+            return first.and(Err(anyhow!("not stopped within {grace:?}: {late}")));
         }
         first
     }
-}
 
-type Ended = Result<(&'static str, Result<()>), tokio::task::JoinError>;
-
-fn keep_first(first: &mut Result<()>, ended: Ended) {
-    let outcome = match ended {
-        Ok((name, outcome)) => outcome.with_context(|| format!("task {name}")),
-        Err(panic) => Err(Error::new(panic)),
-    };
-    match outcome {
-        Err(error) if first.is_ok() => *first = Err(error),
-        Err(error) => tracing::warn!(error = format!("{error:#}"), "a further task ended with an error"),
-        Ok(()) => {}
+    fn keep_first(&mut self, first: &mut Result<()>, ended: Result<(Id, Result<()>), JoinError>) {
+        let (id, outcome) = match ended {
+            Ok(ended) => ended,
+            Err(panic) => (panic.id(), Err(panic.into())),
+        };
+        let name = self.names.remove(&id).unwrap_or_default();
+        match outcome.with_context(|| format!("task {name}")) {
+            Err(error) if first.is_ok() => *first = Err(error),
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "a further task ended with an error"),
+            Ok(()) => {}
+        }
     }
 }
 
@@ -92,6 +93,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_is_named_too() {
+        let mut tasks = Tasks::new(CancellationToken::new());
+        tasks.start("breaks", async { panic!("on purpose") });
+        let error = tasks.join(GRACE).await.expect_err("reported");
+        assert!(format!("{error:#}").starts_with("task breaks: "), "{error:#}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn cancelling_ends_all_without_an_error() {
         let stop = CancellationToken::new();
         let mut tasks = Tasks::new(stop.clone());
@@ -107,6 +116,6 @@ mod tests {
         tasks.start("hangs", std::future::pending());
         stop.cancel();
         let error = tasks.join(GRACE).await.expect_err("reported");
-        assert_eq!(error.to_string(), "1 tasks did not stop within 5s");
+        assert_eq!(error.to_string(), "not stopped within 5s: hangs");
     }
 }

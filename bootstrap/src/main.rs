@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use keyside::azure::environment::Environment;
+use keyside::environment::Environment;
 use keyside::logging;
 use keyside_bootstrap::cli::{Cli, Exit};
 use keyside_bootstrap::run;

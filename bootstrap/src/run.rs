@@ -3,9 +3,9 @@
 use std::io::{self, IsTerminal as _, Write};
 
 use anyhow::{Context as _, Result};
-use keyside::azure::environment::Environment;
 use keyside::clock::SystemClock;
 use keyside::config::ConfigError;
+use keyside::environment::Environment;
 use serde_json::{Value, json};
 
 use crate::agent_config::{self, Written};

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use keyside::azure::environment::Environment;
+use keyside::environment::Environment;
 use keyside::memory::Arena;
 use keyside::secret::SecretValue;
 use rustix::rand::{GetRandomFlags, getrandom};

@@ -1,9 +1,7 @@
 //! Every way of signing in, by the real agent against the emulator, alone and with others present.
 
 use keyside_tests::agent::Agent;
-use keyside_tests::estate::{
-    CLIENT, CLIENT_SECRET, Estate, ISSUER, MANAGED_CLIENT, PLATFORM_SECRET, SUBJECT, TENANT, VAULT,
-};
+use keyside_tests::estate::{CLIENT, CLIENT_SECRET, Estate, ISSUER, MANAGED_CLIENT, PLATFORM_SECRET, SUBJECT, TENANT};
 use keyside_tests::report::say;
 
 type Variables<'a> = Vec<(&'a str, &'a str)>;
@@ -19,12 +17,6 @@ fn source(estate: &Estate, identity: &str, variables: &[(&str, &str)]) -> String
     source
 }
 
-fn estate() -> Estate {
-    let estate = Estate::start(&[]);
-    estate.emulator.set_secret(VAULT, "db-password", "hunter2-k9");
-    estate
-}
-
 /// A file of the estate with a credential that the emulator makes.
 fn credential(estate: &Estate, file: &str, arguments: &[&str]) -> String {
     let path = estate.folder().join(file);
@@ -34,7 +26,7 @@ fn credential(estate: &Estate, file: &str, arguments: &[&str]) -> String {
 
 #[test]
 fn every_kind_signs_in_and_auto_takes_the_first_that_is_there() {
-    let estate = estate();
+    let estate = Estate::start(&[("db-password", "hunter2-k9")]);
     let certificate = credential(&estate, "client.pem", &["credential", "certificate", CLIENT]);
     let token = credential(&estate, "token", &["credential", "federated-token", ISSUER, SUBJECT]);
     let platform = estate.emulator.variables()["AZURE_POD_IDENTITY_AUTHORITY_HOST"].clone();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use keyside_tests::agent::{keyside, keyside_as};
 use keyside_tests::estate::{Estate, VAULT};
-use keyside_tests::report::skipped;
+use keyside_tests::report::root_or_skip;
 use keyside_tests::wait;
 
 const SECRETS: &[(&str, &str)] = &[("db-password", "first-7fKq2m"), ("api-token", "token-x91Lw0")];
@@ -36,15 +36,6 @@ fn secrets_reach_readers_by_socket_and_by_file() {
     let file = |path: &str| std::fs::read(estate.secrets_folder().join(path)).expect("a published file");
     assert_eq!(file("db-password"), b"first-7fKq2m");
     assert_eq!(file("tokens/api"), b"token-x91Lw0");
-}
-
-#[test]
-fn the_configuration_names_only_the_vault_and_the_identity_comes_from_the_platform() {
-    let estate = Estate::start(SECRETS);
-    let config = std::fs::read_to_string(estate.config(CONFIG)).expect("own file");
-    assert!(config.contains(&format!("https://{VAULT}.vault.azure.net")) && !config.contains("127.0.0.1"), "{config}");
-    let agent = estate.agent(CONFIG);
-    assert_eq!(agent.get("/v1/status").json()["operation"]["identity"], "client secret");
 }
 
 #[test]
@@ -95,8 +86,7 @@ fn an_outage_keeps_the_last_good_value_and_says_so() {
 
 #[test]
 fn a_stranger_cannot_tell_a_hidden_secret_from_an_absent_one() {
-    if !nix::unistd::geteuid().is_root() {
-        skipped("another user id can only be taken by root");
+    if !root_or_skip("another user id can only be taken by root") {
         return;
     }
     let estate = Estate::start(SECRETS);
@@ -118,6 +108,34 @@ fn a_stranger_cannot_tell_a_hidden_secret_from_an_absent_one() {
 }
 
 #[test]
+fn a_reader_by_group_needs_the_group_only_as_one_of_many() {
+    if !root_or_skip("other groups can only be taken by root") {
+        return;
+    }
+    let estate = Estate::start(SECRETS);
+    let agent = estate.agent("[[secret]]\nname = 'db-password'\nreaders = ['gid:64500']\n");
+    let program = keyside_tests::binaries::copy_for_all("keyside", estate.folder());
+    let ask = |groups: &str| {
+        std::process::Command::new("setpriv")
+            .args(["--reuid", &STRANGER.to_string(), "--regid", &STRANGER.to_string(), "--groups", groups])
+            .arg(&program)
+            .args(["get", "db-password", "--socket", &agent.socket().display().to_string()])
+            .output()
+            .expect("setpriv runs")
+    };
+    assert_eq!(ask("64499,64500,64501").stdout, b"first-7fKq2m");
+    assert_eq!(ask("64499,64501").status.code(), Some(66));
+    let file = estate.secrets_folder().join("db-password").display().to_string();
+    let read = |group: &str| {
+        let identity =
+            ["--reuid", &STRANGER.to_string(), "--regid", &STRANGER.to_string(), "--groups", group, "cat", &file];
+        std::process::Command::new("setpriv").args(identity).output().expect("setpriv runs").stdout
+    };
+    assert_eq!(read("64500"), b"first-7fKq2m", "the file's access list says the same");
+    assert_eq!(read("64501"), b"");
+}
+
+#[test]
 fn stopping_leaves_no_file_and_no_socket() {
     let estate = Estate::start(SECRETS);
     let mut agent = estate.agent(CONFIG);
@@ -125,6 +143,21 @@ fn stopping_leaves_no_file_and_no_socket() {
     assert_eq!(agent.stop().code(), Some(0));
     assert_eq!(files_below(&estate.secrets_folder()), Vec::<std::path::PathBuf>::new());
     assert!(!estate.socket().exists());
+    assert!(agent.log().contains(r#""held_bytes":0"#), "every value was wiped: {}", agent.log());
+}
+
+#[test]
+fn what_a_killed_agent_leaves_can_be_wiped() {
+    let estate = Estate::start(SECRETS);
+    let config = estate.config(CONFIG).display().to_string();
+    let agent = estate.agent(CONFIG);
+    let wipe = || keyside(&["wipe", "--config", &config], &std::collections::BTreeMap::new());
+    assert_ne!(wipe().status.code(), Some(0), "not under a running agent");
+    assert_eq!(std::fs::read(estate.secrets_folder().join("db-password")).expect("a file"), b"first-7fKq2m");
+    drop(agent); // SIGKILL
+    assert!(!files_below(&estate.secrets_folder()).is_empty());
+    assert_eq!(wipe().status.code(), Some(0));
+    assert_eq!(files_below(&estate.secrets_folder()), Vec::<std::path::PathBuf>::new());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use keyside_tests::estate::{Estate, VAULT};
+use keyside_tests::estate::Estate;
 
 /// The longest value that Key Vault takes, in bytes.
 /// Source: Key Vault's documentation, "About Azure Key Vault secrets": 25 KB.
@@ -62,24 +62,7 @@ fn bytes_that_are_no_text_come_out_of_base64() {
 fn half_a_character_is_refused_and_the_last_good_value_stays() {
     let estate = Estate::start(&[("token", "good")]);
     let agent = estate.agent("[[secret]]\nname = 'token'\n");
-    let version = "0123456789abcdef0123456789abcdef";
-    let body = format!(
-        r#"{{"value":"bad\ud800","id":"https://{VAULT}.vault.azure.net/secrets/token/{version}","attributes":{{"enabled":true}}}}"#
-    );
-    estate.emulator.run(&[
-        "fault",
-        "add",
-        "--host",
-        "*.vault.azure.net",
-        "--path",
-        "/secrets/token*",
-        "--status",
-        "200",
-        "--header",
-        "Content-Type: application/json; charset=utf-8",
-        "--body",
-        &body,
-    ]);
+    estate.answer_with("token", r"bad\ud800");
     agent.refresh();
     assert_eq!(agent.value("token"), b"good");
     let answer = agent.get("/v1/secrets/token/value");
@@ -91,25 +74,8 @@ fn half_a_character_is_refused_and_the_last_good_value_stays() {
 fn an_empty_value_is_a_value() {
     // Key Vault itself refuses an empty value, so one can only come out of an answer made by hand.
     let estate = Estate::start(&[("token", "good")]);
-    let version = "0123456789abcdef0123456789abcdef";
-    let body = format!(
-        r#"{{"value":"","id":"https://{VAULT}.vault.azure.net/secrets/token/{version}","attributes":{{"enabled":true}}}}"#
-    );
     let agent = estate.agent("[[secret]]\nname = 'token'\n");
-    estate.emulator.run(&[
-        "fault",
-        "add",
-        "--host",
-        "*.vault.azure.net",
-        "--path",
-        "/secrets/token*",
-        "--status",
-        "200",
-        "--header",
-        "Content-Type: application/json; charset=utf-8",
-        "--body",
-        &body,
-    ]);
+    estate.answer_with("token", "");
     agent.refresh();
     assert_eq!(agent.value("token"), b"");
     assert_eq!(std::fs::read(estate.secrets_folder().join("token")).expect("a file"), b"");

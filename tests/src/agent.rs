@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::http::{self, Answer};
-use crate::{binaries, emulator, wait};
+use crate::{binaries, wait};
 
 /// A running `keyside agent`; killed when dropped.
 #[derive(Debug)]
@@ -117,12 +117,12 @@ impl Drop for Agent {
 /// Runs one of the other commands of `keyside` and collects what it prints.
 #[must_use]
 pub fn keyside(arguments: &[&str], variables: &BTreeMap<String, String>) -> Output {
-    emulator::feed(binaries::command("keyside").envs(variables).args(arguments), "")
+    binaries::feed(binaries::command("keyside").envs(variables).args(arguments), "")
 }
 
 /// Runs a command of `keyside` as another user, which takes root, from a copy in a folder that everyone may enter.
 #[must_use]
 pub fn keyside_as(uid: u32, folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(binaries::copy_for_all("keyside", folder));
-    emulator::feed(command.env_clear().uid(uid).gid(uid).args(arguments), "")
+    binaries::feed(command.env_clear().uid(uid).gid(uid).args(arguments), "")
 }

@@ -1,7 +1,8 @@
-//! Finds the workspace's programs beside the running test, and gives them an environment with nothing else in it.
+//! Finds the workspace's programs beside the running test, and runs them in an environment with nothing else in it.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 
 /// A command for one of the workspace's programs, with an empty environment but for the search path.
 ///
@@ -40,4 +41,16 @@ pub fn copy_for_all(name: &str, folder: &Path) -> PathBuf {
     let copy = folder.join(name);
     std::fs::copy(path(name), &copy).expect("room for a copy of the program");
     copy
+}
+
+/// Runs a command with `input` on its standard input and collects what it prints.
+///
+/// # Panics
+/// When it cannot be started or read.
+pub fn feed(command: &mut Command, input: &str) -> Output {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.spawn().expect("the command starts");
+    // A command that does not read its input closes it early; that is no error of the test's.
+    process.stdin.take().expect("a piped input").write_all(input.as_bytes()).ok();
+    process.wait_with_output().expect("the command ends")
 }

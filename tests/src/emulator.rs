@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use crate::binaries;
 
@@ -64,7 +64,7 @@ impl Emulator {
     fn run_with_input(&self, arguments: &[&str], input: &str) -> String {
         let mut command = binaries::command("keyside-emulator");
         command.args(arguments).arg("--dir").arg(&self.folder);
-        let output = feed(&mut command, input);
+        let output = binaries::feed(&mut command, input);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("the emulator prints text")
     }
@@ -75,17 +75,4 @@ impl Drop for Emulator {
         // It may have ended already, by a test's own doing.
         self.process.kill().and_then(|()| self.process.wait()).ok();
     }
-}
-
-/// Runs a command with `input` on its standard input and collects what it prints.
-///
-/// # Panics
-/// When it cannot be started or read.
-pub fn feed(command: &mut Command, input: &str) -> std::process::Output {
-    use std::io::Write as _;
-    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut process = command.spawn().expect("the command starts");
-    // A command that does not read its input closes it early; that is no error of the test's.
-    process.stdin.take().expect("a piped input").write_all(input.as_bytes()).ok();
-    process.wait_with_output().expect("the command ends")
 }

@@ -111,6 +111,16 @@ impl Estate {
         path
     }
 
+    /// Has the vault answer about a secret as if this were its value, which stands in the JSON as it is written here.
+    pub fn answer_with(&self, name: &str, value: &str) {
+        let id = format!("https://{VAULT}.vault.azure.net/secrets/{name}/0123456789abcdef0123456789abcdef");
+        let body = format!(r#"{{"value":"{value}","id":"{id}","attributes":{{"enabled":true}}}}"#);
+        let (path, json) = (format!("/secrets/{name}*"), "Content-Type: application/json; charset=utf-8");
+        let requests = ["fault", "add", "--host", "*.vault.azure.net", "--path", &path];
+        let answer = ["--status", "200", "--header", json, "--body", &body];
+        self.emulator.run(&[requests, answer].concat());
+    }
+
     /// Starts an agent with `more` configuration and waits until it is ready.
     #[must_use]
     pub fn agent(&self, more: &str) -> Agent {

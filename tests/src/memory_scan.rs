@@ -13,16 +13,22 @@ pub struct Count {
     pub elsewhere: usize,
 }
 
+/// Whether this user may read the memory of process `pid`: that takes `CAP_SYS_PTRACE`, which root in a container may lack.
+#[must_use]
+pub fn is_allowed(pid: u32) -> bool {
+    File::open(format!("/proc/{pid}/mem")).is_ok()
+}
+
 /// Memory is read in pieces of this size, which overlap by the length of the string that is looked for.
 const PIECE_BYTES: usize = 1 << 20;
 
 /// Counts `needle` in all memory of process `pid` that can be read. Secret memory (`memfd_secret`) cannot.
 ///
 /// # Panics
-/// When the process's memory cannot be opened: that takes root, since the agent is not dumpable.
+/// When the process's memory cannot be opened; see [`is_allowed`].
 #[must_use]
 pub fn count(pid: u32, needle: &[u8]) -> Count {
-    let memory = File::open(format!("/proc/{pid}/mem")).expect("root may read another process's memory");
+    let memory = File::open(format!("/proc/{pid}/mem")).expect("permission, which was asked for before");
     let mut total = Count::default();
     for mapping in mappings(pid) {
         let found = count_in(&memory, &mapping, needle);

@@ -69,12 +69,6 @@ impl VaultUrl {
     pub fn cloud(&self) -> Cloud {
         self.cloud
     }
-
-    /// The vault's host name.
-    #[must_use]
-    pub fn host(&self) -> String {
-        format!("{}.{}", self.name, self.cloud.vault_suffix())
-    }
 }
 
 impl FromStr for VaultUrl {

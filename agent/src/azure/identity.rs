@@ -8,20 +8,23 @@ use std::time::Duration;
 use async_trait::async_trait;
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use azure_core::error::ErrorKind;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::chain::Candidate;
 use self::minter::{Mint, Minter};
-use super::environment::Environment;
 use super::transport::Transport;
-use crate::clock::Clock;
+use crate::clock::{Clock, between};
+use crate::environment::Environment;
 
+mod app_service;
 mod attempt;
+mod azure_ml;
 mod certificate;
 mod chain;
 mod entra;
+mod imds;
 mod minter;
 mod platform;
 mod rejection;
@@ -30,9 +33,9 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use self::attempt::{Attempt, Outcome, TokenError};
+use self::attempt::listed;
+pub use self::attempt::{Attempt, TokenError};
 pub use self::entra::{Authority, InvalidAuthority};
-pub(super) use self::platform::Endpoint;
 pub use self::rejection::RejectionWatch;
 pub use self::settings::{Kind, Settings, UnknownKind};
 pub use self::source::Source;
@@ -55,7 +58,6 @@ pub struct Identity {
 struct State {
     /// The candidate that gave the first token; it is kept to.
     chosen: Option<usize>,
-    attempts: Vec<Attempt>,
     tokens: BTreeMap<String, Held>,
 }
 
@@ -97,19 +99,13 @@ impl Identity {
         self.state().chosen.map(|index| self.candidates[index].source)
     }
 
-    /// What was tried for the last token, in order, and what came of it.
-    #[must_use]
-    pub fn attempts(&self) -> Vec<Attempt> {
-        self.state().attempts.clone()
-    }
-
     /// Renews every token ahead of its expiry, until `stop` is cancelled, so that nobody waits for any but the first.
     pub async fn refresh_ahead(self: Arc<Self>, stop: CancellationToken) {
         loop {
             let next = self.state().tokens.iter().map(|(scope, held)| (held.renew_at, scope.clone())).min();
             let wait = async {
                 match &next {
-                    Some((at, _)) => tokio::time::sleep(until(*at, self.clock.now())).await,
+                    Some((at, _)) => tokio::time::sleep(between(self.clock.now(), *at)).await,
                     None => std::future::pending().await,
                 }
             };
@@ -138,7 +134,7 @@ impl Identity {
             let mut state = self.state();
             if let Some(held) = state.tokens.get_mut(scope) {
                 held.renew_at = now + RENEWAL_PAUSE;
-                let left = until(expiry(&held.token), now);
+                let left = between(now, expiry(&held.token));
                 tracing::warn!(scope, ?left, error = %error, "the token could not be renewed ahead of its expiry");
             }
         }
@@ -180,35 +176,33 @@ impl Identity {
                 continue;
             }
             let source = candidate.source;
-            let outcome = match &candidate.plan {
-                Err(reason) => Outcome::Skipped(reason.clone()),
+            let reason = match &candidate.plan {
+                Err(missing) => missing.clone(),
                 Ok(plan) => match self.minter.mint(plan, scope).await {
                     Ok(token) => {
-                        attempts.push(Attempt { source, outcome: Outcome::Token });
-                        self.keep(scope, &token, (index, attempts));
+                        self.keep(scope, &token, index, &attempts);
                         return Ok(token);
                     }
                     Err(reason) => {
                         tracing::info!(%source, reason, "no token from this source");
-                        Outcome::Failed(reason)
+                        reason
                     }
                 },
             };
-            attempts.push(Attempt { source, outcome });
+            attempts.push(Attempt { source, reason });
         }
-        self.state().attempts.clone_from(&attempts);
         Err(TokenError { attempts })
     }
 
-    fn keep(&self, scope: &str, token: &AccessToken, (index, attempts): (usize, Vec<Attempt>)) {
+    /// Keeps a token, and to the candidate that gave it after others were tried in vain.
+    fn keep(&self, scope: &str, token: &AccessToken, index: usize, in_vain: &[Attempt]) {
         let now = self.clock.now();
-        let renew_at = now + renew_after(until(expiry(token), now));
+        let renew_at = now + renew_after(between(now, expiry(token)));
         let mut state = self.state();
         if state.chosen.replace(index).is_none() {
-            let passed = attempts[..attempts.len() - 1].iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            let passed = listed(in_vain);
             tracing::info!(source = %self.candidates[index].source, passed, "signed in to Azure");
         }
-        state.attempts = attempts;
         state.tokens.insert(scope.to_owned(), Held { token: token.clone(), renew_at });
         drop(state);
         self.changed.notify_one();
@@ -244,10 +238,6 @@ impl fmt::Debug for Identity {
 /// same token again is asked less and less late, as half of the rest, but never without a pause.
 fn renew_after(lifetime: Duration) -> Duration {
     (lifetime / 2).max(RENEWAL_PAUSE)
-}
-
-fn until(at: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(at.duration_since(now).max(SignedDuration::ZERO)).unwrap_or_default()
 }
 
 fn expiry(token: &AccessToken) -> Timestamp {

@@ -71,12 +71,6 @@ impl KeyVault {
         Ok(Self { url, client, arena, deadline: transport.timeouts().total, clock })
     }
 
-    /// The vault's address.
-    #[must_use]
-    pub fn url(&self) -> &VaultUrl {
-        &self.url
-    }
-
     async fn ask(&self, name: &SecretName, version: Option<&Version>) -> Result<Secret, FetchError> {
         let sink = ValueSink::new(self.arena.clone());
         let options = SecretClientGetSecretOptions {

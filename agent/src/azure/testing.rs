@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::environment::Environment;
+use crate::environment::Environment;
 
 type ReplyBody = UnsyncBoxBody<Bytes, std::io::Error>;
 

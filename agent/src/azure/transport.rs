@@ -5,7 +5,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{Either, select};
@@ -15,14 +15,16 @@ use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION};
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use tokio::time::Instant;
 
 use self::connector::{Connector, Stream, Target};
 pub use self::error::{Stage, TransportError};
 use self::proxy::Route;
 pub use self::roots::RootsError;
 pub use self::sdk::{SdkTransport, ValueSink};
-use super::environment::Environment;
+pub use super::value_stream::ValueError;
 use super::value_stream::ValueStream;
+use crate::environment::Environment;
 
 mod connector;
 mod error;

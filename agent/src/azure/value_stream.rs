@@ -13,10 +13,10 @@ mod text;
 
 /// Longest value accepted, in bytes. Key Vault stores at most 25 KB
 /// (<https://learn.microsoft.com/azure/key-vault/secrets/about-secrets>); the margin is for a limit that may be raised.
-pub const VALUE_BYTES_MAX: usize = 64 * 1024;
+const VALUE_BYTES_MAX: usize = 64 * 1024;
 
 /// Longest answer accepted, in bytes: a value of the longest kind with every character escaped, and fifteen tags.
-pub const BODY_BYTES_MAX: usize = 512 * 1024;
+const BODY_BYTES_MAX: usize = 512 * 1024;
 
 /// Longest member name that can still be `value`: five characters, each written as an escape of six.
 const NAME_BYTES_KEPT: usize = 6;
@@ -48,7 +48,7 @@ pub enum ValueError {
     /// The text ends before the object does.
     #[error("the answer ends early")]
     Truncated,
-    /// The value is longer than [`VALUE_BYTES_MAX`], or the whole longer than [`BODY_BYTES_MAX`].
+    /// The value is longer than 64 KiB, or the whole answer than 512 KiB.
     #[error("the answer is longer than a Key Vault secret can be")]
     TooLong,
     /// No memory of the demanded protection is left for the value.
@@ -58,7 +58,7 @@ pub enum ValueError {
 
 /// Reads one answer, piece by piece.
 #[derive(Debug)]
-pub struct ValueStream {
+pub(super) struct ValueStream {
     place: Place,
     depth: usize,
     /// Whether the next string of the outermost object names a member.
@@ -90,7 +90,7 @@ enum Role {
 impl ValueStream {
     /// Starts with an empty `value` buffer, into which the value will be written.
     #[must_use]
-    pub fn new(value: LockedBuffer) -> Self {
+    pub(super) fn new(value: LockedBuffer) -> Self {
         Self {
             place: Place::BeforeObject,
             depth: 0,
@@ -108,7 +108,7 @@ impl ValueStream {
     ///
     /// # Errors
     /// [`ValueError`] as soon as the answer cannot be used any more.
-    pub fn push(&mut self, mut chunk: &[u8]) -> Result<(), ValueError> {
+    pub(super) fn push(&mut self, mut chunk: &[u8]) -> Result<(), ValueError> {
         self.received_bytes += chunk.len();
         if self.received_bytes > BODY_BYTES_MAX {
             return Err(ValueError::TooLong);
@@ -127,7 +127,7 @@ impl ValueStream {
     ///
     /// # Errors
     /// [`ValueError`] where the answer was cut off, had no value, or one that is not UTF-8.
-    pub fn finish(self) -> Result<(Locked, Vec<u8>), ValueError> {
+    pub(super) fn finish(self) -> Result<(Locked, Vec<u8>), ValueError> {
         match self.place {
             Place::AfterObject if self.value_seen => {}
             Place::AfterObject => return Err(ValueError::Missing),

@@ -23,21 +23,21 @@ const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// Why nothing came back.
 #[derive(Debug, Error)]
-pub enum Unanswered {
+pub(crate) enum Unanswered {
     /// Nobody listens at the socket.
-    #[error("no agent answers at {}: is it running, and is this its socket?", .0.display())]
+    #[error("no agent answers at {0}: is it running, and is this its socket?")]
     Nobody(PathBuf, #[source] io::Error),
     /// The connection broke, or what came over it is not HTTP.
-    #[error("the agent at {} broke off", .0.display())]
+    #[error("the agent at {0} broke off")]
     Broken(PathBuf, #[source] hyper::Error),
     /// The answer took too long.
-    #[error("the agent at {} does not answer", .0.display())]
+    #[error("the agent at {0} does not answer")]
     Late(PathBuf),
 }
 
 /// A connection to an agent.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     path: PathBuf,
     sender: SendRequest<Empty<Bytes>>,
     _driver: JoinSet<()>,
@@ -45,21 +45,21 @@ pub struct Connection {
 
 /// One question.
 #[derive(Clone, Debug)]
-pub struct Question<'a> {
+pub(crate) struct Question<'a> {
     /// `GET` or `HEAD`.
-    pub method: Method,
+    pub(crate) method: Method,
     /// Path and query.
-    pub target: &'a str,
+    pub(crate) target: &'a str,
     /// What is known already, as an entity tag.
-    pub known: Option<&'a str>,
+    pub(crate) known: Option<&'a str>,
     /// How long the agent was asked to wait.
-    pub wait: Duration,
+    pub(crate) wait: Duration,
 }
 
 impl<'a> Question<'a> {
     /// A `GET` that waits for nothing.
     #[must_use]
-    pub fn get(target: &'a str) -> Self {
+    pub(crate) fn get(target: &'a str) -> Self {
         Self { method: Method::GET, target, known: None, wait: Duration::ZERO }
     }
 }
@@ -69,7 +69,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`Unanswered::Nobody`] when nobody listens there, else [`Unanswered::Broken`].
-    pub async fn open(path: &Path) -> Result<Self, Unanswered> {
+    pub(crate) async fn open(path: &Path) -> Result<Self, Unanswered> {
         let nobody = |error| Unanswered::Nobody(path.to_owned(), error);
         let stream = UnixStream::connect(path).await.map_err(nobody)?;
         let shaken = handshake(TokioIo::new(stream)).await;
@@ -89,7 +89,7 @@ impl Connection {
     ///
     /// # Panics
     /// When the target is no path or the tag no header value, which is a mistake of the caller.
-    pub async fn ask(&mut self, question: Question<'_>) -> Result<Response<Incoming>, Unanswered> {
+    pub(crate) async fn ask(&mut self, question: Question<'_>) -> Result<Response<Incoming>, Unanswered> {
         let Question { method, target, known, wait } = question;
         let mut request = Request::builder().method(method).uri(target).header(HOST, "keyside");
         if let Some(tag) = known {
@@ -102,13 +102,13 @@ impl Connection {
 
     /// The error for an answer that broke off.
     #[must_use]
-    pub fn broken(&self, error: hyper::Error) -> Unanswered {
+    pub(crate) fn broken(&self, error: hyper::Error) -> Unanswered {
         Unanswered::Broken(self.path.clone(), error)
     }
 
     /// The error for an answer that takes too long.
     #[must_use]
-    pub fn late(&self) -> Unanswered {
+    pub(crate) fn late(&self) -> Unanswered {
         Unanswered::Late(self.path.clone())
     }
 }
@@ -159,11 +159,12 @@ impl Search {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::own_uid;
 
     #[test]
     fn the_socket_is_the_named_one_else_the_common_one_else_the_private_one() {
         let base = tempfile::tempdir().expect("a directory");
-        let uid = nix::unistd::geteuid().as_raw();
+        let uid = own_uid();
         let search = Search { uid, common: base.path().join("agent.sock"), shared_memory: base.path().to_owned() };
         let named = base.path().join("named");
         assert_eq!(search.find(Some(&named)).expect("as named"), named);
@@ -177,7 +178,7 @@ mod tests {
     #[test]
     fn a_private_directory_of_another_user_is_an_error() {
         let base = tempfile::tempdir().expect("a directory");
-        let uid = nix::unistd::geteuid().as_raw();
+        let uid = own_uid();
         std::fs::create_dir(base.path().join(format!("keyside-{uid}"))).expect("made with the usual mode");
         let search = Search { uid, common: base.path().join("no"), shared_memory: base.path().to_owned() };
         assert_eq!(search.find(None).expect_err("refused").kind(), io::ErrorKind::PermissionDenied);

@@ -5,7 +5,8 @@ use clap::Parser as _;
 use super::connection::Search;
 use super::run;
 use crate::cli::{Cli, Command, Exit};
-use crate::serve::fixtures::{Agent, Setup, own_uid};
+use crate::serve::fixtures::{Agent, Setup};
+use crate::testing::own_uid;
 
 /// What a command did: its exit, what it printed, and what it complained about.
 #[derive(Debug)]
@@ -74,7 +75,7 @@ async fn each_refusal_has_its_exit_code_and_one_line_that_says_why() {
         ),
         ("wait token --timeout 20ms", Exit::NotYet, "'token' did not come or change in time".to_owned()),
         ("wait db --change --timeout 20ms", Exit::NotYet, "'db' did not come or change in time".to_owned()),
-        ("health --ready", Exit::NotYet, "1 required secrets have not been fetched yet".to_owned()),
+        ("health --ready", Exit::NotYet, "required secrets that have not been fetched yet: 1".to_owned()),
     ];
     for (line, exit, message) in rows {
         let outcome = keyside(&agent, line).await;

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::serve::documents::{Item, Listing, Status};
+use crate::serve::documents::{Item, Listing, Operation, Status};
 
 /// The table of `keyside list`.
 #[must_use]
-pub fn listing(listing: &Listing) -> String {
+pub(super) fn listing(listing: &Listing) -> String {
     if listing.secrets.is_empty() {
         return "no secret here is readable by you\n".to_owned();
     }
@@ -16,7 +16,7 @@ pub fn listing(listing: &Listing) -> String {
 
 /// The page of `keyside status`.
 #[must_use]
-pub fn status(status: &Status) -> String {
+pub(super) fn status(status: &Status) -> String {
     let mut facts = vec![
         row(["agent", &format!("{}, started {}", status.agent, status.started)]),
         row(["ready", if status.ready { "yes" } else { "not yet" }]),
@@ -28,6 +28,7 @@ pub fn status(status: &Status) -> String {
         facts.push(row(["identity", operation.identity.as_deref().unwrap_or("not signed in yet")]));
         facts.push(row(["memory", &memory]));
         facts.push(row(["generation", &operation.generation.to_string()]));
+        facts.push(row(["hardening", &hardening(operation)]));
     }
     let mut page = columns(&facts);
     if !status.secrets.is_empty() {
@@ -41,9 +42,20 @@ pub fn status(status: &Status) -> String {
     page
 }
 
+/// Names only what does not hold in full.
+fn hardening(operation: &Operation) -> String {
+    let lacking = operation.hardening.iter().filter(|(_, outcome)| *outcome != "applied");
+    let lacking: Vec<_> = lacking.map(|(measure, outcome)| format!("{measure} {outcome}")).collect();
+    if lacking.is_empty() { "applied in full".to_owned() } else { lacking.join(", ") }
+}
+
 fn looks(status: &Status) -> String {
     let every = humantime::format_duration(Duration::from_secs(status.poll_interval_seconds));
-    if status.refreshing { format!("every {every}") } else { "stopped".to_owned() }
+    match (status.refreshing, status.next_look) {
+        (false, _) => "stopped".to_owned(),
+        (true, None) => format!("every {every}"),
+        (true, Some(next)) => format!("every {every}, next at {next:.0}"),
+    }
 }
 
 fn items(items: &[Item]) -> String {
@@ -84,7 +96,8 @@ fn columns(rows: &[Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::documents::{Operation, State, Trouble};
+    use crate::serve::documents::{Operation, Trouble};
+    use crate::store::State;
 
     fn item(name: &str, state: State) -> Item {
         let known = state != State::Awaited;
@@ -127,6 +140,7 @@ model-token  awaited  -                                 -      -
             ready: false,
             refreshing: true,
             poll_interval_seconds: 120,
+            next_look: Some(since),
             operation: None,
             secrets: vec![],
             failures: vec![Trouble { name: "db".to_owned(), code: "denied".to_owned(), since, message: None }],
@@ -134,7 +148,7 @@ model-token  awaited  -                                 -      -
         let expected = "\
 agent  0.1.0, started 2026-01-01T00:00:00Z
 ready  not yet
-looks  every 2m
+looks  every 2m, next at 2026-01-01T00:00:00Z
 
 db: no fresh value since 2026-01-01T00:00:00Z: denied
 ";
@@ -145,10 +159,16 @@ db: no fresh value since 2026-01-01T00:00:00Z: denied
             memory_protection: "mlock".to_owned(),
             memory_used_bytes: 64,
             generation: 3,
+            hardening: [("confined".to_owned(), "partial".to_owned())].into(),
         });
         known.refreshing = false;
         let shown = status(&known);
-        for part in ["looks       stopped", "identity    not signed in yet", "memory      mlock (64 bytes of values)"] {
+        for part in [
+            "looks       stopped",
+            "identity    not signed in yet",
+            "memory      mlock (64 bytes of values)",
+            "hardening   confined partial",
+        ] {
             assert!(shown.contains(part), "{part:?} in {shown}");
         }
     }

@@ -72,13 +72,13 @@ pub(super) struct FilesTable {
     pub(super) allow_disk: bool,
     #[serde(default)]
     pub(super) require_noswap: bool,
-    pub(super) on_stop: Option<Parsed<OnStopName>>,
+    pub(super) on_stop: Option<Parsed<OnStop>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MemoryTable {
-    pub(super) backend: Option<Parsed<Backend>>,
+    pub(super) backend: Option<Parsed<Protection>>,
     #[serde(default)]
     pub(super) require_locked: bool,
 }
@@ -96,7 +96,7 @@ pub(super) struct SecretTable {
     pub(super) name: Spanned<Parsed<SecretName>>,
     pub(super) vault_name: Option<Parsed<SecretName>>,
     pub(super) version: Option<Parsed<Version>>,
-    pub(super) encoding: Option<Parsed<EncodingName>>,
+    pub(super) encoding: Option<Parsed<Encoding>>,
     #[serde(default)]
     pub(super) optional: bool,
     pub(super) readers: Option<Principals>,
@@ -156,35 +156,3 @@ impl FromStr for PollInterval {
         }
     }
 }
-
-/// Says that a word is none of those that its key takes.
-#[derive(Debug, Error)]
-#[error("'{word}' is unknown: use {known}")]
-pub(super) struct UnknownWord {
-    word: String,
-    known: &'static str,
-}
-
-/// Gives a foreign type its words in the file.
-macro_rules! words {
-    ($name:ident, $inner:ty, $doc:literal, $known:literal, $($word:literal => $value:expr),+) => {
-        #[doc = $doc]
-        #[derive(Clone, Copy, Debug)]
-        pub(super) struct $name(pub(super) $inner);
-
-        impl FromStr for $name {
-            type Err = UnknownWord;
-
-            fn from_str(word: &str) -> Result<Self, UnknownWord> {
-                match word {
-                    $($word => Ok(Self($value)),)+
-                    _ => Err(UnknownWord { word: word.to_owned(), known: $known }),
-                }
-            }
-        }
-    };
-}
-
-words!(OnStopName, OnStop, "What becomes of the files at the end.", "remove or keep", "remove" => OnStop::Remove, "keep" => OnStop::Keep);
-words!(EncodingName, Encoding, "How the vault's text is encoded.", "text or base64", "text" => Encoding::Text, "base64" => Encoding::Base64);
-words!(Backend, Protection, "The best memory to try.", "memfd_secret or mlock", "memfd_secret" => Protection::SecretMemory, "mlock" => Protection::Locked);

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::acl::Access;
 use super::settings::RelativePath;
-use crate::process;
+use crate::kernel;
 
 /// A directory's owner lists it; others open only what they know by name, so that they cannot learn which secrets exist.
 pub(super) const DIRECTORY_BITS: u32 = 0o711;
@@ -232,7 +232,7 @@ fn erase_file(folder: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<()> {
     // First the name, then the question: whoever has no name can no longer open it between answer and overwriting.
     unlinkat(folder, name, AtFlags::empty())?;
     match writable {
-        Ok(mut file) if process::nobody_else_has_open(file.as_fd()) => {
+        Ok(mut file) if kernel::nobody_else_has_open(file.as_fd()) => {
             let overwritten =
                 file.metadata().and_then(|found| io::copy(&mut io::repeat(0).take(found.len()), &mut file));
             if let Err(error) = overwritten {

@@ -56,8 +56,7 @@ pub enum Finding {
     },
     /// A file is a mount of its own.
     #[error(
-        "{} is mounted as a single file, which can never show a new version: mount the directory {} instead",
-        .path.display(), .directory.display()
+        "{path} is mounted as a single file, which can never show a new version: mount the directory {directory} instead"
     )]
     SingleFile {
         /// The mount point.
@@ -66,22 +65,21 @@ pub enum Finding {
         directory: PathBuf,
     },
     /// The directory is something else.
-    #[error("{} is not a directory: remove it, or configure another", .directory.display())]
+    #[error("{directory} is not a directory: remove it, or configure another")]
     NoDirectory {
         /// The directory of the settings.
         directory: PathBuf,
     },
     /// Others can put their own files in the place of ours.
     #[error(
-        "every user can replace what is in {}: use a directory inside it, or mount it read-only for the readers",
-        .directory.display()
+        "every user can replace what is in {directory}: use a directory inside it, or mount it read-only for the readers"
     )]
     WritableByOthers {
         /// The directory of the settings.
         directory: PathBuf,
     },
     /// The kernel does not say what the checks need.
-    #[error("could not look at {}", .path.display())]
+    #[error("could not look at {path}")]
     Unknown {
         /// What could not be read.
         path: PathBuf,

@@ -55,6 +55,23 @@ pub enum OnStop {
     Keep,
 }
 
+/// Says that a word is no [`OnStop`].
+#[derive(Debug, Error)]
+#[error("'{0}' is unknown: use remove or keep")]
+pub struct UnknownOnStop(String);
+
+impl FromStr for OnStop {
+    type Err = UnknownOnStop;
+
+    fn from_str(word: &str) -> Result<Self, UnknownOnStop> {
+        match word {
+            "remove" => Ok(Self::Remove),
+            "keep" => Ok(Self::Keep),
+            other => Err(UnknownOnStop(other.to_owned())),
+        }
+    }
+}
+
 /// A path that cannot leave the directory it is joined to, nor collide with the names that Keyside keeps there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelativePath(String);
@@ -136,10 +153,6 @@ pub struct InvalidMode {
 }
 
 impl Mode {
-    /// Only the owner reads: what a file has unless the configuration says otherwise, because readers are named one by
-    /// one.
-    pub const OWNER_READS: Self = Self(0o400);
-
     /// The bits as `chmod` takes them.
     #[must_use]
     pub fn bits(self) -> u32 {
@@ -154,8 +167,9 @@ impl Mode {
 }
 
 impl Default for Mode {
+    /// Only the owner reads, because readers are named one by one.
     fn default() -> Self {
-        Self::OWNER_READS
+        Self(0o400)
     }
 }
 
@@ -195,7 +209,7 @@ impl fmt::Debug for Mode {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Problem {
     /// The directory is relative, the root, or has `..` in it.
-    #[error("'{}' is no directory for files: write an absolute path below / without '..'", .0.display())]
+    #[error("'{0}' is no directory for files: write an absolute path below / without '..'")]
     Directory(PathBuf),
     /// Two secrets have one file.
     #[error("the secrets '{first}' and '{second}' have the same file '{path}': give each a path of its own")]

@@ -8,33 +8,33 @@ use crate::secret::SecretName;
 
 /// What the kernel shows for a user who has no number in the agent's user namespace, so anyone from anywhere.
 /// Source: `/proc/sys/kernel/overflowuid`, 65534 on every distribution.
-pub const OVERFLOW_UID: u32 = 65_534;
+const OVERFLOW_UID: u32 = 65_534;
 
 /// Who may read which secret, and who operates the agent.
 #[derive(Clone, Debug, Default)]
-pub struct Access {
+pub(super) struct Access {
     /// May see every secret's name and state, and may ask for a look at all of them.
-    pub operators: Vec<Principal>,
+    pub(super) operators: Vec<Principal>,
     /// May read the secret. Nobody else may, root and operators included.
-    pub readers: BTreeMap<SecretName, Vec<Principal>>,
+    pub(super) readers: BTreeMap<SecretName, Vec<Principal>>,
 }
 
 impl Access {
     /// Whether the caller gets the secret's value.
     #[must_use]
-    pub fn may_read(&self, caller: &Caller, name: &SecretName) -> bool {
+    pub(super) fn may_read(&self, caller: &Caller, name: &SecretName) -> bool {
         self.readers.get(name).is_some_and(|readers| is_one_of(caller, readers))
     }
 
     /// Whether the caller operates the agent.
     #[must_use]
-    pub fn is_operator(&self, caller: &Caller) -> bool {
+    pub(super) fn is_operator(&self, caller: &Caller) -> bool {
         is_one_of(caller, &self.operators)
     }
 
     /// Whether the caller may know that the secret exists and how it fares.
     #[must_use]
-    pub fn may_see(&self, caller: &Caller, name: &SecretName) -> bool {
+    pub(super) fn may_see(&self, caller: &Caller, name: &SecretName) -> bool {
         self.may_read(caller, name) || self.is_operator(caller)
     }
 }
@@ -57,13 +57,10 @@ fn is(peer: &Peer, principal: Principal) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::name;
 
     const TRAINER: u32 = 1001;
     const ML: u32 = 2001;
-
-    fn name(text: &str) -> SecretName {
-        text.parse().expect("a name")
-    }
 
     fn access() -> Access {
         Access {

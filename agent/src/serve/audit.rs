@@ -17,11 +17,11 @@ const REMEMBERED: usize = 1024;
 
 /// Remembers which refusals were told.
 #[derive(Debug, Default)]
-pub struct Audit(Mutex<HashMap<(Option<u32>, SecretName), Instant>>);
+pub(super) struct Audit(Mutex<HashMap<(Option<u32>, SecretName), Instant>>);
 
 impl Audit {
     /// Tells the log why a caller got no answer about this name.
-    pub fn refused(&self, caller: &Caller, name: &SecretName, exists: bool) {
+    pub(super) fn refused(&self, caller: &Caller, name: &SecretName, exists: bool) {
         if self.is_news(caller.uid(), name, Instant::now()) {
             let why = if exists { "not one of its readers" } else { "no secret of this name is configured" };
             tracing::info!(secret = %name, %caller, why, "refused");
@@ -47,7 +47,7 @@ impl Audit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::fixtures::name;
+    use crate::testing::name;
 
     #[test]
     fn the_same_refusal_is_told_once_in_a_while() {

@@ -22,7 +22,7 @@ const CONTROL_ESCAPES: [&str; 32] = [
 
 /// The body of an answer: pieces that are made as they are sent, of a length that is known before.
 #[derive(Debug, Default)]
-pub struct Body {
+pub(super) struct Body {
     pieces: VecDeque<Piece>,
     left: u64,
 }
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Piece {
 impl Body {
     /// Bytes that are sent as they are; those of a value stay where they lie.
     #[must_use]
-    pub fn plain(bytes: impl Into<Bytes>) -> Self {
+    pub(super) fn plain(bytes: impl Into<Bytes>) -> Self {
         Self::of([Piece::Plain(bytes.into())])
     }
 
@@ -54,7 +54,7 @@ impl Body {
     /// # Panics
     /// Never: `metadata` must be a JSON object with at least one field, and only this crate calls it.
     #[must_use]
-    pub fn document(value: Bytes, metadata: &str) -> Self {
+    pub(super) fn document(value: Bytes, metadata: &str) -> Self {
         let fields = metadata.strip_prefix('{').expect("a JSON object").to_owned();
         let (field, value) = match std::str::from_utf8(&value) {
             Ok(_) => ("{\"value\":\"", Piece::Text(value)),

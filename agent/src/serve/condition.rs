@@ -12,12 +12,12 @@ use crate::store::{Published, Snapshot};
 
 /// The tag of one representation, as it is written in the header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ETag(String);
+pub(super) struct ETag(String);
 
 impl ETag {
     /// The tag of a secret in one form.
     #[must_use]
-    pub fn of(published: &Published, form: Form) -> Self {
+    pub(super) fn of(published: &Published, form: Form) -> Self {
         match form {
             Form::Value => Self::of_value(published),
             Form::Document => Self::of_document(published),
@@ -36,7 +36,7 @@ impl ETag {
 
     /// The tag of a list: the names and the metadata of what is in it. Weak for the same reason.
     #[must_use]
-    pub fn of_list(snapshot: &Snapshot, visible: impl Fn(&SecretName) -> bool) -> Self {
+    pub(super) fn of_list(snapshot: &Snapshot, visible: impl Fn(&SecretName) -> bool) -> Self {
         let listed = snapshot.slots.iter().filter(|(name, _)| visible(name));
         let facts = listed.map(|(name, slot)| {
             let published = slot.published.as_ref().map(|published| facts(&published.secret.metadata));
@@ -47,13 +47,13 @@ impl ETag {
 
     /// The tag as a header has it.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 
     /// What stands between the quotes.
     #[must_use]
-    pub fn opaque(&self) -> &str {
+    pub(super) fn opaque(&self) -> &str {
         opaque(&self.0)
     }
 }
@@ -79,7 +79,7 @@ fn digest(lines: impl IntoIterator<Item = String>) -> String {
 
 /// What the caller has already.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum IfNoneMatch {
+pub(super) enum IfNoneMatch {
     /// The caller does not say.
     #[default]
     Nothing,
@@ -92,7 +92,7 @@ pub enum IfNoneMatch {
 impl IfNoneMatch {
     /// Reads the header. What is no list of tags is no condition, as RFC 9110 has it for fields that make no sense.
     #[must_use]
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
         let mut tags = Vec::new();
         for field in headers.get_all(IF_NONE_MATCH) {
             let Ok(field) = field.to_str() else { return Self::Nothing };
@@ -107,7 +107,7 @@ impl IfNoneMatch {
 
     /// Whether the caller has this representation already, by the weak comparison that the header asks for.
     #[must_use]
-    pub fn has(&self, tag: &ETag) -> bool {
+    pub(super) fn has(&self, tag: &ETag) -> bool {
         match self {
             Self::Nothing => false,
             Self::Any => true,

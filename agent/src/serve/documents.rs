@@ -1,10 +1,12 @@
 //! The shapes of the answers in JSON, for the server that writes them and for the client that reads them.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::secret::SecretName;
-use crate::store::{Failure, Slot};
+use crate::store::{Failure, Slot, State};
 
 /// The answer to `GET /v1/secrets`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,43 +40,6 @@ pub struct Item {
     pub age_seconds: Option<u64>,
     /// Whether the latest look failed, so that the vault may have a newer version.
     pub stale: bool,
-}
-
-/// How a secret fares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// The latest look confirmed it.
-    Fresh,
-    /// There is a value, and the latest look failed.
-    Stale,
-    /// There has not been a value yet.
-    Awaited,
-}
-
-impl State {
-    /// Every state.
-    pub const ALL: [Self; 3] = [Self::Fresh, Self::Stale, Self::Awaited];
-
-    /// How a slot fares.
-    #[must_use]
-    pub fn of(slot: &Slot) -> Self {
-        match (&slot.published, &slot.failure) {
-            (None, _) => Self::Awaited,
-            (Some(_), Some(_)) => Self::Stale,
-            (Some(_), None) => Self::Fresh,
-        }
-    }
-
-    /// The word for it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Fresh => "fresh",
-            Self::Stale => "stale",
-            Self::Awaited => "awaited",
-        }
-    }
 }
 
 /// The answer to `POST /v1/refresh`.
@@ -125,6 +90,8 @@ pub struct Status {
     pub refreshing: bool,
     /// How often it looks, in seconds.
     pub poll_interval_seconds: u64,
+    /// When it looks next; none before it has begun.
+    pub next_look: Option<Timestamp>,
     /// What only operators are told.
     pub operation: Option<Operation>,
     /// The secrets that the caller may see.
@@ -146,6 +113,8 @@ pub struct Operation {
     pub memory_used_bytes: u64,
     /// How many times anything was published.
     pub generation: u64,
+    /// What the process forbade itself, by name: `applied`, `partial`, or why the kernel refused it.
+    pub hardening: BTreeMap<String, String>,
 }
 
 /// The answer to `GET /healthz` and `GET /readyz`.
@@ -153,6 +122,19 @@ pub struct Operation {
 pub struct Verdict {
     /// `ok` or `ready`.
     pub status: String,
+}
+
+/// A problem as it is sent, in `application/problem+json`. Its type is `about:blank`, so the title is the status's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProblemDocument {
+    /// The status in words.
+    pub title: String,
+    /// The status.
+    pub status: u16,
+    /// The word for programs.
+    pub code: String,
+    /// The sentence for people.
+    pub detail: String,
 }
 
 impl Item {
@@ -163,33 +145,15 @@ impl Item {
         let metadata = published.map(|published| &published.secret.metadata);
         Self {
             name: name.to_string(),
-            state: State::of(slot),
+            state: slot.state(),
             version: metadata.map(|metadata| metadata.version.to_string()),
             content_type: metadata.and_then(|metadata| metadata.content_type.clone()),
             created: metadata.and_then(|metadata| metadata.created),
             updated: metadata.and_then(|metadata| metadata.updated),
             expires: metadata.and_then(|metadata| metadata.expires),
             fetched: published.map(|published| published.fetched),
-            age_seconds: published.map(|published| age_seconds(published.fetched, now)),
-            stale: State::of(slot) == State::Stale,
+            age_seconds: published.map(|published| published.age(now).as_secs()),
+            stale: slot.state() == State::Stale,
         }
-    }
-}
-
-/// Whole seconds from `then` to `now`; none when the clock was set back.
-#[must_use]
-pub fn age_seconds(then: Timestamp, now: Timestamp) -> u64 {
-    u64::try_from(now.duration_since(then).as_secs()).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_are_whole_seconds_and_never_negative() {
-        let at = |second| Timestamp::from_second(second).expect("in range");
-        assert_eq!(age_seconds(at(10), at(25)), 15);
-        assert_eq!(age_seconds(at(25), at(10)), 0);
     }
 }

@@ -1,10 +1,9 @@
-//! Secrets, stores and a whole served agent for tests.
+//! A whole served agent for tests.
 
-use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -22,40 +21,10 @@ use crate::encoding::Encoding;
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
 use crate::principal::Principal;
+use crate::process::{self, Outcome};
 use crate::refresh::{Demands, Pulse, Refresh, Wanted, demands};
-use crate::secret::{Metadata, Secret, SecretName, SecretValue, Version};
-use crate::store::{self, Publication, Publisher};
-use crate::vault::{FetchError, Vault};
-
-/// The moment at which everything in these tests is fetched: 2026-01-01T00:00:00Z.
-pub(crate) fn new_year() -> Timestamp {
-    Timestamp::from_second(1_767_225_600).expect("in range")
-}
-
-pub(crate) fn name(text: &str) -> SecretName {
-    text.parse().expect("a name")
-}
-
-/// A secret whose version is 32 times the `digit`.
-pub(crate) fn secret(digit: char, value: &[u8]) -> Secret {
-    let version = digit.to_string().repeat(32).parse().expect("a version");
-    let metadata = Metadata {
-        version,
-        content_type: Some("text/plain".to_owned()),
-        created: Some(new_year()),
-        updated: Some(new_year()),
-        expires: None,
-    };
-    Secret { metadata, value: SecretValue::new(Arena::unlocked().store(value).expect("memory")) }
-}
-
-pub(crate) fn publish(publisher: &Publisher, local: &str, outcome: Result<Secret, FetchError>) -> Publication {
-    publisher.apply(vec![(name(local), outcome)], new_year())
-}
-
-pub(crate) fn own_uid() -> u32 {
-    nix::unistd::geteuid().as_raw()
-}
+use crate::store;
+use crate::testing::{FakeVault, Otherwise, name, new_year, own_uid};
 
 /// A clock that shows half a minute after [`new_year`].
 #[derive(Debug)]
@@ -73,22 +42,6 @@ struct AtNewYear;
 impl Clock for AtNewYear {
     fn now(&self) -> Timestamp {
         new_year()
-    }
-}
-
-/// Gives what the test put in, and says of everything else that it does not exist.
-#[derive(Clone, Default)]
-struct FakeVault {
-    secrets: Arc<Mutex<BTreeMap<SecretName, Secret>>>,
-    hung: bool,
-}
-
-impl Vault for FakeVault {
-    async fn fetch(&self, name: &SecretName, _: Option<&Version>) -> Result<Secret, FetchError> {
-        if self.hung {
-            std::future::pending::<()>().await;
-        }
-        self.secrets.lock().expect("no panic").get(name).cloned().ok_or(FetchError::NotFound)
     }
 }
 
@@ -142,8 +95,8 @@ impl Setup {
     pub(crate) fn start(self) -> Agent {
         let directory = tempfile::tempdir().expect("a directory");
         let socket = directory.path().join("agent.sock");
-        let (vault, stop, metrics) =
-            (FakeVault { hung: self.hung, ..FakeVault::default() }, CancellationToken::new(), Arc::new(Metrics::new()));
+        let otherwise = if self.hung { Otherwise::Silence } else { Otherwise::NotFound };
+        let (vault, stop, metrics) = (FakeVault::with(otherwise), CancellationToken::new(), Arc::new(Metrics::new()));
         let (publisher, reader) =
             store::channel(["db", "hidden", "token"].map(|local| (name(local), local == "token")));
         let (demands, queue) = demands();
@@ -171,12 +124,14 @@ impl Setup {
             clock: Arc::new(HalfAMinuteLater),
             about: about(),
             metrics,
-            alive: Arc::new(move || !self.dead),
+            pulse: refresh.pulse.clone(),
         };
         let listeners = bind(&settings).expect("bound");
         let tcp = listeners.tcp.as_ref().map(|listener| listener.local_addr().expect("an address"));
         let mut tasks = JoinSet::new();
-        if !self.dead {
+        if self.dead {
+            refresh.pulse.say(new_year(), Duration::ZERO);
+        } else {
             tasks.spawn(refresh.run(Duration::from_hours(1), queue, stop.clone()));
         }
         tasks.spawn(run(listeners, settings, sources, stop.clone()));
@@ -201,6 +156,12 @@ fn about() -> About {
         arena: Arena::unlocked(),
         identity: Arc::new(|| Some("managed identity".to_owned())),
         poll_interval: Duration::from_mins(2),
+        hardening: process::Report {
+            not_dumpable: Outcome::Applied,
+            no_core_dumps: Outcome::Applied,
+            no_new_privileges: Outcome::Applied,
+            confined: Outcome::Partial,
+        },
     }
 }
 
@@ -217,12 +178,12 @@ impl Agent {
 
     /// Puts a value into the vault.
     pub(crate) fn set(&self, local: &str, digit: char, value: &[u8]) {
-        self.vault.secrets.lock().expect("no panic").insert(name(local), secret(digit, value));
+        self.vault.set(local, digit, value);
     }
 
     /// Takes a secret out of the vault.
     pub(crate) fn remove(&self, local: &str) {
-        self.vault.secrets.lock().expect("no panic").remove(&name(local));
+        self.vault.remove(local);
     }
 
     /// Has the vault looked at.

@@ -21,8 +21,8 @@ pub struct Limits {
     /// How long `POST /v1/refresh` waits for the look. The default, 60 s, is longer than a look at an idle vault takes,
     /// retries included.
     pub refresh_time: Duration,
-    /// How often one user may ask for a look. The default is every 6 s: ten readers that all ask this often stay far below
-    /// what a vault allows (4000 requests in 10 s).
+    /// How often one user may ask for a look. The default is every 6 s: ten readers that all ask this often stay far
+    /// below what a vault allows (4000 requests in 10 s).
     pub refresh_interval: Duration,
     /// How many looks one user may ask for at once, after having asked for none. The default, 5, is for a person at a
     /// terminal.
@@ -43,21 +43,21 @@ impl Default for Limits {
 }
 
 /// Most bytes of a request's head. Nothing here needs more than a few hundred; 16 KiB is what common servers allow.
-pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Most header fields of a request.
-pub const HEADERS_MAX: usize = 64;
+/// Most header fields of a request: clients send about five, and each field costs the parser a slot.
+pub(super) const HEADERS_MAX: usize = 64;
 
 /// Counts open connections by user; connections from the network share one count.
 #[derive(Clone, Debug)]
-pub struct Connections {
+pub(super) struct Connections {
     limits: Limits,
     open: Arc<Mutex<HashMap<Option<u32>, usize>>>,
 }
 
 /// The right to one connection, given back on drop.
 #[derive(Debug)]
-pub struct Admission {
+pub(super) struct Admission {
     uid: Option<u32>,
     connections: Connections,
 }
@@ -65,7 +65,7 @@ pub struct Admission {
 impl Connections {
     /// No connection yet.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         Self { limits, open: Arc::default() }
     }
 
@@ -73,7 +73,7 @@ impl Connections {
     ///
     /// # Errors
     /// [`Code::TooManyConnections`] or [`Code::ConnectionsExhausted`], with the time in which silent ones are closed.
-    pub fn admit(&self, uid: Option<u32>) -> Result<Admission, Problem> {
+    pub(super) fn admit(&self, uid: Option<u32>) -> Result<Admission, Problem> {
         let mut open = self.open();
         let refusal = if open.values().sum::<usize>() >= self.limits.connections {
             Some(Code::ConnectionsExhausted)
@@ -92,7 +92,7 @@ impl Connections {
 
     /// How many are open now.
     #[must_use]
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.open().values().sum()
     }
 
@@ -119,7 +119,7 @@ impl Drop for Admission {
 /// For each user it keeps the moment up to which the past grants have used up the time, as the generic cell rate
 /// algorithm does (ITU-T I.371): one number instead of a count and a moment.
 #[derive(Debug)]
-pub struct RefreshBudget {
+pub(super) struct RefreshBudget {
     interval: Duration,
     burst: u32,
     used_up_to: HashMap<Option<u32>, Instant>,
@@ -128,7 +128,7 @@ pub struct RefreshBudget {
 impl RefreshBudget {
     /// Nothing granted yet.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         Self { interval: limits.refresh_interval, burst: limits.refresh_burst, used_up_to: HashMap::new() }
     }
 
@@ -136,7 +136,7 @@ impl RefreshBudget {
     ///
     /// # Errors
     /// [`Code::TooManyRefreshes`], with the time after which one will be granted.
-    pub fn take(&mut self, uid: Option<u32>, now: Instant) -> Result<(), Problem> {
+    pub(super) fn take(&mut self, uid: Option<u32>, now: Instant) -> Result<(), Problem> {
         // Who has a full budget again is as good as forgotten, so the map holds only those who asked of late.
         self.used_up_to.retain(|_, &mut used| used > now);
         let next = self.used_up_to.get(&uid).copied().unwrap_or(now) + self.interval;

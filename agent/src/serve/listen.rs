@@ -1,8 +1,9 @@
 //! The sockets that the server listens on: made here, or inherited from the service manager.
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{
     DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
@@ -10,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use super::Settings;
-use crate::process::inherited_sockets;
+use crate::kernel::inherited_sockets;
 
 /// Bound sockets that nothing serves yet. Callers can connect already and will wait.
 #[derive(Debug)]
@@ -29,10 +30,10 @@ pub struct Listeners {
 /// `AddrInUse` when another agent answers there, `AlreadyExists` when something else is in the way, and whatever the
 /// operating system answers.
 pub fn bind(settings: &Settings) -> io::Result<Listeners> {
-    let tcp = settings.tcp.map(TcpListener::bind).transpose()?;
+    let tcp = settings.tcp.map(bind_address).transpose()?;
     let inherited: Vec<_> = inherited_sockets()?.into_iter().map(UnixListener::from).collect();
     let (unix, file) = if inherited.is_empty() {
-        let (listener, file) = bind_path(&settings.socket)?;
+        let (listener, file) = bind_path(&settings.socket).map_err(|error| at(settings.socket.display(), &error))?;
         (vec![listener], Some(file))
     } else {
         (inherited, None)
@@ -43,13 +44,19 @@ pub fn bind(settings: &Settings) -> io::Result<Listeners> {
     Ok(Listeners { unix, tcp, file })
 }
 
+/// The same error, with the place that it is about.
+fn at(place: impl fmt::Display, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{place}: {error}"))
+}
+
+fn bind_address(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).map_err(|error| at(address, &error))
+}
+
 fn bind_path(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
     make_directory(directory)?;
-    // Two agents that start at once must not take each other's fresh socket for a left-over one.
-    let lock = path.with_extension("lock");
-    let lock = File::options().write(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(lock)?;
-    lock.lock()?;
+    let _lock = lock(path)?;
     remove_left_over(path)?;
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o666))?;
@@ -57,11 +64,20 @@ fn bind_path(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     Ok((listener, SocketFile { path: path.to_owned(), device: made.dev(), inode: made.ino() }))
 }
 
+/// Keeps others out until it is dropped: two agents that start at once must not take each other's fresh socket for a
+/// left-over one.
+fn lock(path: &Path) -> io::Result<File> {
+    let path = path.with_extension("lock");
+    let file = File::options().write(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)?;
+    file.lock()?;
+    Ok(file)
+}
+
 fn make_directory(directory: &Path) -> io::Result<()> {
     match fs::metadata(directory) {
         Ok(found) if found.mode() & 0o022 != 0 => {
             let directory = directory.display();
-            tracing::warn!(%directory, "others can write to the socket's directory, and could put one of their own there");
+            tracing::warn!(%directory, "others can write to the socket's directory and could put their own there");
             Ok(())
         }
         Ok(_) => Ok(()),
@@ -76,17 +92,22 @@ fn make_directory(directory: &Path) -> io::Result<()> {
 
 /// Removes a socket that nobody answers on.
 fn remove_left_over(path: &Path) -> io::Result<()> {
-    let refuse = |kind, what: &str| Err(io::Error::new(kind, format!("{}: {what}", path.display())));
+    let refuse = |kind, what: &str| Err(io::Error::new(kind, what));
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
         Ok(found) if !found.file_type().is_socket() => {
-            return refuse(io::ErrorKind::AlreadyExists, "there is something that is no socket");
+            return refuse(
+                io::ErrorKind::AlreadyExists,
+                "there is something that is no socket: remove it, or give the agent another socket",
+            );
         }
         Ok(_) => {}
     }
     match UnixStream::connect(path) {
-        Ok(_) => refuse(io::ErrorKind::AddrInUse, "another agent answers there"),
+        Ok(_) => {
+            refuse(io::ErrorKind::AddrInUse, "another agent answers there: stop it, or give this one another socket")
+        }
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) => Err(error),
     }
@@ -145,7 +166,7 @@ mod tests {
         fs::write(&path, "precious").expect("written");
         let error = bind_path(&path).expect_err("refused");
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
-        assert!(error.to_string().contains("agent.sock"), "{error}");
+        assert!(error.to_string().contains("no socket: remove it"), "{error}");
         assert_eq!(fs::read(&path).expect("still there"), b"precious");
     }
 
@@ -161,20 +182,68 @@ mod tests {
     }
 
     #[test]
-    fn of_many_that_start_at_once_one_gets_the_socket() {
+    fn of_two_that_start_at_once_the_second_finds_the_first_and_not_a_left_over_socket() {
+        for _ in 0..100 {
+            let base = tempfile::tempdir().expect("a directory");
+            let path = base.path().join("agent.sock");
+            drop(UnixListener::bind(&path).expect("a left-over one for both to find"));
+            let first_has_the_lock = lock(&path).expect("locked");
+            let (started, start) = std::sync::mpsc::channel();
+            let second = || {
+                started.send(()).expect("the test listens");
+                bind_path(&path).map(drop)
+            };
+            std::thread::scope(|scope| {
+                let second = scope.spawn(second);
+                start.recv().expect("started");
+                remove_left_over(&path).expect("removed");
+                let _first = UnixListener::bind(&path).expect("bound");
+                drop(first_has_the_lock);
+                let outcome = second.join().expect("no panic");
+                assert_eq!(outcome.expect_err("the first answers").kind(), io::ErrorKind::AddrInUse);
+                UnixStream::connect(&path).expect("the first is still there");
+            });
+        }
+    }
+
+    /// Runs itself again as the service manager would: with the socket as descriptor 3, and variables that say so.
+    #[test]
+    fn a_socket_of_the_service_manager_is_taken_and_its_file_left_alone() {
+        const SELF: &str = "serve::listen::tests::a_socket_of_the_service_manager_is_taken_and_its_file_left_alone";
+        const START: &str = "exec 3<&0; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" --exact \"$1\"";
+        #[expect(clippy::disallowed_methods, reason = "the test is told what it is by its environment")]
+        let is_child = std::env::var_os("LISTEN_FDS").is_some();
+        if is_child {
+            return take_over();
+        }
         let base = tempfile::tempdir().expect("a directory");
         let path = base.path().join("agent.sock");
-        drop(UnixListener::bind(&path).expect("a left-over one for all to find"));
-        let start = std::sync::Barrier::new(8);
-        let outcomes: Vec<_> = std::thread::scope(|scope| {
-            let one = || {
-                start.wait();
-                bind_path(&path)
-            };
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(one)).collect();
-            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
-        });
-        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
-        assert!(UnixStream::connect(&path).is_ok());
+        let listener = UnixListener::bind(&path).expect("bound");
+        let _caller = UnixStream::connect(&path).expect("waits in the queue");
+        let own = std::env::current_exe().expect("a path");
+        let taken = std::process::Command::new("sh")
+            .args(["-c", START])
+            .arg(own)
+            .arg(SELF)
+            .stdin(std::os::fd::OwnedFd::from(listener))
+            .output()
+            .expect("started");
+        assert!(taken.status.success(), "{taken:?}");
+        assert!(path.exists());
+    }
+
+    fn take_over() {
+        let settings = Settings {
+            socket: "/nonexistent/agent.sock".into(),
+            tcp: None,
+            operators: vec![],
+            readers: [].into(),
+            limits: crate::serve::Limits::default(),
+            grace: std::time::Duration::ZERO,
+        };
+        let listeners = bind(&settings).expect("nothing is made at the path");
+        assert_eq!((listeners.unix.len(), listeners.file.is_none()), (1, true));
+        listeners.unix[0].accept().expect("the caller in the queue");
+        assert!(inherited_sockets().expect("no more").is_empty(), "only the first call gets them");
     }
 }

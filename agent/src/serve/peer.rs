@@ -6,22 +6,22 @@ use std::os::fd::AsFd as _;
 
 use tokio::net::UnixStream;
 
-use crate::process::peer_groups;
+use crate::kernel::peer_groups;
 
 /// A process of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
+pub(super) struct Peer {
     /// The effective user id, in the agent's user namespace.
-    pub uid: u32,
+    pub(super) uid: u32,
     /// The effective group id and the supplementary ones.
-    pub gids: Vec<u32>,
+    pub(super) gids: Vec<u32>,
     /// The process id; none when the process lives in another pid namespace, as in another container.
-    pub pid: Option<i32>,
+    pub(super) pid: Option<i32>,
 }
 
 /// Where a request comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Caller {
+pub(super) enum Caller {
     /// From a process, over the Unix socket.
     Process(Peer),
     /// From the network, which vouches for nobody.
@@ -34,7 +34,7 @@ impl Peer {
     ///
     /// # Errors
     /// Whatever the kernel answers, which it does only for a socket that is not connected.
-    pub fn of(stream: &UnixStream) -> io::Result<Self> {
+    pub(super) fn of(stream: &UnixStream) -> io::Result<Self> {
         let credentials = stream.peer_cred()?;
         let mut gids = peer_groups(stream.as_fd())?;
         gids.push(credentials.gid());
@@ -45,7 +45,7 @@ impl Peer {
 impl Caller {
     /// The user id, where there is one.
     #[must_use]
-    pub fn uid(&self) -> Option<u32> {
+    pub(super) fn uid(&self) -> Option<u32> {
         match self {
             Self::Process(peer) => Some(peer.uid),
             Self::Network => None,
@@ -66,12 +66,13 @@ impl fmt::Display for Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::own_uid;
 
     #[tokio::test]
     async fn a_peer_is_this_process_with_its_primary_group() {
         let (left, _right) = UnixStream::pair().expect("a pair");
         let peer = Peer::of(&left).expect("an answer");
-        assert_eq!(peer.uid, nix::unistd::geteuid().as_raw());
+        assert_eq!(peer.uid, own_uid());
         assert!(peer.gids.contains(&nix::unistd::getegid().as_raw()), "{peer:?}");
         assert_eq!(peer.pid, i32::try_from(std::process::id()).ok());
     }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
-use serde::{Deserialize, Serialize};
+
+use super::documents::ProblemDocument;
 
 /// Everything that can keep a request from its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Code {
+pub(super) enum Code {
     /// There is no such route, no such secret, or none that the caller may read.
     NotFound,
     /// The route does not have this method.
@@ -41,25 +42,6 @@ pub enum Code {
 }
 
 impl Code {
-    /// Every code, for tests and documentation.
-    pub const ALL: [Self; 15] = [
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::BadQuery,
-        Self::Forwarded,
-        Self::BodyRefused,
-        Self::NotOperator,
-        Self::NotPublished,
-        Self::NotReady,
-        Self::RefreshStopped,
-        Self::RefreshTimeout,
-        Self::TooManyRefreshes,
-        Self::Busy,
-        Self::TooManyConnections,
-        Self::ConnectionsExhausted,
-        Self::Stopping,
-    ];
-
     /// The HTTP status, the word for programs, and the sentence for people that stands unless there is a better one.
     fn row(self) -> (StatusCode, &'static str, &'static str) {
         match self {
@@ -107,28 +89,28 @@ impl Code {
 
     /// The word for programs.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         self.row().1
     }
 
     /// The HTTP status.
     #[must_use]
-    pub fn status(self) -> StatusCode {
+    pub(super) fn status(self) -> StatusCode {
         self.row().0
     }
 }
 
 /// One refusal, on its way to a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub(super) struct Problem {
     /// What it is.
-    pub code: Code,
+    pub(super) code: Code,
     /// What a person should know.
-    pub detail: String,
+    pub(super) detail: String,
     /// After which time a further try makes sense.
-    pub retry_after: Option<Duration>,
+    pub(super) retry_after: Option<Duration>,
     /// The methods that the route has.
-    pub allow: Option<&'static str>,
+    pub(super) allow: Option<&'static str>,
 }
 
 impl From<Code> for Problem {
@@ -139,21 +121,21 @@ impl From<Code> for Problem {
 
 impl Problem {
     /// A problem with a sentence of its own.
-    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
         Self { detail: detail.into(), ..code.into() }
     }
 
     /// Adds after which time a further try makes sense.
     #[must_use]
-    pub fn retry_after(self, wait: Duration) -> Self {
+    pub(super) fn retry_after(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self }
     }
 
     /// The document that is sent.
     #[must_use]
-    pub fn document(&self) -> Document {
+    pub(super) fn document(&self) -> ProblemDocument {
         let status = self.code.status();
-        Document {
+        ProblemDocument {
             title: status.canonical_reason().unwrap_or_default().to_owned(),
             status: status.as_u16(),
             code: self.code.as_str().to_owned(),
@@ -163,40 +145,40 @@ impl Problem {
 
     /// The header `Retry-After`, in whole seconds and at least one.
     #[must_use]
-    pub fn retry_after_seconds(&self) -> Option<u64> {
-        self.retry_after.map(|wait| wait.as_secs_f64().ceil().max(1.0)).map(whole)
+    pub(super) fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after.map(|wait| (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1))
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of seconds")]
-fn whole(seconds: f64) -> u64 {
-    seconds as u64
-}
-
-/// A problem as it is sent, in `application/problem+json`. Its type is `about:blank`, so the title is the status's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Document {
-    /// The status in words.
-    pub title: String,
-    /// The status.
-    pub status: u16,
-    /// The word for programs.
-    pub code: String,
-    /// The sentence for people.
-    pub detail: String,
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
 
+    pub(in crate::serve) const ALL: [Code; 15] = [
+        Code::NotFound,
+        Code::MethodNotAllowed,
+        Code::BadQuery,
+        Code::Forwarded,
+        Code::BodyRefused,
+        Code::NotOperator,
+        Code::NotPublished,
+        Code::NotReady,
+        Code::RefreshStopped,
+        Code::RefreshTimeout,
+        Code::TooManyRefreshes,
+        Code::Busy,
+        Code::TooManyConnections,
+        Code::ConnectionsExhausted,
+        Code::Stopping,
+    ];
+
     #[test]
     fn every_code_is_a_word_of_its_own_with_an_error_status() {
-        let words: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
-        assert_eq!(words.len(), Code::ALL.len());
-        for code in Code::ALL {
+        let words: BTreeSet<_> = ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(words.len(), ALL.len());
+        for code in ALL {
             assert!(code.status().is_client_error() || code.status().is_server_error(), "{code:?}");
         }
     }

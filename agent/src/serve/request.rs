@@ -10,15 +10,15 @@ use percent_encoding::percent_decode_str;
 use super::problem::{Code, Problem};
 use crate::secret::SecretName;
 
-/// Longest `wait` that is granted. A caller who wants to wait longer asks again, and each time shows that it still lives.
-pub const WAIT_MAX: Duration = Duration::from_mins(10);
+/// Longest `wait` that is granted. A caller who wants to wait longer asks again, which shows that it still lives.
+const WAIT_MAX: Duration = Duration::from_mins(10);
 
 /// Headers that browsers and proxies add. Nothing that speaks for itself sends them.
 const FORWARDING_HEADERS: [&str; 3] = ["origin", "forwarded", "x-forwarded-for"];
 
 /// Where the request came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub(super) enum Door {
     /// The Unix socket, which has every route.
     Socket,
     /// The TCP address, which has health, readiness and metrics only.
@@ -27,7 +27,7 @@ pub enum Door {
 
 /// How a secret is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(super) enum Form {
     /// In JSON, with what is known about it.
     Document,
     /// The bytes alone.
@@ -36,7 +36,7 @@ pub enum Form {
 
 /// One request, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Call {
+pub(super) enum Call {
     /// Which secrets there are for the caller.
     List {
         /// How long the answer may wait for a change.
@@ -83,7 +83,7 @@ enum Route {
 ///
 /// # Errors
 /// The [`Problem`] that answers it: where it came through, then the route, then the method, then the query.
-pub fn understand(method: &Method, uri: &Uri, headers: &HeaderMap, door: Door) -> Result<Call, Problem> {
+pub(super) fn understand(method: &Method, uri: &Uri, headers: &HeaderMap, door: Door) -> Result<Call, Problem> {
     if FORWARDING_HEADERS.iter().any(|&name| headers.contains_key(name)) {
         return Err(Code::Forwarded.into());
     }

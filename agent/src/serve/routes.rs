@@ -17,7 +17,7 @@ use super::access::Access;
 use super::audit::Audit;
 use super::body::Body;
 use super::condition::{ETag, IfNoneMatch};
-use super::documents::{Item, Listing, Operation, Refreshed, State, Status, Trouble, Verdict, age_seconds};
+use super::documents::{Item, Listing, Operation, Refreshed, Status, Trouble, Verdict};
 use super::limits::{Connections, Limits, RefreshBudget};
 use super::peer::Caller;
 use super::problem::{Code, Problem};
@@ -26,10 +26,10 @@ use super::wait::newest;
 use crate::metrics::{self, View};
 use crate::refresh::DemandError;
 use crate::secret::SecretName;
-use crate::store::{Slot, Snapshot};
+use crate::store::{Slot, Snapshot, State};
 
 /// Says that the latest look at the secret failed.
-pub const STALE: HeaderName = HeaderName::from_static("keyside-stale");
+const STALE: HeaderName = HeaderName::from_static("keyside-stale");
 
 /// When to ask again for what has not been fetched yet: a first fetch takes about a second, and `?wait` is better.
 const NOT_YET_RETRY: Duration = Duration::from_secs(2);
@@ -76,8 +76,8 @@ impl Server {
                 Ok(answer)
             }
             Call::Refresh { name } => self.refresh(caller, name).await,
-            Call::Status => Ok(json(StatusCode::OK, &self.status(caller))),
-            Call::Health if (self.sources.alive)() => Ok(json(StatusCode::OK, &verdict("ok"))),
+            Call::Status => Ok(json(&self.status(caller))),
+            Call::Health if self.sources.pulse.is_alive() => Ok(json(&verdict("ok"))),
             Call::Health => Err(Code::RefreshStopped.into()),
             Call::Ready => self.ready(caller),
             Call::Metrics => Ok(self.metrics(caller)),
@@ -141,8 +141,8 @@ impl Server {
         let mut answer = Response::builder()
             .header(ETAG, tag.as_str())
             .header(CACHE_CONTROL, NO_STORE)
-            .header(AGE, age_seconds(published.fetched, now));
-        if State::of(slot) == State::Stale {
+            .header(AGE, published.age(now).as_secs());
+        if slot.state() == State::Stale {
             answer = answer.header(STALE, "true");
         }
         if known.has(&tag) {
@@ -177,7 +177,7 @@ impl Server {
         let asked = |other: &SecretName| name.as_ref().is_none_or(|name| name == other);
         let failures = self.failures(caller, &self.sources.reader.snapshot(), asked);
         let changed = matches!(publication, crate::store::Publication::Applied(_));
-        Ok(json(StatusCode::OK, &Refreshed { changed, failures }))
+        Ok(json(&Refreshed { changed, failures }))
     }
 
     fn status(&self, caller: &Caller) -> Status {
@@ -188,14 +188,20 @@ impl Server {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
             started: about.started,
             ready: snapshot.is_ready(),
-            refreshing: (self.sources.alive)(),
+            refreshing: self.sources.pulse.is_alive(),
             poll_interval_seconds: about.poll_interval.as_secs(),
+            next_look: self.sources.pulse.next_look(),
             operation: self.access.is_operator(caller).then(|| Operation {
                 vault: about.vault.clone(),
                 identity: (about.identity)(),
                 memory_protection: about.arena.protection().to_string(),
                 memory_used_bytes: about.arena.used_bytes() as u64,
                 generation: snapshot.generation,
+                hardening: about
+                    .hardening
+                    .measures()
+                    .map(|(name, outcome)| (name.to_owned(), outcome.to_string()))
+                    .into(),
             }),
             secrets: self.items(&snapshot, visible),
             failures: self.failures(caller, &snapshot, visible),
@@ -205,14 +211,16 @@ impl Server {
     fn ready(&self, caller: &Caller) -> Answer {
         let snapshot = self.sources.reader.snapshot();
         if snapshot.is_ready() {
-            return Ok(json(StatusCode::OK, &verdict("ready")));
+            return Ok(json(&verdict("ready")));
         }
         let names: Vec<_> = snapshot.awaited().filter(|name| self.access.may_see(caller, name)).collect();
         let awaited = names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
         let detail = match (snapshot.awaited().count(), awaited.as_str()) {
             (0, _) => "the files have not been written yet".to_owned(),
-            (count, "") => format!("{count} required secrets have not been fetched yet"),
-            (count, awaited) => format!("{count} required secrets have not been fetched yet, among them: {awaited}"),
+            (count, "") => format!("required secrets that have not been fetched yet: {count}"),
+            (count, awaited) => {
+                format!("required secrets that have not been fetched yet: {count}, among them {awaited}")
+            }
         };
         Err(Problem::new(Code::NotReady, detail).retry_after(NOT_YET_RETRY))
     }
@@ -268,8 +276,8 @@ pub(super) fn refusal(problem: &Problem) -> Response<Body> {
     finish(answer, json_body(&problem.document()))
 }
 
-fn json(status: StatusCode, document: &impl Serialize) -> Response<Body> {
-    let answer = Response::builder().status(status).header(CONTENT_TYPE, JSON).header(CACHE_CONTROL, NO_STORE);
+fn json(document: &impl Serialize) -> Response<Body> {
+    let answer = Response::builder().header(CONTENT_TYPE, JSON).header(CACHE_CONTROL, NO_STORE);
     finish(answer, json_body(document))
 }
 

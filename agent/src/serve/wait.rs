@@ -10,7 +10,7 @@ use crate::store::{Reader, Snapshot};
 /// The newest snapshot, once it has news or no more time is left to wait for some.
 ///
 /// No snapshot is held while waiting, so that a value which was replaced meanwhile is wiped.
-pub async fn newest(
+pub(super) async fn newest(
     mut reader: Reader,
     wait: Option<Duration>,
     stop: &CancellationToken,
@@ -32,8 +32,8 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::serve::fixtures::{publish, secret};
     use crate::store;
+    use crate::testing::{name, publish, secret};
 
     const MINUTE: Duration = Duration::from_mins(1);
 
@@ -43,7 +43,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_there_already_is_answered_at_once() {
-        let (publisher, reader) = store::channel([("db".parse().expect("a name"), false)]);
+        let (publisher, reader) = store::channel([(name("db"), false)]);
         publish(&publisher, "db", Ok(secret('a', b"one")));
         let start = Instant::now();
         assert_eq!(newest(reader, Some(MINUTE), &CancellationToken::new(), after(0)).await.generation, 1);
@@ -52,7 +52,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_change_ends_the_waiting() {
-        let (publisher, reader) = store::channel([("db".parse().expect("a name"), false)]);
+        let (publisher, reader) = store::channel([(name("db"), false)]);
         let stop = CancellationToken::new();
         let change = async {
             tokio::time::sleep(MINUTE / 2).await;

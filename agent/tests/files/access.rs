@@ -6,16 +6,16 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use keyside::causes::with_causes;
 use keyside::files::{FilesWriter, OnStop, RETIRE_AFTER, Settings, Written};
 use keyside::principal::Principal::{Group, User};
-use keyside::vault::with_causes;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{Gid, Uid, XattrFlags, setxattr};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use tokio::time::Instant;
 
-use crate::{folder, open, publish, settings, store, target};
+use crate::{folder, open, publish, say, settings, store, target};
 
 /// Numbers that no account of the machine has.
 const TRAINER: u32 = 41_001;
@@ -26,7 +26,7 @@ const ML: u32 = 42_001;
 fn is_root(what: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        eprintln!("SKIPPED: {what}: only root can start processes of other users");
+        say(&format!("SKIPPED: {what}: only root can start processes of other users"));
     }
     root
 }
@@ -131,7 +131,7 @@ fn without_lists_only_the_group_of_the_files_can_be_a_reader() {
     fs::create_dir(&directory).expect("made");
     let work = || match mount_ramfs(&directory) {
         Ok(()) => refuse_a_list_then_write_for_the_group(&directory),
-        Err(error) => eprintln!("SKIPPED: a file system without lists: no ramfs can be mounted here: {error}"),
+        Err(error) => say(&format!("SKIPPED: a file system without lists: no ramfs can be mounted here: {error}")),
     };
     std::thread::scope(|threads| threads.spawn(work).join().expect("no panic"));
 }

@@ -231,7 +231,7 @@ fn read_until_enough(seen: &Seen, directory: &Path) {
 
 fn report(seen: &Seen, generations: u64, took: Duration) {
     let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    eprintln!(
+    super::say(&format!(
         "{} reads by path, {} through ..data ({} pairs), {} held open past retirement, {generations} generations in {took:?}: {} missing, {} zeroed, \
          {} torn, {} mixed, {} too late",
         of(&seen.by_path),
@@ -243,5 +243,5 @@ fn report(seen: &Seen, generations: u64, took: Duration) {
         of(&seen.torn),
         of(&seen.mixed),
         of(&seen.too_late)
-    );
+    ));
 }

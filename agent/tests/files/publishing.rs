@@ -5,8 +5,8 @@ use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use keyside::causes::with_causes;
 use keyside::files::{FilesWriter, OnStop, RETIRE_AFTER, Written, wipe_all};
-use keyside::vault::with_causes;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 

@@ -10,9 +10,11 @@ mod identity;
 mod kind;
 mod log_workspace;
 mod operation;
+mod place;
 mod provider;
 mod refusal;
 mod resources;
+mod right;
 mod role_assignment;
 mod role_definition;
 pub mod seed;
@@ -22,6 +24,8 @@ mod storage;
 mod store;
 mod subscription;
 mod target;
+#[cfg(test)]
+mod tests;
 mod vault;
 mod virtual_machine;
 mod workspace;
@@ -56,6 +60,13 @@ pub(crate) struct Kept {
     signer: String,
 }
 
+impl Kept {
+    /// Whether a vault of this name was deleted: a seed that declares it is not to bring it back.
+    pub(crate) fn has_removed(&self, vault: &str) -> bool {
+        self.store.removed_vaults.contains(&vault.to_ascii_lowercase())
+    }
+}
+
 /// Resource Manager.
 #[derive(Debug)]
 pub(crate) struct ResourceManager {
@@ -73,12 +84,15 @@ impl ResourceManager {
         kept: Option<Kept>,
         world: &World<'_>,
     ) -> ResourceManager {
-        let (store, signer) = match kept {
+        let (mut store, signer) = match kept {
             Some(Kept { store, signer }) => (store, Some(signer)),
             None => (seeding::store(subscription, world), None),
         };
         let times = Times::from(times);
-        identity::enrol_all(&store, world, &times);
+        store.principals_take = times.principals;
+        // Those that the seed has gained since the state was written.
+        seeding::adopt_vaults(&mut store, world);
+        identity::enrol_all(&store, world);
         ResourceManager { store: Mutex::new(store), times, signer: Signer::new(signer) }
     }
 
@@ -182,6 +196,7 @@ fn perform(call: &Call<'_>, target: Target, store: &mut Store, query: &str) -> R
         Target::Registration { namespace, verb, .. } => provider::change(call, store, (&namespace, &verb)),
         Target::Operation { id, .. } => store.poll(call, &id, query),
         Target::CheckVaultName(_) => vault::check_name(call, store),
+        Target::CheckStorageName(_) => storage::check_availability(call, store),
         Target::DeletedVaults(_) => read(call, || vault::deleted_list(store)),
         Target::DeletedVault { location, name, .. } => vault::deleted(store, (&location, &name)),
         Target::PurgeVault { location, name, .. } => vault::purge(call, store, (&location, &name)),

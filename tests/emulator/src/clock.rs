@@ -35,6 +35,7 @@ impl Clock {
 
     /// The current time.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the one reader of the wall clock")]
     pub fn now(&self) -> Timestamp {
         let offset = SignedDuration::from_millis(self.offset_milliseconds());
         Timestamp::now().saturating_add(offset).unwrap_or(Timestamp::MAX)

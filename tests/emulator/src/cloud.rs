@@ -35,7 +35,7 @@ pub(crate) struct Cloud {
 
 impl Cloud {
     /// Makes the cloud of `seed`, and takes up what `state_file` kept of an earlier one: its keys, its clock and
-    /// its vaults. The seed then adds the vaults that the state does not know.
+    /// its vaults. The seed then adds the vaults that the state does not know and that were not deleted.
     pub(crate) fn new(seed: Seed, state_file: Option<PathBuf>) -> Result<Cloud, StartError> {
         let kept = state_file.as_deref().map(State::load).transpose()?.flatten();
         let clock = kept.as_ref().map_or_else(Clock::new, |state| Clock::ahead_by(state.clock_offset_milliseconds));
@@ -51,7 +51,8 @@ impl Cloud {
         };
         let assignments = RoleAssignments::new(assignments);
         for seeded in seed.vaults {
-            if !vaults.iter().any(|vault| vault.name.eq_ignore_ascii_case(&seeded.name)) {
+            let removed = managed.as_ref().is_some_and(|kept| kept.has_removed(&seeded.name));
+            if !removed && !vaults.iter().any(|vault| vault.name.eq_ignore_ascii_case(&seeded.name)) {
                 vaults.push(seeded.build(&assignments, clock.now()));
             }
         }

@@ -31,7 +31,8 @@ impl Cli {
         match self.action {
             Action::Serve(serve) => serve.run().await,
             Action::Env(Place { dir }) => {
-                let control = Control::read(&dir)?;
+                // Only this makes `eval "$(keyside-emulator env …)" && …` stop where there is no emulator.
+                let control = Control::wait_for(&dir).await.inspect_err(|_| drop(print("false\n")))?;
                 let dir = std::path::absolute(&dir).with_context(|| format!("could not find {}", dir.display()))?;
                 print(&environment::exports(&control, &dir.join(CA_FILE)))
             }
@@ -64,6 +65,7 @@ impl Serve {
         let seed = seed.as_deref().map_or_else(|| Ok(Seed::example()), Seed::load)?;
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be waited for")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be waited for")?;
+        let _lock = Control::lock(&dir)?;
         let emulator = Emulator::start(Options { listen, proxy, seed, state }).await?;
         Control::publish(&emulator, &dir)?;
         print("ready\n")?;

@@ -1,7 +1,9 @@
 //! The command line's way to a running emulator: the files in its directory, and calls to its administrator.
 
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use axum::body::Body;
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::admin::{self, Command};
 use crate::emulator::Emulator;
@@ -21,6 +24,10 @@ use crate::state::write_privately;
 pub(crate) const CA_FILE: &str = "ca.pem";
 /// Addresses and the administrator's token, within the emulator's directory.
 const CONTROL_FILE: &str = "emulator.json";
+/// Held while an emulator runs, within its directory.
+const LOCK_FILE: &str = "emulator.lock";
+/// How long an emulator may take to start: it makes two RSA keys, on a machine that may be busy.
+const START_TIME: Duration = Duration::from_secs(5);
 
 /// What a running emulator leaves in its directory for the other commands.
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,7 +41,18 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Describes `emulator` in `directory`, which is made where it does not exist.
+    /// Keeps other emulators out of `directory`, which is made where it does not exist, until the answer is dropped.
+    pub(crate) fn lock(directory: &Path) -> anyhow::Result<File> {
+        std::fs::create_dir_all(directory).with_context(|| format!("could not make {}", directory.display()))?;
+        let file = directory.join(LOCK_FILE);
+        let lock = File::create(&file).with_context(|| format!("could not make {}", file.display()))?;
+        let taken =
+            || format!("an emulator runs in {} already: stop it, or give this one another", directory.display());
+        lock.try_lock().with_context(taken)?;
+        Ok(lock)
+    }
+
+    /// Describes `emulator` in `directory`.
     pub(crate) fn publish(emulator: &Emulator, directory: &Path) -> anyhow::Result<()> {
         let control = Control {
             listen: reachable(emulator.listen()),
@@ -43,7 +61,6 @@ impl Control {
             msi_secret: emulator.directory().msi_secret().to_string(),
             admin_token: emulator.admin_token().to_string(),
         };
-        std::fs::create_dir_all(directory).with_context(|| format!("could not make {}", directory.display()))?;
         let ca = directory.join(CA_FILE);
         std::fs::write(&ca, emulator.ca_pem()).with_context(|| format!("could not write {}", ca.display()))?;
         let file = directory.join(CONTROL_FILE);
@@ -55,6 +72,17 @@ impl Control {
     pub(crate) fn withdraw(directory: &Path) -> anyhow::Result<()> {
         let file = directory.join(CONTROL_FILE);
         std::fs::remove_file(&file).with_context(|| format!("could not remove {}", file.display()))
+    }
+
+    /// Reads what the emulator of `directory` left, once it is there: it may just be starting.
+    pub(crate) async fn wait_for(directory: &Path) -> anyhow::Result<Control> {
+        let end = Instant::now() + START_TIME;
+        loop {
+            match Control::read(directory) {
+                Err(_) if Instant::now() < end => tokio::time::sleep(START_TIME / 250).await,
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Reads what the emulator of `directory` left.

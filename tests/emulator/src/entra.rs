@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, body::Bytes};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde::Serialize;
 use uuid::Uuid;
 
 use self::grant::TokenRequest;
@@ -92,7 +92,7 @@ impl Entra {
     }
 
     /// Answers as the real service does: never to be cached, and with a request id that a refusal repeats.
-    fn answer(&self, answer: Result<Value, Refusal>, headers: &HeaderMap, uri: &Uri) -> Response {
+    fn answer<T: Serialize>(&self, answer: Result<T, Refusal>, headers: &HeaderMap, uri: &Uri) -> Response {
         let trace = Uuid::new_v4();
         let mut response = match answer {
             Ok(body) => Json(body).into_response(),

@@ -20,6 +20,7 @@ pub(crate) fn variables(listen: SocketAddr, proxy: SocketAddr, ca_file: &Path) -
         ("no_proxy", String::new()),
         ("SSL_CERT_FILE", ca_file.clone()),
         ("REQUESTS_CA_BUNDLE", ca_file.clone()),
+        ("CURL_CA_BUNDLE", ca_file.clone()),
         ("NODE_EXTRA_CA_CERTS", ca_file),
         ("AZURE_POD_IDENTITY_AUTHORITY_HOST", format!("http://{listen}")),
     ]
@@ -41,6 +42,8 @@ pub(crate) fn exports(control: &Control, ca_file: &Path) -> String {
     ];
     let variables = variables(*listen, *proxy, ca_file);
     lines.extend(variables.iter().map(|(name, value)| format!("export {name}={}", quoted(value))));
+    // It would add other authorities to the one in SSL_CERT_FILE, or go before it.
+    lines.push("unset SSL_CERT_DIR".to_string());
     lines.join("\n") + "\n"
 }
 

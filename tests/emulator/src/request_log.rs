@@ -25,6 +25,18 @@ pub struct Entry {
     pub fault: Option<u64>,
 }
 
+impl Entry {
+    /// Whether it changed something in Azure: a sign-in does not, nor does the question whether a name is free.
+    #[must_use]
+    pub fn is_write(&self) -> bool {
+        let changes = matches!(self.method.as_str(), "PUT" | "PATCH" | "DELETE" | "POST");
+        let asks = self.host == "login.microsoftonline.com"
+            || self.path.to_ascii_lowercase().ends_with("/oauth2/v2.0/token")
+            || self.path.to_ascii_lowercase().ends_with("/checknameavailability");
+        changes && !asks && self.status.is_some_and(|status| (200..300).contains(&status))
+    }
+}
+
 /// The last requests, oldest first. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct RequestLog {
@@ -52,11 +64,38 @@ impl RequestLog {
     pub fn entries(&self) -> Vec<Entry> {
         self.lock().iter().cloned().collect()
     }
+
+    /// How many of them changed something in Azure.
+    #[must_use]
+    pub fn writes(&self) -> usize {
+        self.lock().iter().filter(|entry| entry.is_write()).count()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_write_is_what_changed_something() {
+        let arm = "management.azure.com";
+        let rows = [
+            ("PUT", arm, "/subscriptions/s/resourcegroups/rg", Some(201), true),
+            ("DELETE", arm, "/subscriptions/s/resourcegroups/rg", Some(202), true),
+            ("PUT", arm, "/subscriptions/s/resourcegroups/rg", Some(409), false),
+            ("PUT", arm, "/subscriptions/s/resourcegroups/rg", None, false),
+            ("GET", arm, "/subscriptions/s/resourcegroups/rg", Some(200), false),
+            ("POST", arm, "/subscriptions/s/providers/Microsoft.Storage/register", Some(200), true),
+            ("POST", arm, "/subscriptions/s/providers/Microsoft.KeyVault/checkNameAvailability", Some(200), false),
+            ("POST", "login.microsoftonline.com", "/t/oauth2/v2.0/token", Some(200), false),
+            ("PUT", "kv.vault.azure.net", "/secrets/db", Some(200), true),
+        ];
+        for (method, host, path, status, expected) in rows {
+            let [time, method, host, path] = ["", method, host, path].map(str::to_string);
+            let entry = Entry { time, method, host, path, status, fault: None };
+            assert_eq!(entry.is_write(), expected, "{entry:?}");
+        }
+    }
 
     #[test]
     fn the_oldest_requests_are_forgotten_first() {

@@ -110,7 +110,7 @@ impl Vault {
     }
 
     fn url(&self) -> String {
-        format!("https://{}.vault.azure.net", self.name)
+        format!("https://{}.vault.azure.net", self.name.to_ascii_lowercase())
     }
 
     fn scope(&self, secret: Option<&str>) -> String {

@@ -122,3 +122,25 @@ fn a_seed_that_cannot_be_is_refused_with_its_line() {
     let message = fail(home.path(), &["serve", "--seed", seed.to_str().unwrap()]);
     assert!(message.contains("line 3 of the seed: unknown field `colour`"), "{message}");
 }
+
+#[test]
+fn a_second_emulator_in_the_same_directory_is_refused_and_the_first_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = Running::start(directory.path(), &[]);
+    let before = succeed(directory.path(), &["env"]);
+    assert!(fail(directory.path(), &["serve"]).contains("already"));
+    assert_eq!(succeed(directory.path(), &["env"]), before);
+    succeed(directory.path(), &["requests"]);
+    assert!(first.terminate());
+}
+
+#[test]
+fn env_waits_for_an_emulator_that_starts_and_stops_a_script_where_there_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let early = command(directory.path(), &["env"]).stdout(Stdio::piped()).spawn().unwrap();
+    let _running = Running::start(directory.path(), &[]);
+    let output = early.wait_with_output().unwrap();
+    assert!(String::from_utf8(output.stdout).unwrap().contains("export HTTPS_PROXY='http://127.0.0.1:"));
+    let none = run(&directory.path().join("none"), &["env"]);
+    assert_eq!((none.status.success(), &none.stdout[..]), (false, &b"false\n"[..]));
+}

@@ -1,36 +1,22 @@
-//! What was tried to get a token, in words for the log, for status and for an error.
+//! What was tried in vain to get a token, in words for the log and for an error.
 
 use std::error::Error;
 use std::fmt;
 
 use super::source::Source;
 
-/// One source of tokens that was considered.
+/// One source of tokens that was considered and gave none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// The source.
     pub source: Source,
-    /// What came of it.
-    pub outcome: Outcome,
-}
-
-/// What came of considering a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is not set up here; the text says what is missing.
-    Skipped(String),
-    /// It was asked and gave no token; the text says why.
-    Failed(String),
-    /// It gave a token.
-    Token,
+    /// What is missing here for it, or why it gave none when it was asked.
+    pub reason: String,
 }
 
 impl fmt::Display for Attempt {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.outcome {
-            Outcome::Skipped(reason) | Outcome::Failed(reason) => write!(formatter, "{}: {reason}", self.source),
-            Outcome::Token => write!(formatter, "{}: signed in", self.source),
-        }
+        write!(formatter, "{}: {}", self.source, self.reason)
     }
 }
 
@@ -43,25 +29,13 @@ pub struct TokenError {
 
 impl fmt::Display for TokenError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("no sign-in: ")?;
-        for (index, attempt) in self.attempts.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "; " };
-            write!(formatter, "{separator}{attempt}")?;
-        }
-        Ok(())
+        write!(formatter, "no sign-in: {}", listed(&self.attempts))
     }
 }
 
 impl Error for TokenError {}
 
-/// What `error` says, followed by what its causes say.
-pub(super) fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+/// Attempts in one line, in order.
+pub(super) fn listed(attempts: &[Attempt]) -> String {
+    attempts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -1,7 +1,7 @@
 //! An application's certificate as proof of its identity: a signed assertion instead of a secret.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -27,24 +27,24 @@ const ASSERTION_SECONDS: i64 = 600;
 pub(super) enum CertificateError {
     #[error("could not read the certificate {path}")]
     Read {
-        path: String,
+        path: PathBuf,
         #[source]
         cause: std::io::Error,
     },
     #[error(
         "{path} is a PFX file; make a PEM file of it: openssl pkcs12 -in {path} -out certificate.pem -nodes (then chmod 600)"
     )]
-    Pfx { path: String },
+    Pfx { path: PathBuf },
     #[error("{path} holds no PEM certificate")]
-    NoCertificate { path: String },
+    NoCertificate { path: PathBuf },
     #[error("{path} holds no PEM private key")]
-    NoKey { path: String },
+    NoKey { path: PathBuf },
     #[error(
         "the private key in {path} is encrypted; decrypt it: openssl pkey -in {path} -out key.pem (then chmod 600)"
     )]
-    Encrypted { path: String },
+    Encrypted { path: PathBuf },
     #[error("the private key in {path} is not an RSA key, the only kind that Entra accepts")]
-    NotRsa { path: String },
+    NotRsa { path: PathBuf },
 }
 
 /// Signs assertions with one certificate's key.
@@ -63,7 +63,7 @@ impl CertificateAssertion {
         (client_id, audience): (&str, String),
         clock: Arc<dyn Clock>,
     ) -> Result<Self, CertificateError> {
-        let shown = path.display().to_string();
+        let shown = path.to_owned();
         let bytes = std::fs::read(path).map_err(|cause| CertificateError::Read { path: shown.clone(), cause })?;
         let Ok(text) = String::from_utf8(bytes) else { return Err(CertificateError::Pfx { path: shown }) };
         let Some(Ok(certificate)) = CertificateDer::pem_slice_iter(text.as_bytes()).next() else {

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use azure_core::credentials::Secret;
 
+use super::platform::Selector;
 use super::settings::{Kind, Settings};
 use super::source::{ClientSecret, Plan, Source};
-use crate::azure::environment::Environment;
+use super::{app_service, azure_ml, imds};
 use crate::azure::transport::Timeouts;
-use crate::azure::{app_service, azure_ml, imds};
+use crate::environment::Environment;
 
 /// A source and how to use it, or what is missing.
 #[derive(Debug)]
@@ -56,21 +57,18 @@ struct Sources<'a> {
 impl Sources<'_> {
     fn plan(&self, source: Source) -> Result<Plan, String> {
         let Settings { client_id, object_id, .. } = self.settings;
-        let managed = || client_id.as_deref().or(self.environment.get("AZURE_CLIENT_ID"));
+        let managed = || {
+            let client_id = client_id.as_deref().or(self.environment.get("AZURE_CLIENT_ID"));
+            object_id.as_deref().map(Selector::Object).or(client_id.map(Selector::Client))
+        };
         match source {
             Source::ClientSecret => self.client_secret(),
             Source::ClientCertificate => self.client_certificate(),
             Source::WorkloadIdentity => self.workload_identity(),
-            Source::AppService => {
-                let client_id = if object_id.is_some() { None } else { managed() };
-                app_service::endpoint(self.environment, client_id, object_id.as_deref()).map(Plan::Platform)
-            }
+            Source::AppService => app_service::endpoint(self.environment, managed()).map(Plan::Platform),
             Source::AzureMl => azure_ml::endpoint(self.environment, client_id.as_deref()).map(Plan::Platform),
             Source::AzureMlOnBehalfOf => azure_ml::on_behalf_of(self.environment).map(Plan::Platform),
-            Source::Imds => {
-                let client_id = if object_id.is_some() { None } else { managed() };
-                imds::endpoint(self.environment, client_id, object_id.as_deref(), self.timeouts).map(Plan::Platform)
-            }
+            Source::Imds => imds::endpoint(self.environment, managed(), self.timeouts).map(Plan::Platform),
             Source::AzureCli => Ok(Plan::AzureCli { tenant_id: self.settings.tenant_id.clone() }),
         }
     }

@@ -12,8 +12,8 @@ use thiserror::Error;
 use url::Url;
 
 use crate::azure::cloud::Cloud;
-use crate::azure::environment::Environment;
 use crate::azure::transport::{SdkTransport, Transport};
+use crate::environment::Environment;
 
 /// Where tokens are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,11 +15,11 @@ use azure_identity::{
     ClientAssertionCredentialOptions, ClientSecretCredential, ClientSecretCredentialOptions, Executor,
 };
 
-use super::attempt::with_causes;
 use super::certificate::CertificateAssertion;
 use super::entra::{Authority, EntraRefusal};
 use super::source::{ClientSecret, Plan};
 use crate::azure::transport::{Transport, TransportError};
+use crate::causes::with_causes;
 use crate::clock::Clock;
 
 /// Longest wait for the Azure CLI, a Python program that may have to refresh its own token first.

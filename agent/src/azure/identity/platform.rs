@@ -18,16 +18,25 @@ use url::{Host, Url};
 use crate::azure::transport::{Reach, Timeouts, Transport, TransportError};
 
 /// One platform's endpoint, with everything of the request but the resource.
-pub(in crate::azure) struct Endpoint {
+pub(super) struct Endpoint {
     url: Url,
     header: Option<(HeaderName, HeaderValue)>,
     reach: Reach,
     timeouts: Option<Timeouts>,
 }
 
+/// Which user-assigned identity a managed one is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Selector<'a> {
+    /// The one of this client id.
+    Client(&'a str),
+    /// The one of this object id.
+    Object(&'a str),
+}
+
 /// Why an endpoint gave no token.
 #[derive(Debug, Error)]
-pub(in crate::azure) enum EndpointError {
+pub(super) enum EndpointError {
     #[error(transparent)]
     Unreachable(#[from] TransportError),
     #[error("{host} answers {status}: {text}")]
@@ -40,28 +49,37 @@ pub(in crate::azure) enum EndpointError {
 
 impl Endpoint {
     /// The endpoint at `address`. One on this machine or on its link is reached without a proxy.
-    pub(in crate::azure) fn new(address: &str) -> Option<Self> {
+    pub(super) fn new(address: &str) -> Option<Self> {
         let url = Url::parse(address).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())?;
         let reach = if is_near(&url) { Reach::Direct } else { Reach::ByEnvironment };
         Some(Self { url, header: None, reach, timeouts: None })
     }
 
-    pub(in crate::azure) fn direct(self) -> Self {
+    pub(super) fn direct(self) -> Self {
         Self { reach: Reach::Direct, ..self }
     }
 
-    pub(in crate::azure) fn within(self, timeouts: Timeouts) -> Self {
+    pub(super) fn within(self, timeouts: Timeouts) -> Self {
         Self { timeouts: Some(timeouts), ..self }
     }
 
-    pub(in crate::azure) fn query(mut self, name: &str, value: &str) -> Self {
+    pub(super) fn query(mut self, name: &str, value: &str) -> Self {
         self.url.query_pairs_mut().append_pair(name, value);
         self
     }
 
+    /// Asks for this identity, by the parameter that App Service and virtual machines share.
+    pub(super) fn of(self, identity: Option<Selector<'_>>) -> Self {
+        match identity {
+            Some(Selector::Client(id)) => self.query("client_id", id),
+            Some(Selector::Object(id)) => self.query("object_id", id),
+            None => self,
+        }
+    }
+
     /// Adds the header that proves the request to come from here; a value that can be no header is left out, and the
     /// endpoint will say so.
-    pub(in crate::azure) fn header(self, name: &'static str, value: &str) -> Self {
+    pub(super) fn header(self, name: &'static str, value: &str) -> Self {
         let value = HeaderValue::try_from(value).ok().map(|mut value| {
             value.set_sensitive(true);
             (HeaderName::from_static(name), value)

@@ -1,10 +1,12 @@
 //! What an operator may say about the identity. Whatever is left out comes from the variables of the platform.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use thiserror::Error;
+
+use crate::environment::Environment;
 
 /// What an operator says about the identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +25,18 @@ pub struct Settings {
     pub client_secret_file: Option<PathBuf>,
     /// A file with a token of a federated issuer, else `AZURE_FEDERATED_TOKEN_FILE`.
     pub token_file: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Where a source must be able to write: the Azure CLI keeps its own tokens in `AZURE_CONFIG_DIR`, else in `~/.azure`.
+    #[must_use]
+    pub fn writable(&self, environment: &Environment) -> Option<PathBuf> {
+        if !matches!(self.kind, Kind::Auto | Kind::AzureCli) {
+            return None;
+        }
+        let named = environment.get("AZURE_CONFIG_DIR").map(PathBuf::from);
+        named.or_else(|| environment.get("HOME").map(|home| Path::new(home).join(".azure")))
+    }
 }
 
 /// Which sources of tokens to consider.
@@ -98,6 +112,21 @@ impl fmt::Display for Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_azure_cli_writes_and_where_it_is_told_to() {
+        let here = Environment::from([("HOME", "/home/ada")]);
+        let moved = Environment::from([("HOME", "/home/ada"), ("AZURE_CONFIG_DIR", "/elsewhere")]);
+        let rows = [
+            (Kind::AzureCli, &here, Some("/home/ada/.azure")),
+            (Kind::Auto, &moved, Some("/elsewhere")),
+            (Kind::ManagedIdentity, &here, None),
+        ];
+        for (kind, environment, expected) in rows {
+            let settings = Settings { kind, ..Settings::default() };
+            assert_eq!(settings.writable(environment).as_deref(), expected.map(Path::new), "{kind} {environment:?}");
+        }
+    }
 
     #[test]
     fn every_kind_is_read_back_from_its_name() {

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::azure::identity::TokenError;
-use crate::azure::transport::TransportError;
-use crate::azure::value_stream::ValueError;
+use crate::azure::transport::{TransportError, ValueError};
+use crate::clock::between;
 use crate::vault::{Cause, FetchError};
 
 /// The vault's answer in its own words.
@@ -139,7 +139,7 @@ fn retry_after(response: &RawResponse, now: Timestamp) -> Option<Duration> {
         return Some(Duration::from_secs(seconds));
     }
     let date = DateTimeParser::new().parse_timestamp(text).ok()?;
-    Duration::try_from(date.duration_since(now)).ok()
+    Some(between(now, date)).filter(|wait| !wait.is_zero())
 }
 
 #[cfg(test)]

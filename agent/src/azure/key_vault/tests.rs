@@ -12,6 +12,7 @@ use crate::azure::testing::{FakeProxy, FakeServer, Reply, TestCa};
 use crate::azure::transport::Timeouts;
 use crate::azure::{Settings, connect, identity};
 use crate::clock::SystemClock;
+use crate::testing::name;
 
 const CHALLENGE: &str =
     r#"Bearer authorization="https://login.microsoftonline.com/tenant", resource="https://vault.azure.net""#;
@@ -68,7 +69,7 @@ impl FakeAzure {
     }
 
     async fn fetch(&self) -> Result<Secret, FetchError> {
-        self.vault_in(Arena::unlocked()).0.fetch(&name(), None).await
+        self.vault_in(Arena::unlocked()).0.fetch(&name("db-password"), None).await
     }
 }
 
@@ -91,10 +92,6 @@ fn token(number: usize) -> Reply {
     Reply::ok(&format!(
         r#"{{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":"token-{number}"}}"#
     ))
-}
-
-fn name() -> SecretName {
-    "db-password".parse().expect("a name")
 }
 
 fn bundle(id: &str) -> String {
@@ -128,8 +125,8 @@ async fn challenge_and_token_are_got_once_for_many_fetches() {
     let azure = FakeAzure::start(|_| good()).await;
     let (vault, _identity) = azure.vault_in(Arena::unlocked());
     let version = VERSION.parse().expect("a version");
-    vault.fetch(&name(), None).await.expect("a secret");
-    vault.fetch(&name(), Some(&version)).await.expect("a secret");
+    vault.fetch(&name("db-password"), None).await.expect("a secret");
+    vault.fetch(&name("db-password"), Some(&version)).await.expect("a secret");
     let seen = azure.seen.lock().expect("no panic").clone();
     let vault = "GET my-vault.vault.azure.net/secrets/db-password/";
     let expected = [
@@ -146,9 +143,9 @@ async fn challenge_and_token_are_got_once_for_many_fetches() {
 async fn a_rejected_token_is_replaced_within_the_same_fetch() {
     let azure = FakeAzure::start(|_| good()).await;
     let (vault, identity) = azure.vault_in(Arena::unlocked());
-    vault.fetch(&name(), None).await.expect("a secret");
+    vault.fetch(&name("db-password"), None).await.expect("a secret");
     azure.rejected.store(1, Ordering::Relaxed);
-    vault.fetch(&name(), None).await.expect("a secret with a fresh token");
+    vault.fetch(&name("db-password"), None).await.expect("a secret with a fresh token");
     assert_eq!(azure.tokens.load(Ordering::Relaxed), 2);
     assert_eq!(identity.source(), Some(identity::Source::ClientSecret));
 }
@@ -205,7 +202,7 @@ async fn a_pinned_version_is_not_replaced_by_another() {
     let azure = FakeAzure::start(|_| good()).await;
     let (vault, _identity) = azure.vault_in(Arena::unlocked());
     let other = "00000000000000000000000000000000".parse().expect("a version");
-    let error = vault.fetch(&name(), Some(&other)).await.expect_err("another version");
+    let error = vault.fetch(&name("db-password"), Some(&other)).await.expect_err("another version");
     assert!(matches!(error, FetchError::Unusable(_)), "{error:?}");
 }
 
@@ -221,7 +218,7 @@ async fn without_locked_memory_the_new_value_is_refused() {
     let azure = FakeAzure::start(|_| good()).await;
     let best = crate::memory::Protection::Unprotected;
     let arena = Arena::new(crate::memory::Settings { best, require_locked: true });
-    let error = azure.vault_in(arena).0.fetch(&name(), None).await.expect_err("no memory");
+    let error = azure.vault_in(arena).0.fetch(&name("db-password"), None).await.expect_err("no memory");
     assert!(matches!(error, FetchError::Unusable(_)), "{error:?}");
     assert!(format!("{error:?}").contains("MemoryExhausted"), "{error:?}");
 }
@@ -249,7 +246,7 @@ async fn an_obstacle_is_reported_within_five_seconds_with_its_cause() {
     ];
     for ((vault, _identity), expected) in rows {
         let started = std::time::Instant::now();
-        let error = vault.fetch(&name(), None).await.expect_err(expected);
+        let error = vault.fetch(&name("db-password"), None).await.expect_err(expected);
         assert!(started.elapsed() < Duration::from_secs(5), "{expected}: {:?}", started.elapsed());
         assert!(matches!(error, FetchError::Unavailable(_)), "{error:?}");
         assert!(error.source().expect("a cause").to_string().contains(expected), "{error:?}");

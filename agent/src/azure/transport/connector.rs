@@ -27,7 +27,7 @@ use tokio_rustls::TlsConnector;
 use super::proxy::{Proxies, Route};
 use super::roots::trusted_roots;
 use super::{Reach, Stage, TransportError};
-use crate::azure::environment::Environment;
+use crate::environment::Environment;
 
 /// Head start of one address of a host over the next.
 /// Source: RFC 8305, section 5, the recommended Connection Attempt Delay.

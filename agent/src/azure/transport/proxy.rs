@@ -4,7 +4,7 @@ use hyper::Uri;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
 use super::{Reach, TransportError};
-use crate::azure::environment::Environment;
+use crate::environment::Environment;
 
 /// What the proxy variables say.
 #[derive(Debug)]

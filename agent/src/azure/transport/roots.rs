@@ -6,7 +6,7 @@ use rustls::RootCertStore;
 use rustls_native_certs::CertificateResult;
 use thiserror::Error;
 
-use crate::azure::environment::Environment;
+use crate::environment::Environment;
 
 /// No trusted certificate was found.
 #[derive(Debug, Error)]

@@ -3,7 +3,8 @@
 use hyper::StatusCode;
 
 use crate::principal::Principal;
-use crate::serve::fixtures::{Agent, Setup, own_uid};
+use crate::serve::fixtures::{Agent, Setup};
+use crate::testing::own_uid;
 
 fn operated() -> Setup {
     Setup { operators: vec![Principal::User(own_uid())], ..Setup::default() }
@@ -12,8 +13,8 @@ fn operated() -> Setup {
 #[tokio::test]
 async fn readiness_waits_for_every_required_secret_and_names_only_what_the_caller_may_see() {
     for (setup, detail) in [
-        (operated(), "1 required secrets have not been fetched yet, among them: hidden"),
-        (Setup::default(), "1 required secrets have not been fetched yet"),
+        (operated(), "required secrets that have not been fetched yet: 1, among them hidden"),
+        (Setup::default(), "required secrets that have not been fetched yet: 1"),
     ] {
         let agent = setup.start();
         agent.set("db", 'a', b"one");

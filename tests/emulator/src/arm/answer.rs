@@ -58,14 +58,6 @@ impl Answer {
         self
     }
 
-    #[cfg(test)]
-    pub(crate) fn body(&self) -> Value {
-        match &self.body {
-            Body::Empty => Value::Null,
-            Body::Json(body) | Body::Lines(body) => body.clone(),
-        }
-    }
-
     /// The answer to `method` as it goes over the wire.
     pub(crate) fn respond(self, method: &Method, client_request_id: Option<&str>, now: Timestamp) -> Response<Vec<u8>> {
         let body = match &self.body {

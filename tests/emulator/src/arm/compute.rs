@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::answer::Answer;
 use super::call::Call;
 use super::operation::Work;
+use super::place::Place;
 use super::refusal::Refusal;
 use super::resources::shown;
 use super::store::{Record, Store};
-use super::target::Place;
 use super::virtual_machine::change_identity;
 
 /// Changes the identity of a compute: only a PUT of the whole can.

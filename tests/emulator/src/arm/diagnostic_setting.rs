@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 use super::answer::Answer;
 use super::call::{Call, member, object_of, text};
 use super::kind::Kind;
+use super::place::Place;
 use super::refusal::Refusal;
 use super::resources::demanded;
 use super::store::Store;
-use super::target::Place;
 use super::vault;
 
 fn key(scope: &str, name: &str) -> String {

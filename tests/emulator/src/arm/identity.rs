@@ -9,11 +9,10 @@ use uuid::Uuid;
 use super::answer::Answer;
 use super::call::{Call, World, member, object_of, text};
 use super::kind::Kind;
+use super::place::Place;
 use super::refusal::Refusal;
 use super::resources::{demanded, tags};
-use super::seed::Times;
 use super::store::{Draft, Record, Store};
-use super::target::Place;
 use crate::directory::seed::FederatedCredential;
 use crate::directory::{Attachment, Enrolment, IdentityKind, ManagedIdentity};
 use crate::vault::milliseconds_after;
@@ -40,7 +39,7 @@ pub(crate) fn put(call: &Call<'_>, place: &Place, store: &mut Store) -> Result<A
     let document = Map::from_iter([("properties".to_string(), properties)]);
     let draft = Draft { place: place.clone(), location, tags: Some(tags(&body)), body: document };
     let record = store.keep(call, draft, Duration::ZERO);
-    enrol(&record, store, &call.world, call.times);
+    enrol(&record, store, &call.world);
     Ok(Answer::json(status, record.document().into()))
 }
 
@@ -80,21 +79,21 @@ pub(crate) fn put_credential(call: &Call<'_>, place: &Place, store: &mut Store) 
     let draft = Draft { place: place.clone(), location, tags: None, body: document };
     let record = store.keep(call, draft, Duration::ZERO);
     let identity = store.resource(&parent)?.clone();
-    enrol(&identity, store, &call.world, call.times);
+    enrol(&identity, store, &call.world);
     let mut document = record.document();
     document.remove("location");
     Ok(Answer::json(status, document.into()))
 }
 
 /// Brings every identity of `store` into the directory.
-pub(crate) fn enrol_all(store: &Store, world: &World<'_>, times: &Times) {
+pub(crate) fn enrol_all(store: &Store, world: &World<'_>) {
     for record in store.resources.values() {
-        enrol(record, store, world, times);
+        enrol(record, store, world);
     }
 }
 
 /// Brings the identity of a resource into the directory, as it is now.
-pub(crate) fn enrol(record: &Record, store: &Store, world: &World<'_>, times: &Times) {
+pub(crate) fn enrol(record: &Record, store: &Store, world: &World<'_>) {
     let id = |value: Option<&str>| value.and_then(|text| text.parse::<Uuid>().ok());
     let (principal, client, resource_id, kind) = match record.kind {
         Kind::Identity => {
@@ -113,12 +112,10 @@ pub(crate) fn enrol(record: &Record, store: &Store, world: &World<'_>, times: &T
         return;
     };
     let identity = ManagedIdentity { client_id, object_id, resource_id: Some(resource_id), kind };
+    let takes = if record.made.by.is_some() { store.principals_take } else { Duration::ZERO };
     let enrolment = Enrolment {
         attachment: attachment(record, store),
-        known_from: milliseconds_after(
-            record.made.at,
-            if record.made.by.is_some() { times.principals } else { Duration::ZERO },
-        ),
+        known_from: milliseconds_after(record.made.at, takes),
         federated_credentials: credentials(record, store),
         identity,
     };
@@ -168,8 +165,7 @@ pub(crate) fn strike(record: &Record, store: &Store, world: &World<'_>) {
         Kind::FederatedCredential => {
             let parent = Place::of_id(&record.id).and_then(|place| place.parent());
             if let Some(identity) = parent.and_then(|parent| store.resources.get(&parent.key())) {
-                let at_once = Times::from(&super::seed::ArmSeed::default());
-                enrol(identity, store, world, &at_once);
+                enrol(identity, store, world);
             }
         }
         _ => {}

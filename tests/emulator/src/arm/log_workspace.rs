@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use super::answer::Answer;
 use super::call::{Call, member, object_of, text};
+use super::place::Place;
 use super::refusal::Refusal;
 use super::resources::shown;
 use super::store::{Draft, Record, Store};
-use super::target::Place;
 use super::written;
 
 /// Makes a workspace, changes one, or takes up a deleted one under its former name.

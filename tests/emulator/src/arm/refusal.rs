@@ -43,16 +43,6 @@ impl Refusal {
         Refusal::provider(StatusCode::BAD_REQUEST, "BadRequest", message)
     }
 
-    #[cfg(test)]
-    pub(crate) fn code(&self) -> &'static str {
-        self.code
-    }
-
-    #[cfg(test)]
-    pub(crate) fn message(&self) -> &str {
-        &self.message
-    }
-
     pub(crate) fn answer(self) -> Answer {
         let mut error = json!({ "code": self.code, "message": self.message });
         if let Some(target) = self.target {

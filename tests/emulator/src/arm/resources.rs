@@ -8,9 +8,9 @@ use super::answer::Answer;
 use super::call::{Call, World, member};
 use super::kind::Kind;
 use super::operation::Work;
+use super::place::Place;
 use super::refusal::Refusal;
 use super::store::{Record, Store};
-use super::target::Place;
 use super::{component, compute, identity, log_workspace, provider, storage, vault, virtual_machine, workspace};
 use crate::vault::milliseconds_after;
 

@@ -4,9 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::call::{World, location_key};
 use super::kind::Kind;
+use super::place::Place;
 use super::seed::{ComputeKind, SubscriptionSeed};
 use super::store::{Group, Record, Store};
-use super::target::Place;
 use super::{identity, provider, vault};
 use crate::role::{self, RoleAssignment};
 use crate::vault::Stamp;
@@ -36,12 +36,15 @@ fn add_group(store: &mut Store, (name, location): (&str, &str), tags: Option<Val
     store.groups.entry(name.to_ascii_lowercase()).or_insert(group);
 }
 
-fn adopt_vaults(store: &mut Store, world: &World<'_>) {
+/// Gives the vaults of the seed, which nobody has managed yet, what Resource Manager keeps about each.
+pub(crate) fn adopt_vaults(store: &mut Store, world: &World<'_>) {
     let tenant = world.directory.tenant();
-    for seeded in world.vaults.snapshot() {
-        let _seen = world.vaults.with(&seeded.name, |vault| vault::adopt_seeded(vault, tenant));
-        if seeded.subscription == store.subscription {
-            add_group(store, (&seeded.resource_group, &seeded.location), None);
+    for vault in world.vaults.snapshot() {
+        if vault.control.made.by.is_none() && vault.control.rbac.is_none() {
+            let _seen = world.vaults.with(&vault.name, |vault| vault::adopt_seeded(vault, tenant));
+            if vault.subscription == store.subscription {
+                add_group(store, (&vault.resource_group, &vault.location), None);
+            }
         }
     }
 }

@@ -1,21 +1,23 @@
 //! Storage accounts: empty 202, then the whole account at the operation's address.
 
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
 use super::call::{Call, member, object_of, text};
 use super::operation::Work;
+use super::place::Place;
 use super::refusal::Refusal;
 use super::resources::{demanded, shown, tags};
 use super::store::{Draft, Record, Store};
-use super::target::Place;
 use super::written;
 
 /// Makes an account, or changes one.
 pub(crate) fn put(call: &Call<'_>, place: &Place, store: &mut Store) -> Result<Answer, Refusal> {
-    check_name(place.name())?;
+    if !is_name(place.name()) {
+        return Err(Refusal::provider(StatusCode::BAD_REQUEST, "AccountNameInvalid", invalid(place.name())));
+    }
     let body = call.object()?;
     let location = text(&body, "location").ok_or_else(Refusal::location_required)?.to_string();
     let sku = text(&object_of(&body, "sku"), "name").ok_or_else(|| demanded("sku.name"))?.to_string();
@@ -27,11 +29,7 @@ pub(crate) fn put(call: &Call<'_>, place: &Place, store: &mut Store) -> Result<A
             check_immutable(existing, &body)?;
         }
         None if is_taken(store, place.name()) => {
-            return Err(Refusal::provider(
-                StatusCode::CONFLICT,
-                "StorageAccountAlreadyTaken",
-                format!("The storage account named {} is already taken.", place.name()),
-            ));
+            return Err(Refusal::provider(StatusCode::CONFLICT, "StorageAccountAlreadyTaken", taken(place.name())));
         }
         None => {}
     }
@@ -52,19 +50,35 @@ pub(crate) fn put(call: &Call<'_>, place: &Place, store: &mut Store) -> Result<A
     Ok(store.begin(call, (Work::StorageCreation, takes), (&place.key(), &record.location), answer))
 }
 
-fn check_name(name: &str) -> Result<(), Refusal> {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    if (3..=24).contains(&name.len()) && name.bytes().all(fits) {
-        return Ok(());
+/// Says whether a name is free.
+pub(crate) fn check_availability(call: &Call<'_>, store: &Store) -> Result<Answer, Refusal> {
+    if *call.method != Method::POST {
+        return Err(Refusal::method_not_allowed(call.method.as_str()));
     }
-    Err(Refusal::provider(
-        StatusCode::BAD_REQUEST,
-        "AccountNameInvalid",
-        format!(
-            "{name} is not a valid storage account name. Storage account name must be between 3 and 24 characters in length \
-             and use numbers and lower-case letters only."
-        ),
-    ))
+    let body = call.object()?;
+    let name = text(&body, "name").ok_or_else(Refusal::content)?;
+    let (reason, message) = match (is_name(name), is_taken(store, name)) {
+        (true, false) => return Ok(Answer::ok(json!({ "nameAvailable": true }))),
+        (true, true) => ("AlreadyExists", taken(name)),
+        (false, _) => ("AccountNameInvalid", invalid(name)),
+    };
+    Ok(Answer::ok(json!({ "nameAvailable": false, "reason": reason, "message": message })))
+}
+
+fn is_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    (3..=24).contains(&name.len()) && name.bytes().all(fits)
+}
+
+fn invalid(name: &str) -> String {
+    format!(
+        "{name} is not a valid storage account name. Storage account name must be between 3 and 24 characters in length and \
+         use numbers and lower-case letters only."
+    )
+}
+
+fn taken(name: &str) -> String {
+    format!("The storage account named {name} is already taken.")
 }
 
 fn is_taken(store: &Store, name: &str) -> bool {

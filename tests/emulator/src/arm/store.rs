@@ -1,6 +1,6 @@
 //! Everything that Resource Manager keeps, but for vaults and role assignments, which have homes of their own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::call::{Call, location_key};
 use super::kind::Kind;
 use super::operation::Operation;
+use super::place::Place;
 use super::refusal::Refusal;
-use super::target::Place;
 use crate::vault::{Stamp, Vault, milliseconds_after};
 
 /// A resource group.
@@ -111,6 +111,11 @@ pub(crate) struct Store {
     pub(crate) deleted_log_workspaces: BTreeMap<String, (Record, Timestamp)>,
     pub(crate) diagnostic_settings: BTreeMap<String, Value>,
     pub(crate) operations: BTreeMap<String, Operation>,
+    /// The vaults that were deleted and not recovered, so that a restart does not seed them anew.
+    pub(crate) removed_vaults: BTreeSet<String>,
+    /// How long a new identity is unknown to role assignments.
+    #[serde(skip)]
+    pub(crate) principals_take: Duration,
     /// Unix milliseconds from which each namespace is registered.
     pub(crate) providers: BTreeMap<String, i64>,
 }

@@ -1,62 +1,9 @@
-//! What a path means, in any case, and which right a request to it needs.
+//! What a path means, in any case.
 
-use hyper::Method;
 use percent_encoding::percent_decode_str;
 
 use super::kind::Kind;
-
-/// One resource, as a path names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) kind: Kind,
-    pub(crate) subscription: String,
-    pub(crate) group: String,
-    /// Its name, after those of the resources that it lives in.
-    pub(crate) names: Vec<String>,
-}
-
-impl Place {
-    pub(crate) fn name(&self) -> &str {
-        self.names.last().map_or("", String::as_str)
-    }
-
-    /// Its id, in the case of the path.
-    pub(crate) fn id(&self) -> String {
-        let words = self.kind.words().iter().zip(&self.names);
-        let path: String = words.flat_map(|(word, name)| ["/", word, "/", name]).collect();
-        let group = format!("/subscriptions/{}/resourceGroups/{}", self.subscription, self.group);
-        format!("{group}/providers/{}{path}", self.kind.namespace())
-    }
-
-    /// What ids are compared by.
-    pub(crate) fn key(&self) -> String {
-        self.id().to_ascii_lowercase()
-    }
-
-    /// Type and name as errors show them.
-    pub(crate) fn shown(&self) -> String {
-        format!("{}/{}", self.kind.type_name(), self.names.join("/"))
-    }
-
-    /// The resource that it lives in.
-    pub(crate) fn parent(&self) -> Option<Place> {
-        let kind = match self.kind {
-            Kind::Compute => Kind::Workspace,
-            Kind::FederatedCredential => Kind::Identity,
-            _ => return None,
-        };
-        let names = self.names[..1].to_vec();
-        Some(Place { kind, subscription: self.subscription.clone(), group: self.group.clone(), names })
-    }
-
-    /// The resource that an id names.
-    pub(crate) fn of_id(id: &str) -> Option<Place> {
-        match Target::of(id)? {
-            Target::Resource(place) => Some(place),
-            _ => None,
-        }
-    }
-}
+use super::place::Place;
 
 /// What a path means. Text is as the path has it, decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +39,7 @@ pub(crate) enum Target {
         id: String,
     },
     CheckVaultName(String),
+    CheckStorageName(String),
     DeletedVaults(String),
     DeletedVault {
         subscription: String,
@@ -166,6 +114,7 @@ impl Target {
             | Target::Registration { subscription, .. }
             | Target::Operation { subscription, .. }
             | Target::CheckVaultName(subscription)
+            | Target::CheckStorageName(subscription)
             | Target::DeletedVaults(subscription)
             | Target::DeletedVault { subscription, .. }
             | Target::PurgeVault { subscription, .. }
@@ -178,73 +127,6 @@ impl Target {
             | Target::DiagnosticSettings { scope }
             | Target::DiagnosticSetting { scope, .. } => subscription_of(scope),
         }
-    }
-
-    /// The action and the scope that a caller needs a role for; none where a token is enough.
-    pub(crate) fn right(&self, method: &Method) -> Option<(String, String)> {
-        let verb = match *method {
-            Method::GET | Method::HEAD => "read",
-            Method::DELETE => "delete",
-            Method::POST => "action",
-            _ => "write",
-        };
-        let in_subscription = |subscription: &str| format!("/subscriptions/{subscription}");
-        let in_group =
-            |subscription: &str, group: &str| format!("/subscriptions/{subscription}/resourceGroups/{group}");
-        let (action, scope) = match self {
-            Target::Endpoints | Target::Tenants | Target::Subscriptions | Target::Operation { .. } => return None,
-            Target::Subscription(subscription) | Target::Locations(subscription) => {
-                ("Microsoft.Resources/subscriptions/read".to_string(), in_subscription(subscription))
-            }
-            Target::Groups(subscription) => {
-                (format!("Microsoft.Resources/subscriptions/resourceGroups/{verb}"), in_subscription(subscription))
-            }
-            Target::Group { subscription, group } => {
-                (format!("Microsoft.Resources/subscriptions/resourceGroups/{verb}"), in_group(subscription, group))
-            }
-            Target::Resources { subscription, group } => (
-                "Microsoft.Resources/subscriptions/resources/read".to_string(),
-                group.as_ref().map_or_else(|| in_subscription(subscription), |group| in_group(subscription, group)),
-            ),
-            Target::Providers(subscription) | Target::Provider { subscription, .. } => {
-                ("Microsoft.Resources/subscriptions/providers/read".to_string(), in_subscription(subscription))
-            }
-            Target::Registration { subscription, namespace, verb } => {
-                (format!("{namespace}/{verb}/action"), in_subscription(subscription))
-            }
-            Target::CheckVaultName(subscription) => {
-                ("Microsoft.KeyVault/checkNameAvailability/read".to_string(), in_subscription(subscription))
-            }
-            Target::DeletedVaults(subscription) => {
-                ("Microsoft.KeyVault/deletedVaults/read".to_string(), in_subscription(subscription))
-            }
-            Target::DeletedVault { subscription, .. } => {
-                ("Microsoft.KeyVault/locations/deletedVaults/read".to_string(), in_subscription(subscription))
-            }
-            Target::PurgeVault { subscription, .. } => {
-                ("Microsoft.KeyVault/locations/deletedVaults/purge/action".to_string(), in_subscription(subscription))
-            }
-            Target::Resource(place) => (format!("{}/{verb}", place.kind.type_name()), place.id()),
-            Target::Collection { kind, subscription, group, .. } => (
-                format!("{}/{verb}", kind.type_name()),
-                group.as_ref().map_or_else(|| in_subscription(subscription), |group| in_group(subscription, group)),
-            ),
-            Target::AccessPolicies { vault, .. } => {
-                ("Microsoft.KeyVault/vaults/accessPolicies/write".to_string(), vault.id())
-            }
-            Target::RoleAssignments { scope } | Target::RoleAssignment { scope, .. } => {
-                (format!("Microsoft.Authorization/roleAssignments/{verb}"), scope.clone())
-            }
-            Target::RoleDefinitions { scope } | Target::RoleDefinition { scope, .. } => {
-                // Whoever asks without a scope may know the built-in roles.
-                subscription_of(scope)?;
-                (format!("Microsoft.Authorization/roleDefinitions/{verb}"), scope.clone())
-            }
-            Target::DiagnosticSettings { scope } | Target::DiagnosticSetting { scope, .. } => {
-                (format!("Microsoft.Insights/diagnosticSettings/{verb}"), scope.clone())
-            }
-        };
-        Some((action, scope))
     }
 }
 
@@ -301,6 +183,7 @@ fn plain(segments: &[String], lower: &[&str]) -> Option<Target> {
             Target::Registration { subscription, namespace: text(3), verb: lower[4].to_string() }
         }
         ["providers", "microsoft.keyvault", "checknameavailability"] => Target::CheckVaultName(subscription),
+        ["providers", "microsoft.storage", "checknameavailability"] => Target::CheckStorageName(subscription),
         ["providers", "microsoft.keyvault", "deletedvaults"] => Target::DeletedVaults(subscription),
         ["providers", "microsoft.keyvault", "locations", _, "deletedvaults", _] => {
             Target::DeletedVault { subscription, location: text(5), name: text(7) }
@@ -349,97 +232,4 @@ fn typed(segments: &[String], lower: &[&str]) -> Option<(Kind, Vec<String>)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const VAULT: &str = "/subscriptions/s/resourceGroups/RG/providers/Microsoft.KeyVault/vaults/KV";
-
-    fn place(kind: Kind, names: &[&str]) -> Place {
-        let names = names.iter().map(ToString::to_string).collect();
-        Place { kind, subscription: "s".into(), group: "RG".into(), names }
-    }
-
-    #[test]
-    fn paths_mean_the_same_in_any_case() {
-        let workspace = "/providers/Microsoft.MachineLearningServices/workspaces";
-        let rows = [
-            (VAULT.to_string(), Some(Target::Resource(place(Kind::Vault, &["KV"])))),
-            (
-                VAULT.replace("resourceGroups", "resourcegroups").replace("Key", "key"),
-                Some(Target::Resource(place(Kind::Vault, &["KV"]))),
-            ),
-            (
-                format!("{VAULT}/accessPolicies/ADD"),
-                Some(Target::AccessPolicies { vault: place(Kind::Vault, &["KV"]), verb: "add".into() }),
-            ),
-            (
-                format!("/subscriptions/s/resourceGroups/RG{workspace}/w/computes/c"),
-                Some(Target::Resource(place(Kind::Compute, &["w", "c"]))),
-            ),
-            (
-                format!("/subscriptions/s{workspace}/"),
-                Some(Target::Collection {
-                    kind: Kind::Workspace,
-                    subscription: "s".into(),
-                    group: None,
-                    names: Vec::new(),
-                }),
-            ),
-            (
-                format!("{VAULT}/providers/Microsoft.Authorization/roleAssignments/a"),
-                Some(Target::RoleAssignment { scope: VAULT.into(), name: "a".into() }),
-            ),
-            (
-                "/providers/Microsoft.Authorization/roleDefinitions".into(),
-                Some(Target::RoleDefinitions { scope: String::new() }),
-            ),
-            ("/subscriptions/s/providers/Microsoft.KeyVault/vaults/kv".into(), None),
-            ("/subscriptions/s/resourceGroups/RG/providers/Microsoft.KeyVault/spoons/kv".into(), None),
-            ("/secrets/db".into(), None),
-            ("/".into(), None),
-        ];
-        for (path, expected) in rows {
-            assert_eq!(Target::of(&path), expected, "{path}");
-        }
-    }
-
-    #[test]
-    fn rights_are_named_as_azure_names_them() {
-        let rows = [
-            ("GET", VAULT, Some("Microsoft.KeyVault/vaults/read")),
-            ("PUT", VAULT, Some("Microsoft.KeyVault/vaults/write")),
-            ("PATCH", VAULT, Some("Microsoft.KeyVault/vaults/write")),
-            ("DELETE", VAULT, Some("Microsoft.KeyVault/vaults/delete")),
-            (
-                "HEAD",
-                "/subscriptions/s/resourceGroups/RG",
-                Some("Microsoft.Resources/subscriptions/resourceGroups/read"),
-            ),
-            (
-                "POST",
-                "/subscriptions/s/providers/Microsoft.Storage/register",
-                Some("Microsoft.Storage/register/action"),
-            ),
-            (
-                "POST",
-                "/subscriptions/s/providers/Microsoft.KeyVault/locations/eastus/deletedVaults/kv/purge",
-                Some("Microsoft.KeyVault/locations/deletedVaults/purge/action"),
-            ),
-            ("GET", "/subscriptions", None),
-            ("GET", "/metadata/endpoints", None),
-        ];
-        for (method, path, expected) in rows {
-            let right = Target::of(path).unwrap().right(&method.parse().unwrap());
-            assert_eq!(right.as_ref().map(|(action, _)| action.as_str()), expected, "{method} {path}");
-        }
-    }
-
-    #[test]
-    fn an_id_leads_back_to_its_resource() {
-        for kind in Kind::ALL {
-            let names: &[&str] = if kind.is_nested() { &["outer", "inner"] } else { &["only"] };
-            let place = place(kind, names);
-            assert_eq!(Place::of_id(&place.id()), Some(place));
-        }
-    }
-}
+mod tests;

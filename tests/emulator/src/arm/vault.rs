@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
 use super::call::{Call, location_key, text};
+use super::place::Place;
 use super::refusal::Refusal;
 use super::store::Store;
-use super::target::Place;
 use crate::role::RoleAssignments;
 use crate::vault::seed::{DEFAULT_DELETE_TAKES, DEFAULT_RECOVER_TAKES};
 use crate::vault::{

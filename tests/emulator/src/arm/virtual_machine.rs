@@ -10,10 +10,10 @@ use super::call::{Call, member, object_of};
 use super::identity;
 use super::kind::Kind;
 use super::operation::Work;
+use super::place::Place;
 use super::refusal::Refusal;
 use super::resources::shown;
 use super::store::{Record, Store};
-use super::target::Place;
 use crate::vault::milliseconds_after;
 
 /// Changes the identity and the tags of a machine, by PATCH or by PUT.
@@ -65,7 +65,7 @@ pub(crate) fn change_identity(
     }
     record.ready_from = milliseconds_after(now, takes);
     let record = record.clone();
-    identity::enrol_all(store, &call.world, call.times);
+    identity::enrol_all(store, &call.world);
     Ok(record)
 }
 

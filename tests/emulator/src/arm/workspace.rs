@@ -3,6 +3,8 @@
 
 mod demands;
 
+use std::time::Duration;
+
 use hyper::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -12,10 +14,10 @@ use self::demands::Dependencies;
 use super::answer::Answer;
 use super::call::{Call, location_key, member, object_of, text};
 use super::operation::Work;
+use super::place::Place;
 use super::refusal::Refusal;
 use super::resources::tags;
 use super::store::{Draft, Record, Store, system_data};
-use super::target::Place;
 use super::{identity, vault, written};
 use crate::role::{self, RoleAssignment};
 use crate::vault::milliseconds_after;
@@ -65,7 +67,7 @@ pub(crate) fn put(call: &Call<'_>, place: &Place, store: &mut Store) -> Result<A
     if let (Some(principal), None) = (principal, &existing) {
         welcome(call, place, (&record, principal), &dependencies);
     }
-    identity::enrol(&record, store, &call.world, call.times);
+    identity::enrol(&record, store, &call.world);
     Ok(begin(call, store, &record))
 }
 
@@ -202,7 +204,13 @@ pub(crate) fn patch(call: &Call<'_>, place: &Place, store: &mut Store) -> Result
         record.body.insert("sku".into(), sku(&body));
     }
     let Record { location, tags, body, .. } = record;
-    let record = store.keep(call, Draft { place: place.clone(), location, tags, body }, call.times.workspace);
+    let draft = Draft { place: place.clone(), location, tags, body };
+    // Of the versions before 2022, whose clients know no operation here, the answer is the workspace itself.
+    if call.api_version.as_str() < "2022" {
+        let record = store.keep(call, draft, Duration::ZERO);
+        return Ok(Answer::ok(show(&record, call.now())));
+    }
+    let record = store.keep(call, draft, call.times.workspace);
     Ok(begin(call, store, &record))
 }
 

@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, header};
 use base64ct::{Base64, Encoding};
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::AUTHORITY;
@@ -38,6 +38,15 @@ impl TokenRequest {
     }
 }
 
+/// A token as it goes over the wire, member by member in the service's order. Lifetimes are in seconds.
+#[derive(Serialize)]
+pub(super) struct TokenAnswer {
+    token_type: &'static str,
+    expires_in: i64,
+    ext_expires_in: i64,
+    access_token: String,
+}
+
 /// Id and secret of a Basic header, each of which is percent-encoded within (RFC 6749 section 2.3.1).
 fn basic(authorization: &str) -> Option<(String, String)> {
     let encoded = authorization.strip_prefix("Basic ")?;
@@ -53,7 +62,7 @@ pub(super) fn grant(
     request: &TokenRequest,
     host: &str,
     now: Timestamp,
-) -> Result<Value, Refusal> {
+) -> Result<TokenAnswer, Refusal> {
     let grant_type = request.required("grant_type")?;
     let client_id = request.required("client_id")?;
     let scope = request.required("scope")?;
@@ -71,12 +80,7 @@ pub(super) fn grant(
     }
     let issued = directory.issue(Principal::Application(&application), resource, now);
     let expires_in = issued.expires.as_second() - now.as_second();
-    Ok(json!({
-        "token_type": "Bearer",
-        "expires_in": expires_in,
-        "ext_expires_in": expires_in,
-        "access_token": issued.token,
-    }))
+    Ok(TokenAnswer { token_type: "Bearer", expires_in, ext_expires_in: expires_in, access_token: issued.token })
 }
 
 fn authenticate(

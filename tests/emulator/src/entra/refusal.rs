@@ -7,7 +7,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use serde_json::json;
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::written;
@@ -25,6 +25,18 @@ pub(crate) struct Refusal {
     message: String,
 }
 
+/// A refusal as it goes over the wire, member by member in the service's order.
+#[derive(Serialize)]
+struct Body {
+    error: &'static str,
+    error_description: String,
+    error_codes: [u32; 1],
+    timestamp: String,
+    trace_id: Uuid,
+    correlation_id: Uuid,
+    error_uri: String,
+}
+
 impl Refusal {
     fn new(error: &'static str, code: u32, message: impl Into<String>) -> Self {
         let status = if error == "invalid_client" { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
@@ -32,15 +44,15 @@ impl Refusal {
     }
 
     pub(super) fn respond(self, now: Timestamp, trace: Uuid, correlation: Uuid) -> Response {
-        let body = json!({
-            "error": self.error,
-            "error_description": self.describe(now, trace, correlation),
-            "error_codes": [self.code],
-            "timestamp": written(now),
-            "trace_id": trace,
-            "correlation_id": correlation,
-            "error_uri": format!("https://login.microsoftonline.com/error?code={}", self.code),
-        });
+        let body = Body {
+            error: self.error,
+            error_description: self.describe(now, trace, correlation),
+            error_codes: [self.code],
+            timestamp: written(now),
+            trace_id: trace,
+            correlation_id: correlation,
+            error_uri: format!("https://login.microsoftonline.com/error?code={}", self.code),
+        };
         (self.status, Json(body)).into_response()
     }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
+use axum::http::uri::Authority;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -15,7 +16,9 @@ use tokio::net::TcpStream;
 
 use super::Server;
 use super::destination::{Destination, host};
-use super::dispatch::{Broken, Line, Protection};
+use super::dispatch::{Broken, Line, Protection, plain};
+use super::disturb;
+use crate::request_log::Entry;
 
 /// The first byte of a TLS connection: a handshake record (RFC 8446 section 5.1). No HTTP request begins with it.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -57,7 +60,7 @@ impl Server {
             let tunnel = Arc::clone(&tunnel);
             async move {
                 match *request.method() {
-                    Method::CONNECT => self.open_tunnel(request, &tunnel),
+                    Method::CONNECT => self.open_tunnel(request, &tunnel).await,
                     _ => self.answer(request, line).await,
                 }
             }
@@ -74,29 +77,29 @@ impl Server {
     }
 
     /// Leads every tunnel to this server's own TLS, except to vaults that do not exist: their names do not resolve.
-    fn open_tunnel(&self, mut request: Request<Incoming>, tunnel: &PendingTunnel) -> Result<Response<Body>, Broken> {
-        let target = request.uri().authority().map_or("", |authority| authority.as_str()).to_string();
+    async fn open_tunnel(&self, request: Request<Incoming>, tunnel: &PendingTunnel) -> Result<Response<Body>, Broken> {
+        let target = request.uri().authority().map_or("", Authority::as_str).to_string();
         let host = host(&target);
-        let entry = self.entry("CONNECT", host, "");
-        if let Some(fault) = self.cloud.faults.take("CONNECT", host, "") {
-            let status = fault.fault.status.unwrap_or(StatusCode::BAD_GATEWAY.as_u16());
-            self.cloud.requests.add(crate::request_log::Entry { status: Some(status), fault: Some(fault.id), ..entry });
-            let mut refused = Response::new(Body::from(fault.fault.body.unwrap_or_default()));
-            *refused.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-            return if fault.fault.cut == Some(0) { Err(Broken) } else { Ok(refused) };
+        let fault = self.cloud.faults.take("CONNECT", host, "");
+        let entry = Entry { fault: fault.as_ref().map(|fault| fault.id), ..self.entry("CONNECT", host, "") };
+        let fault = fault.map(|scripted| scripted.fault).unwrap_or_default();
+        tokio::time::sleep(fault.delay).await;
+        if fault.hang || fault.cut == Some(0) {
+            self.cloud.requests.add(entry);
+            return if fault.hang { std::future::pending().await } else { Err(Broken) };
         }
-        let mut response = Response::new(Body::empty());
-        match Destination::of(host, "") {
-            Destination::Vault(name) if !self.cloud.vaults.resolves(&name, self.cloud.clock.now()) => {
-                *response.status_mut() = StatusCode::BAD_GATEWAY;
-                *response.body_mut() = Body::from(format!("host {host} does not resolve: no vault is called {name}\n"));
-            }
-            _ => {
-                let upgrade = hyper::upgrade::on(&mut request);
-                *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgrade);
-            }
-        }
-        self.cloud.requests.add(crate::request_log::Entry { status: Some(response.status().as_u16()), ..entry });
+        let now = self.cloud.clock.now();
+        let unresolved =
+            matches!(Destination::of(host, ""), Destination::Vault(name) if !self.cloud.vaults.resolves(&name, now));
+        let response = if fault.status.is_some() {
+            disturb::apply(&fault, &Destination::of(host, ""), Response::new(Body::empty())).await
+        } else if unresolved {
+            plain(StatusCode::BAD_GATEWAY, format!("host {host} does not resolve: no such vault\n"))
+        } else {
+            *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(hyper::upgrade::on(request));
+            Response::new(Body::empty())
+        };
+        self.cloud.requests.add(Entry { status: Some(response.status().as_u16()), ..entry });
         Ok(response)
     }
 }

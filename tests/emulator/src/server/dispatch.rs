@@ -75,9 +75,9 @@ impl Server {
         let response = match fault.status {
             Some(_) => Response::new(Body::empty()),
             None if line.protection == Protection::Plain && destination::needs_tls(host) => unreachable_in_plain(host),
-            None => self.route(destination, request, (&authority, line.client)).await,
+            None => self.route(&destination, request, (&authority, line.client)).await,
         };
-        let response = disturb::apply(&fault, response).await;
+        let response = disturb::apply(&fault, &destination, response).await;
         self.cloud.requests.add(Entry { status: Some(response.status().as_u16()), ..entry });
         Ok(response)
     }
@@ -96,12 +96,12 @@ impl Server {
 
     async fn route(
         &self,
-        destination: Destination,
+        destination: &Destination,
         request: Request<Bytes>,
         (authority, client): (&str, IpAddr),
     ) -> Response<Body> {
         match destination {
-            Destination::Vault(name) => self.ask_vault(&name, request, (authority, client)),
+            Destination::Vault(name) => self.ask_vault(name, request, (authority, client)),
             Destination::FirstVault => {
                 let name = self.cloud.vaults.first().unwrap_or("").to_string();
                 self.ask_vault(&name, request, (authority, client))
@@ -182,7 +182,7 @@ fn unreachable_in_plain(host: &str) -> Response<Body> {
     plain(StatusCode::BAD_GATEWAY, format!("nothing listens on port 80 of {host}\n"))
 }
 
-fn plain(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
+pub(super) fn plain(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(text.into());
     *response.status_mut() = status;
     response

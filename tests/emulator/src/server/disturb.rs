@@ -9,15 +9,16 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::json;
 
+use super::destination::Destination;
 use super::dispatch::Broken;
 use crate::fault::Fault;
 
 /// Gives `response` the fault's status, headers and body, and breaks it where the fault says.
-pub(super) async fn apply(fault: &Fault, mut response: Response<Body>) -> Response<Body> {
+pub(super) async fn apply(fault: &Fault, destination: &Destination, mut response: Response<Body>) -> Response<Body> {
     if let Some(status) = fault.status.and_then(|status| StatusCode::from_u16(status).ok()) {
         *response.status_mut() = status;
         if fault.body.is_none() {
-            set_body(&mut response, usual_body(status));
+            set_body(&mut response, usual_body(status, destination));
         }
     }
     if let Some(body) = &fault.body {
@@ -43,8 +44,13 @@ fn set_body(response: &mut Response<Body>, body: String) {
 }
 
 /// What Azure says with a status that a fault gives without a body.
-fn usual_body(status: StatusCode) -> String {
+fn usual_body(status: StatusCode, destination: &Destination) -> String {
     let (code, message) = match status {
+        StatusCode::TOO_MANY_REQUESTS if *destination == Destination::ResourceManager => (
+            "SubscriptionRequestsThrottled",
+            "Number of requests for the subscription exceeded its limit. Please try again after the time that Retry-After \
+             names.",
+        ),
         StatusCode::TOO_MANY_REQUESTS => (
             "Throttled",
             "Request was not processed because too many requests were received. Reason: VaultRequestTypeLimitReached",

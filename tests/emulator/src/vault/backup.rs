@@ -4,8 +4,8 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 
 use super::secret::Secret;
 
-/// What the service's own backups of secrets begin with.
-const MARK: &str = "(AzureKeyVaultSecretBackupV1.microsoft.com";
+/// What the service's own backups of secrets begin with: a name, after a byte that is its length, 41.
+const MARK: &str = ")AzureKeyVaultSecretBackupV1.microsoft.com";
 
 /// Writes `secret` as a backup. Unlike the service's, it is not encrypted.
 pub(crate) fn write(secret: &Secret) -> String {

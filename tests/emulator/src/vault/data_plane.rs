@@ -180,10 +180,12 @@ fn authenticate(authorization: Option<&str>, surroundings: &Surroundings<'_>) ->
 }
 
 impl Vault {
-    /// Dresses an answer in the headers that recorded traffic shows, in their order.
+    /// Dresses an answer in the headers that recorded traffic shows.
     fn respond(&self, answer: Answer, request: &VaultRequest<'_>, tenant: Uuid) -> Response<Vec<u8>> {
-        let mut response = Response::new(answer.body.clone().unwrap_or_default());
-        *response.status_mut() = answer.status;
+        let Answer { status, body, assignment } = answer;
+        let content_type = body.as_ref().map(|_| "application/json; charset=utf-8".to_string());
+        let mut response = Response::new(body.unwrap_or_default());
+        *response.status_mut() = status;
         let network = match request.client {
             IpAddr::V4(address) => format!("conn_type=Ipv4;addr={address};act_addr_fam=InterNetwork;"),
             IpAddr::V6(address) => format!("conn_type=Ipv6;addr={address};act_addr_fam=InterNetworkV6;"),
@@ -191,13 +193,10 @@ impl Vault {
         let challenge =
             format!(r#"Bearer authorization="https://login.microsoftonline.com/{tenant}", resource="{AUDIENCE}""#);
         let optional = [
-            (header::CONTENT_TYPE, answer.body.map(|_| "application/json; charset=utf-8".to_string())),
-            (header::WWW_AUTHENTICATE, (answer.status == StatusCode::UNAUTHORIZED).then_some(challenge)),
+            (header::CONTENT_TYPE, content_type),
+            (header::WWW_AUTHENTICATE, (status == StatusCode::UNAUTHORIZED).then_some(challenge)),
             (HeaderName::from_static("x-ms-client-request-id"), request.client_request_id.map(Into::into)),
-            (
-                HeaderName::from_static("x-ms-keyvault-rbac-assignment-id"),
-                answer.assignment.map(|id| id.simple().to_string()),
-            ),
+            (HeaderName::from_static("x-ms-keyvault-rbac-assignment-id"), assignment.map(|id| id.simple().to_string())),
         ];
         let always = [
             (header::CACHE_CONTROL, "no-cache".to_string()),

@@ -6,6 +6,7 @@ mod client;
 use std::time::{Duration, Instant};
 
 use keyside_emulator::fault::Fault;
+use keyside_emulator::seed::Seed;
 use keyside_emulator::vault::Draft;
 use keyside_emulator::{Emulator, Options};
 use tokio::net::TcpStream;
@@ -105,7 +106,13 @@ async fn a_tunnel_to_a_vault_that_does_not_exist_is_refused() {
     assert_eq!(tunnel(&emulator, "no-such-vault.vault.azure.net").await.0, 502);
     let refuse = Fault { method: Some("CONNECT".into()), status: Some(403), count: Some(1), ..Fault::default() };
     emulator.faults().add(refuse).unwrap();
+    let delay =
+        Fault { method: Some("connect".into()), delay: Duration::from_millis(50), count: Some(1), ..Fault::default() };
+    emulator.faults().add(delay).unwrap();
     assert_eq!(tunnel(&emulator, VAULT).await.0, 403);
+    let before = Instant::now();
+    assert_eq!(tunnel(&emulator, VAULT).await.0, 200);
+    assert!(before.elapsed() >= Duration::from_millis(50));
     assert_eq!(tunnel(&emulator, VAULT).await.0, 200);
 }
 
@@ -201,7 +208,11 @@ async fn a_restart_from_the_state_file_is_unnoticed_by_clients() {
     let time = first.clock().now();
     first.stop().await.unwrap();
 
-    let second = Emulator::start(options()).await.unwrap();
+    let mut seed = Seed::example();
+    seed.vaults.extend(Seed::parse("[[vaults]]\nname = \"kv-new\"").unwrap().vaults);
+    let second = Emulator::start(Options { seed, ..options() }).await.unwrap();
+    assert!(second.vaults().exists("kv-new"), "the seed adds what the state does not know");
+    assert_eq!(second.vaults().first(), Some("kv-keyside"));
     let bearer = format!("Authorization: Bearer {token}");
     let request = request("GET", TARGET, VAULT, (&[&bearer], ""));
     let answer = ask_trusting(&second, VAULT, (&ca_pem, &request)).await;

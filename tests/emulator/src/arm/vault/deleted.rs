@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::super::answer::Answer;
 use super::super::call::{Call, location_key};
 use super::super::operation::Work;
+use super::super::place::Place;
 use super::super::refusal::Refusal;
 use super::super::store::{DeletedVault, Store};
-use super::super::target::Place;
 use super::{Casing, forget_access, show, stamp};
 use crate::role::RoleAssignments;
 use crate::vault::{Vault, milliseconds_after};
@@ -17,6 +17,7 @@ use crate::vault::{Vault, milliseconds_after};
 /// Keeps a vault that was taken from the data plane; one without soft delete is lost.
 pub(crate) fn soft_delete(store: &mut Store, assignments: &RoleAssignments, vault: Vault, now: Timestamp) {
     forget_access(store, assignments, &vault);
+    store.removed_vaults.insert(vault.name.to_ascii_lowercase());
     let Some(days) = vault.lifecycle.retention_days else {
         return;
     };
@@ -117,6 +118,7 @@ pub(super) fn recover(call: &Call<'_>, place: &Place, store: &mut Store) -> Resu
     }
     let found = store.deleted_vaults.remove(&key);
     let mut vault = found.ok_or_else(|| Refusal::resource_not_found(&place.shown(), &place.group))?.vault;
+    store.removed_vaults.remove(&key);
     vault.control.changed = stamp(call);
     vault.control.resolves_from = milliseconds_after(call.now(), call.times.vault);
     let answer = Answer::ok(show(call, &vault, Casing::AsTyped));

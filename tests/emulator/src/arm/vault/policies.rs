@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::super::answer::Answer;
 use super::super::call::{Call, member, object_of};
+use super::super::place::Place;
 use super::super::refusal::Refusal;
 use super::super::store::Store;
-use super::super::target::Place;
 use super::settings::{decide_by, invalid};
 use super::{find, stamp, with_found};
 use crate::vault::{AccessPolicy, Authorization, Permission, Vault};

@@ -4,9 +4,9 @@ use serde_json::{Map, Value};
 
 use super::super::call::{Call, member, text};
 use super::super::kind::Kind;
+use super::super::place::Place;
 use super::super::refusal::Refusal;
 use super::super::store::{Record, Store};
-use super::super::target::Place;
 use super::super::vault;
 
 /// The resources that a workspace cannot do without. They may be in any group.

@@ -1,101 +1,15 @@
 //! Whole requests against whole vaults.
 
-use std::net::Ipv4Addr;
+mod world;
 
 use serde_json::{Value, json};
 
 use super::*;
-use crate::directory::{Application, DirectorySeed};
+use crate::directory::DirectorySeed;
 use crate::seed::Seed;
-use crate::vault::{Network, RoleGrant, Switch, Vaults};
+use crate::vault::{Network, RoleGrant, Switch};
 
-const OFFICER: Uuid = Uuid::from_u128(0x1111_1111_1111_4111_8111_1111_1111_1111);
-const STRANGER: Uuid = Uuid::from_u128(0x9999);
-const NOON: i64 = 1_779_468_197;
-
-struct World {
-    directory: Directory,
-    vaults: Vaults,
-}
-
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(NOON + second).unwrap()
-}
-
-/// The example's vaults, with one more application that nobody gave a role.
-fn world() -> World {
-    let Seed { mut directory, vaults, .. } = Seed::example();
-    directory.applications.push(Application {
-        app_id: Uuid::from_u128(0x9998),
-        object_id: STRANGER,
-        secrets: Vec::new(),
-        certificate: None,
-        federated_credentials: Vec::new(),
-    });
-    let assignments = RoleAssignments::default();
-    let vaults = vaults.into_iter().map(|vault| vault.build(&assignments, at(0))).collect();
-    let vaults = Vaults::new(vaults, assignments);
-    World { directory: Directory::new(directory, None).unwrap(), vaults }
-}
-
-impl World {
-    fn bearer(&self, principal: Uuid, second: i64) -> String {
-        let token = self.directory.token_for(principal, AUDIENCE, at(second)).unwrap();
-        format!("Bearer {token}")
-    }
-
-    fn send(&self, vault: &str, call: (&str, &str), authorization: Option<&str>, second: i64) -> Response<Vec<u8>> {
-        self.send_with_body(vault, call, (authorization, b""), second)
-    }
-
-    fn send_with_body(
-        &self,
-        vault: &str,
-        (method, target): (&str, &str),
-        (authorization, body): (Option<&str>, &[u8]),
-        second: i64,
-    ) -> Response<Vec<u8>> {
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let request = VaultRequest {
-            method: &method.parse().unwrap(),
-            path,
-            query,
-            authority: "127.0.0.1:8443",
-            authorization,
-            client_request_id: Some("call-1"),
-            client: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            body,
-        };
-        let surroundings = Surroundings { directory: &self.directory, now: at(second) };
-        self.vaults.answer(vault, &request, &surroundings).unwrap()
-    }
-
-    /// The names of the members that the officer is answered with, in their order on the wire.
-    fn officer_sees(&self, call: (&str, &str), body: &Value, second: i64) -> (u16, Vec<String>) {
-        let bearer = self.bearer(OFFICER, second);
-        let body = body.to_string().into_bytes();
-        let response = self.send_with_body("kv-keyside", call, (Some(&bearer), &body), second);
-        (response.status().as_u16(), member_names(response.body()))
-    }
-
-    /// What the officer is told.
-    fn officer(&self, call: (&str, &str), body: &Value, second: i64) -> (u16, Value) {
-        let bearer = self.bearer(OFFICER, second);
-        let body = body.to_string().into_bytes();
-        read(&self.send_with_body("kv-keyside", call, (Some(&bearer), &body), second))
-    }
-}
-
-fn read(response: &Response<Vec<u8>>) -> (u16, Value) {
-    (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap_or(Value::Null))
-}
-
-/// Every member name of a JSON text in the order of the text; `serde_json`'s own map would sort them.
-fn member_names(json: &[u8]) -> Vec<String> {
-    let json = std::str::from_utf8(json).unwrap();
-    let ends = json.match_indices("\":").map(|(end, _)| &json[..end]);
-    ends.map(|before| before.rsplit('"').next().unwrap().to_string()).collect()
-}
+use world::{KEYS, NOON, OFFICER, STRANGER, at, read, world};
 
 const ATTRIBUTES: [&str; 6] = ["attributes", "enabled", "created", "updated", "recoveryLevel", "recoverableDays"];
 
@@ -119,7 +33,7 @@ fn a_request_without_a_token_is_challenged_before_anything_else_is_looked_at() {
 fn a_token_of_the_wrong_kind_is_told_apart() {
     let world = world();
     let other_tenant = DirectorySeed { tenant: Uuid::from_u128(5), ..Seed::example().directory };
-    let other = Directory::new(other_tenant, Some(&world.directory.keys_pem())).unwrap();
+    let other = Directory::new(other_tenant, Some(&KEYS)).unwrap();
     let other = other.token_for(OFFICER, AUDIENCE, at(0)).unwrap();
     let management = world.directory.token_for(OFFICER, "https://management.azure.com/", at(0)).unwrap();
     let rows = [

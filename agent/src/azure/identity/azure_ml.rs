@@ -1,7 +1,7 @@
 //! The token endpoints of an Azure Machine Learning compute: its own identity, and the user's on whose behalf a job runs.
 
-use super::environment::Environment;
-use super::identity::Endpoint;
+use super::platform::Endpoint;
+use crate::environment::Environment;
 
 /// The version of the endpoint, which is that of App Service in 2017; its parameter for the client is `clientid`.
 const API_VERSION: &str = "2017-09-01";

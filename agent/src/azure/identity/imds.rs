@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::environment::Environment;
-use super::identity::Endpoint;
-use super::transport::Timeouts;
+use super::platform::{Endpoint, Selector};
+use crate::azure::transport::Timeouts;
+use crate::environment::Environment;
 
 /// Source: <https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token>.
 const ADDRESS: &str = "http://169.254.169.254";
@@ -16,12 +16,11 @@ const API_VERSION: &str = "2018-02-01";
 const CONNECT: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(3);
 
-/// The endpoint for the identity of that client or object id, or for the machine's only one. It is never reached
+/// The endpoint for the selected identity, or for the machine's only one. It is never reached
 /// through a proxy; `AZURE_POD_IDENTITY_AUTHORITY_HOST` moves it, as it does for the other Azure SDKs.
 pub(super) fn endpoint(
     environment: &Environment,
-    client_id: Option<&str>,
-    object_id: Option<&str>,
+    identity: Option<Selector<'_>>,
     timeouts: Timeouts,
 ) -> Result<Endpoint, String> {
     let host = environment.get("AZURE_POD_IDENTITY_AUTHORITY_HOST").unwrap_or(ADDRESS);
@@ -35,9 +34,5 @@ pub(super) fn endpoint(
         })
         .header("metadata", "true")
         .query("api-version", API_VERSION);
-    Ok(match (object_id, client_id) {
-        (Some(id), _) => endpoint.query("object_id", id),
-        (None, Some(id)) => endpoint.query("client_id", id),
-        (None, None) => endpoint,
-    })
+    Ok(endpoint.of(identity))
 }

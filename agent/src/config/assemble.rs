@@ -23,10 +23,10 @@ use crate::{logging, memory, serve};
 ///
 /// # Errors
 /// Every problem that can be found without looking at the machine beyond its accounts, in the order of their lines.
-pub(super) fn check(text: &str, accounts: &dyn Accounts, own: Own<'_>) -> Result<Config, Vec<Problem>> {
-    let mut check = Check { document: Document::parse(text), accounts };
-    let config = check.config(own);
-    let mut problems = check.document.problems;
+pub(super) fn assemble(text: &str, accounts: &dyn Accounts, own: Own<'_>) -> Result<Config, Vec<Problem>> {
+    let mut assembly = Assembly { document: Document::parse(text), accounts };
+    let config = assembly.config(own);
+    let mut problems = assembly.document.problems;
     problems.sort_by_key(|problem| problem.line);
     problems.dedup();
     match config {
@@ -35,7 +35,7 @@ pub(super) fn check(text: &str, accounts: &dyn Accounts, own: Own<'_>) -> Result
     }
 }
 
-struct Check<'a> {
+struct Assembly<'a> {
     document: Document<'a>,
     accounts: &'a dyn Accounts,
 }
@@ -48,7 +48,7 @@ struct Checked {
     target: Option<Target>,
 }
 
-impl Check<'_> {
+impl Assembly<'_> {
     /// Looks at every table even when an earlier one has problems.
     fn config(&mut self, (own_uid, own_socket): Own<'_>) -> Option<Config> {
         let vault = self.document.table::<VaultTable>("vault").map(|table| table.url.0);
@@ -130,7 +130,7 @@ impl Check<'_> {
         let wanted = Wanted {
             vault_name: table.vault_name.map_or_else(|| name.clone(), |vault_name| vault_name.0),
             version: table.version.map(|version| version.0),
-            encoding: table.encoding.map_or(Encoding::default(), |encoding| encoding.0.0),
+            encoding: table.encoding.map_or(Encoding::default(), |encoding| encoding.0),
             optional: table.optional,
             name,
         };
@@ -183,7 +183,7 @@ impl Check<'_> {
             targets,
             allow_disk: table.allow_disk,
             require_noswap: table.require_noswap,
-            on_stop: table.on_stop.map_or(files::OnStop::default(), |on_stop| on_stop.0.0),
+            on_stop: table.on_stop.map_or(files::OnStop::default(), |on_stop| on_stop.0),
             group,
         };
         let places: BTreeMap<_, _> = secrets.iter().map(|secret| (&secret.wanted.name, &secret.span)).collect();
@@ -219,7 +219,7 @@ fn identity_settings(table: IdentityTable) -> identity::Settings {
 fn memory_settings(table: MemoryTable) -> memory::Settings {
     let default = memory::Settings::default();
     memory::Settings {
-        best: table.backend.map_or(default.best, |backend| backend.0.0),
+        best: table.backend.map_or(default.best, |backend| backend.0),
         require_locked: table.require_locked,
     }
 }

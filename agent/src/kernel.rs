@@ -1,0 +1,112 @@
+//! What the kernel is asked for, or hands over, that no safe binding covers.
+#![expect(unsafe_code, reason = "some system calls have no safe binding")]
+
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Most supplementary groups that a Linux process can have.
+/// Source: `NGROUPS_MAX` in the kernel's `limits.h`.
+const GROUPS_MAX: usize = 65_536;
+
+/// The supplementary groups of the process that connected a Unix socket, as they were then (`SO_PEERGROUPS`).
+///
+/// # Errors
+/// Whatever the kernel answers; `ENODATA` when the peer is no process.
+pub fn peer_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
+    let mut groups = vec![0_u32; 64];
+    loop {
+        let room = groups.len() * size_of::<u32>();
+        let mut length = libc::socklen_t::try_from(room).map_err(io::Error::other)?;
+        // JUSTIFICATION: no binding knows this option.
+        // SAFETY: the kernel writes at most `length` bytes into the buffer, whose size that is, and then the length.
+        let answer = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERGROUPS,
+                groups.as_mut_ptr().cast(),
+                &raw mut length,
+            )
+        };
+        if answer == 0 {
+            groups.truncate(length as usize / size_of::<u32>());
+            return Ok(groups);
+        }
+        let error = io::Error::last_os_error();
+        // ERANGE: `length` now says how much room there must be.
+        if error.raw_os_error() != Some(libc::ERANGE) || groups.len() >= GROUPS_MAX {
+            return Err(error);
+        }
+        groups.resize((length as usize / size_of::<u32>()).clamp(groups.len() + 1, GROUPS_MAX), 0);
+    }
+}
+
+/// The sockets that the service manager passed to this process (`sd_listen_fds(3)`). Only the first call gets them.
+///
+/// # Errors
+/// When the service manager's variables make no sense or name descriptors that are not open.
+pub fn inherited_sockets() -> io::Result<Vec<OwnedFd>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Ordering::Relaxed) {
+        return Ok(Vec::new());
+    }
+    let passed = sd_notify::listen_fds()?;
+    // JUSTIFICATION: the service manager passes descriptors by number, and ownership begins where that is read.
+    // SAFETY: they were open when `listen_fds` marked them, they belong to this process by the protocol, which also
+    // says that nothing else uses them, and this function owns them once.
+    Ok(passed.map(|raw| unsafe { OwnedFd::from_raw_fd(raw) }).collect())
+}
+
+/// Whether the caller's descriptor is the only one that anybody has of this file, which must be open for writing and
+/// belong to the caller. Memory mappings count as open. When the kernel does not say, the answer is no.
+///
+/// The kernel grants a write lease only on a file that nobody else has open (`fcntl(2)`, `F_SETLEASE`).
+#[must_use]
+pub fn nobody_else_has_open(file: BorrowedFd<'_>) -> bool {
+    let lease = |kind: libc::c_int| {
+        // JUSTIFICATION: no binding knows leases.
+        // SAFETY: both calls take and give integers; no memory is involved.
+        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) == 0 }
+    };
+    // Given back at once: only the answer matters, and a lease that somebody breaks would be answered by a signal.
+    lease(libc::F_WRLCK) && lease(libc::F_UNLCK)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd as _;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn the_groups_of_a_peer_are_those_of_its_process() {
+        let (left, _right) = UnixStream::pair().expect("a pair");
+        let own: Vec<u32> =
+            nix::unistd::getgroups().expect("own groups").into_iter().map(nix::unistd::Gid::as_raw).collect();
+        assert_eq!(peer_groups(left.as_fd()).expect("an answer"), own);
+    }
+
+    #[test]
+    fn a_file_is_ours_alone_until_somebody_else_opens_it() {
+        let file = tempfile::NamedTempFile::new_in("/dev/shm").expect("a file");
+        assert!(nobody_else_has_open(file.as_file().as_fd()));
+        let reader = std::fs::File::open(file.path()).expect("opens");
+        assert!(!nobody_else_has_open(file.as_file().as_fd()), "a reader");
+        drop(reader);
+        assert!(nobody_else_has_open(file.as_file().as_fd()), "the reader has gone, and no lease was left");
+    }
+
+    #[test]
+    fn a_descriptor_without_leases_is_never_ours_alone() {
+        let (left, _right) = UnixStream::pair().expect("a pair");
+        assert!(!nobody_else_has_open(left.as_fd()));
+    }
+
+    #[test]
+    fn a_socket_without_a_peer_is_an_error() {
+        let file = tempfile::tempfile().expect("a file");
+        assert!(peer_groups(file.as_fd()).is_err());
+    }
+}
