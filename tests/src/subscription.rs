@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::agent::keyside;
-use crate::emulator::{Emulator, feed};
+use crate::emulator::Emulator;
 use crate::{binaries, wait};
 
 /// The subscription's id.
@@ -22,7 +22,8 @@ pub const COLLEAGUE: &str = "77777777-7777-4777-8777-777777777777";
 
 const TENANT: &str = "11111111-1111-4111-8111-111111111111";
 const CLIENT: &str = "22222222-2222-4222-8222-222222222222";
-const COLLEAGUE_CLIENT: &str = "88888888-8888-4888-8888-888888888888";
+/// The application that they sign in as.
+pub const COLLEAGUE_CLIENT: &str = "88888888-8888-4888-8888-888888888888";
 const CLIENT_SECRET: &str = "client-secret-7Q~x";
 
 /// An emulator with a subscription, and a folder for the files of one scenario.
@@ -120,7 +121,7 @@ impl Subscription {
     /// Runs a command on the description with more variables and with `input` on standard input.
     #[must_use]
     pub fn run_with(&self, words: &[&str], more: &[(&str, &str)], input: &str) -> Run {
-        let output = feed(&mut self.command(words, more), input);
+        let output = binaries::feed(&mut self.command(words, more), input);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Run { code: output.status.code(), out: text(&output.stdout), errors: text(&output.stderr) }
     }

@@ -53,7 +53,7 @@ fn a_change_of_the_description_changes_just_what_it_names() {
     let text = text
         .replace("team = 'vision'", "team = 'audio'")
         .replace("[workspace]", "[workspace]\nfriendly_name = 'Audio'");
-    let text = text.replace("namespace = 'ml'", "namespace = 'audio'").replace("[storage]", "[storage]\nsku = 'grs'");
+    let text = text.replace("namespace = 'ml'", "namespace = 'audio'").replace("[storage]", "[log_analytics]\nretention_days = 60\n[storage]\nsku = 'grs'");
     std::fs::write(subscription.folder().join("estate.toml"), text).expect("written");
     let planned = plan(&subscription);
     let expected = serde_json::json!({"create": 0, "recover": 0, "change": 9, "wait": 0, "leave": 16, "refuse": 0});

@@ -3,5 +3,6 @@
 mod adoption;
 mod interruption;
 mod life;
+mod preflight;
 mod secrets;
 mod traps;

@@ -133,18 +133,6 @@ fn properties(name: &str, location: &str, (given, made): (&Map<String, Value>, T
     properties
 }
 
-/// Changes tags and properties.
-pub(crate) fn patch(call: &Call<'_>, place: &Place, store: &mut Store) -> Result<Answer, Refusal> {
-    let body = call.object()?;
-    let record = store.resources.get_mut(&place.key());
-    let record = record.ok_or_else(|| Refusal::resource_not_found(&place.shown(), &place.group))?;
-    record.tags = member(&body, "tags").cloned().or_else(|| record.tags.take());
-    for (name, value) in object_of(&body, "properties") {
-        record.set_property(&name, value);
-    }
-    Ok(shown(record, StatusCode::OK, call.now()))
-}
-
 /// The document of an account.
 pub(crate) fn show(record: &Record, now: Timestamp) -> Value {
     let mut document = Value::Object(record.document());
