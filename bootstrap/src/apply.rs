@@ -63,7 +63,7 @@ async fn one(node: &Node, planned: &Decision, (azure, known): (&Azure, &Known), 
     progress.begins(&label);
     let observed = node.item.observe(azure, known).await?;
     let (word, count, document) = match &observed.decision {
-        Decision::Leave => ("is there", 0, observed.document.clone()),
+        Decision::Leave => ("left", 0, observed.document.clone()),
         Decision::Refuse(reason) => bail!("{label}: {reason}"),
         // Nobody has seen these changes in the plan.
         Decision::Change(_) if matches!(planned, Decision::Create) => {
@@ -87,6 +87,6 @@ fn past(decision: &Decision) -> &'static str {
         Decision::Recover => "recovered",
         Decision::Change(_) => "changed",
         Decision::Await(_) => "is ready",
-        Decision::Leave | Decision::Refuse(_) => "is there",
+        Decision::Leave | Decision::Refuse(_) => "left",
     }
 }

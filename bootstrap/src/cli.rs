@@ -172,6 +172,12 @@ impl Command {
         }
     }
 
+    /// Whether it changes nothing, in Azure or here.
+    #[must_use]
+    pub fn only_looks(&self) -> bool {
+        matches!(self, Self::Plan { .. } | Self::Output { .. } | Self::Preflight { .. })
+    }
+
     /// Whether what is in a deleted state may be brought back.
     #[must_use]
     pub fn recovers(&self) -> bool {

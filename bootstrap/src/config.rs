@@ -303,3 +303,81 @@ impl Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../docs/bootstrap.example.toml");
+    const GUIDE: &str = include_str!("../../docs/bootstrap.md");
+
+    fn problems(text: &str) -> Vec<String> {
+        let found = Config::parse(text, 1000).map(|_| Vec::new());
+        found.unwrap_or_else(|problems| problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn the_examples_in_the_documentation_fit() {
+        assert_eq!(problems(EXAMPLE), Vec::<String>::new());
+        let worked = GUIDE.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+        assert_eq!(problems(worked), Vec::<String>::new());
+        let existing = EXAMPLE.replace("name = \"vision-kv\"", "").replace("# id = ", "id = ");
+        let config = Config::parse(&existing, 1000).expect("the commented key fits, too");
+        assert!(matches!(config.vault.place, Place::Existing(_)));
+    }
+
+    #[test]
+    fn the_smallest_file_has_every_default() {
+        let text = "subscription = '00000000-0000-4000-8000-000000000001'\ntenant = '00000000-0000-4000-8000-000000000002'\n\
+                    location = 'westeurope'\nprefix = 'ml'\n[vault]\n";
+        let config = Config::parse(text, 1000).expect("it fits");
+        assert_eq!(config.group, "ml-rg");
+        assert!(config.workspace.is_none() && config.logs.is_none() && config.agent_identity.is_none());
+        assert_eq!(config.vault.authorization, Authorization::Rbac);
+        assert_eq!(config.vault.purge_protection, None, "never without being asked for");
+        assert_eq!(config.agent.readers, ["uid:1000"]);
+        assert!(config.access.is_empty());
+    }
+
+    #[test]
+    fn every_problem_is_told_with_its_line() {
+        let base = "subscription = 'x'\ntenant = '00000000-0000-4000-8000-000000000002'\nlocation = 'West Europe'\nprefix = 'ML'\n";
+        let found = problems(base);
+        for start in ["line 1: subscription", "line 3: location", "line 4: prefix"] {
+            assert!(found.iter().any(|line| line.starts_with(start)), "{start}: {found:#?}");
+        }
+        let base = "subscription = '00000000-0000-4000-8000-000000000001'\ntenant = '00000000-0000-4000-8000-000000000002'\n\
+                    location = 'westeurope'\nprefix = 'ml'\n";
+        let rows = [
+            ("[vault]\nid = 'https://kv.vault.azure.net/'", "it is a URL, and Azure links resources by their id"),
+            ("[vault]\nname = 'kv_1'", "single hyphens"),
+            ("[vault]\nsoft_delete_days = 100", "from 7 to 90"),
+            ("[vault]\nnetwork.ip_rules = ['10.0.0.0/40']", "no public IPv4 address"),
+            ("[vault]\nnetwork.subnets = ['subnet']", "no subnet's id"),
+            ("[vault]\nauthorization = 'both'", "use rbac or access-policies"),
+            ("[workspace]\nvault = 'application'\nvault_name = 'kv1'", "a vault of its own"),
+            ("[log_analytics]\nretention_days = 7", "from 30 to 730"),
+            ("[agent_identity]\nkubernetes = { issuer = 'x', namespace = 'a', service_account = 'b' }", "https:// URL"),
+            ("[[access]]\nprincipal = 'agent'\nrole = 'Reader'", "add the table [agent_identity]"),
+            ("[[access]]\nprincipal = 'workspace'\nrole = 'Reader'", "add the table [workspace]"),
+            ("[[access]]\nprincipal = '00000000-0000-4000-8000-000000000003'\nrole = 'Reader'", "principal_type"),
+            ("[[access]]\nprincipal = 'ada'\nrole = 'Reader'", "or an object id"),
+            (
+                "[vault]\nauthorization = 'access-policies'\n[[access]]\nprincipal = 'operator'\nrole = 'Contributor'",
+                "no counterpart",
+            ),
+            ("[[secret]]\nname = 'a'", "needs one source"),
+            ("[[secret]]\nname = 'a'\ngenerate = {}\nfrom_env = 'A'", "needs one source"),
+            ("[[secret]]\nname = 'a'\ngenerate = { length = 4 }", "from 8 to"),
+            ("[[secret]]\nname = 'a'\ngenerate = { alphabet = 'aa' }", "each once"),
+            ("[[secret]]\nname = 'a'\ngenerate = {}\n[[secret]]\nname = 'A'\ngenerate = {}", "used twice"),
+            ("[[secret]]\nname = 'a'\nfrom_stdin = true\n[[secret]]\nname = 'b'\nfrom_stdin = true", "one value only"),
+            ("[[secret]]\nname = 'a'\ngenerate = {}\nexpires_in = '1s'", "at least a minute"),
+            ("[agent]\nruns_on = 'moon'", "or elsewhere"),
+        ];
+        for (text, part) in rows {
+            let found = problems(&format!("{base}{text}\n"));
+            assert!(found.iter().any(|line| line.contains(part)), "{text}: {found:#?}");
+        }
+    }
+}

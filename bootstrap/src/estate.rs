@@ -126,8 +126,11 @@ impl Estate<'_> {
                 let id = name.parse().unwrap_or(config.group_id().resource("Microsoft.Compute/virtualMachines", name));
                 Some((Machine::Virtual, id))
             }
-            (RunsOn::ComputeCluster | RunsOn::ComputeInstance, Some(workspace)) => {
-                Some((Machine::Compute, workspace.child("computes", name)))
+            (RunsOn::ComputeCluster, Some(workspace)) => {
+                Some((Machine::Compute("amlcompute"), workspace.child("computes", name)))
+            }
+            (RunsOn::ComputeInstance, Some(workspace)) => {
+                Some((Machine::Compute("computeinstance"), workspace.child("computes", name)))
             }
             _ => None,
         };
@@ -228,6 +231,18 @@ mod tests {
     fn a_vault_alone_needs_only_its_group_and_provider() {
         let (labels, _) = labels("");
         assert_eq!(labels, ["provider registration Microsoft.KeyVault", "resource group ml-rg", "key vault kv1"]);
+    }
+
+    #[test]
+    fn a_workspace_that_shares_the_vault_has_its_rights_there() {
+        let (shared, _) = labels("[workspace]\nvault = 'application'");
+        assert!(
+            shared.contains(&"role assignment Key Vault Administrator for the workspace on kv1".to_owned()),
+            "{shared:#?}"
+        );
+        assert_eq!(shared.iter().filter(|label| label.starts_with("key vault")).count(), 1);
+        let (own, _) = labels("[workspace]");
+        assert_eq!(own.iter().filter(|label| label.starts_with("key vault")).count(), 2);
     }
 
     #[test]

@@ -17,6 +17,9 @@ static ALLOCATOR: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
 fn main() -> ExitCode {
     let exit = match Cli::understand(std::env::args_os()) {
         Ok(cli) => run(&cli).unwrap_or_else(|error| {
+            if cli.command.only_looks() && run::reader_is_gone(&error) {
+                return Exit::Success;
+            }
             // When standard error is closed, nobody is left to tell.
             drop(writeln!(io::stderr(), "keyside-bootstrap: {error:#}"));
             run::exit_of(&error)
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<Exit> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one reader of the environment")]
     let environment: Environment = std::env::vars_os().collect();
     let settings = logging::Settings { level: "warn".parse()?, format: logging::Format::Text };
     logging::start(settings, environment.get("RUST_LOG"), io::stderr().is_terminal())?;

@@ -59,6 +59,12 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
     if out_of_reach { Exit::Unavailable } else { Exit::Refused }
 }
 
+/// Whether whoever read the output has seen enough, as `head` does.
+#[must_use]
+pub fn reader_is_gone(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
 /// Tells everything that is wrong with a file.
 fn complain(error: &ConfigError) -> Result<()> {
     let mut errors = io::stderr().lock();

@@ -16,8 +16,8 @@ use crate::item::{Decision, Item, Key, Known, Label, Observed};
 pub enum Machine {
     /// A virtual machine: a patch names the identity alone.
     Virtual,
-    /// A compute of a workspace: only the whole can be written.
-    Compute,
+    /// A compute of a workspace, of a type that the Azure CLI knows by this name: only the whole can be written.
+    Compute(&'static str),
 }
 
 /// An identity on a machine.
@@ -41,7 +41,7 @@ impl Attachment {
     fn path(&self) -> String {
         let api = match self.kind {
             Machine::Virtual => "2024-07-01",
-            Machine::Compute => "2025-12-01",
+            Machine::Compute(_) => "2025-12-01",
         };
         format!("{}?api-version={api}", self.machine)
     }
@@ -58,7 +58,7 @@ impl Attachment {
         let (system, users) = (had.contains("systemassigned"), attached || !others.is_empty());
         let kind = match (system, users, self.kind) {
             (true, true, Machine::Virtual) => "SystemAssigned, UserAssigned",
-            (true, true, Machine::Compute) => "SystemAssigned,UserAssigned",
+            (true, true, Machine::Compute(_)) => "SystemAssigned,UserAssigned",
             (true, false, _) => "SystemAssigned",
             (false, true, _) => "UserAssigned",
             (false, false, _) => "None",
@@ -66,12 +66,12 @@ impl Attachment {
         let mut all: Map<String, Value> = match self.kind {
             Machine::Virtual => Map::new(),
             // Of the identities that stay, only the names are the caller's to say.
-            Machine::Compute => others.into_iter().map(|(id, _)| (id, json!({}))).collect(),
+            Machine::Compute(_) => others.into_iter().map(|(id, _)| (id, json!({}))).collect(),
         };
         match (attached, self.kind) {
             (true, _) => drop(all.insert(self.identity.to_string(), json!({}))),
             (false, Machine::Virtual) => drop(all.insert(self.identity.to_string(), Value::Null)),
-            (false, Machine::Compute) => {}
+            (false, Machine::Compute(_)) => {}
         }
         let mut identity = json!({"type": kind});
         if !all.is_empty() {
@@ -84,7 +84,7 @@ impl Attachment {
         let identity = self.identities(machine, attached);
         match self.kind {
             Machine::Virtual => json!({"identity": identity}),
-            Machine::Compute => {
+            Machine::Compute(_) => {
                 let mut properties = machine.get("properties").cloned().unwrap_or_default();
                 if let Some(members) = properties.as_object_mut() {
                     members.retain(|name, _| !READ_ONLY.contains(&name.as_str()));
@@ -93,6 +93,24 @@ impl Attachment {
                     "properties": properties})
             }
         }
+    }
+
+    /// What follows where there is no machine. A compute cannot be there before its workspace, and is not this program's
+    /// to make: whoever makes it names the identity.
+    fn without_machine(&self, workspace_exists: bool) -> Observed {
+        let Machine::Compute(kind) = self.kind else {
+            let reason = format!("{} does not exist: make it, or take compute out of [agent]", self.machine);
+            return Observed::refused(reason);
+        };
+        let (group, name) = (self.machine.group_name(), self.machine.name());
+        let workspace = self.machine.as_str().split('/').nth(8).unwrap_or_default();
+        let note = format!(
+            "there is no compute {name} yet: make it with `az ml compute create --type {kind} --resource-group {group} \
+             --workspace-name {workspace} --name {name} --identity-type UserAssigned --user-assigned-identities {}`",
+            self.identity
+        );
+        let decision = if workspace_exists { Decision::Leave } else { Decision::Create };
+        Observed { decision, ..Observed::absent() }.with_note(note)
     }
 
     async fn read(&self, azure: &Azure) -> Result<Option<Value>> {
@@ -105,7 +123,7 @@ impl Attachment {
         let machine = azure.arm.settled(&self.path(), &read).await?;
         let method = match self.kind {
             Machine::Virtual => Method::Patch,
-            Machine::Compute => Method::Put,
+            Machine::Compute(_) => Method::Put,
         };
         let body = Some(self.document(&machine, attached));
         let call = Call { body, ..Call::new(&label, operation, method, self.path()) };
@@ -128,11 +146,7 @@ impl Item for Attachment {
     }
 
     async fn observe(&self, azure: &Azure, known: &Known) -> Result<Observed> {
-        let Some(machine) = self.read(azure).await? else {
-            // A workspace that is yet to be made has no compute yet.
-            let reason = format!("{} does not exist: make it, or take compute out of [agent]", self.machine);
-            return Ok(Observed::refused(reason));
-        };
+        let Some(machine) = self.read(azure).await? else { return Ok(self.without_machine(known.has(Key::Workspace))) };
         let made = known.text(Key::Identity, &format!("/tags/{OWNER_TAG}"));
         let ours = made.as_ref() == Some(&self.estate);
         Ok(match arm::state(&machine) {
@@ -177,7 +191,7 @@ mod tests {
             json!({"identity": {"type": "SystemAssigned, UserAssigned",
             "userAssignedIdentities": {IDENTITY: {}}}})
         );
-        let compute = attachment(Machine::Compute).document(&machine, true);
+        let compute = attachment(Machine::Compute("amlcompute")).document(&machine, true);
         assert_eq!(
             compute["identity"],
             json!({"type": "SystemAssigned,UserAssigned",
@@ -194,7 +208,20 @@ mod tests {
         assert!(one.is_on(&machine) && !one.is_on(&json!({})));
         let undone = one.document(&machine, false);
         assert_eq!(undone, json!({"identity": {"type": "None", "userAssignedIdentities": {IDENTITY: null}}}));
-        let undone = attachment(Machine::Compute).document(&machine, false);
+        let undone = attachment(Machine::Compute("amlcompute")).document(&machine, false);
         assert_eq!(undone["identity"], json!({"type": "None"}));
+    }
+
+    #[test]
+    fn a_compute_that_is_yet_to_be_made_is_told_with_the_command_that_makes_it() {
+        let mut compute = attachment(Machine::Compute("amlcompute"));
+        let workspace = "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/ws";
+        compute.machine = workspace.parse::<ArmId>().expect("an id").child("computes", "cpu");
+        let observed = compute.without_machine(true);
+        assert_eq!(observed.decision, Decision::Leave);
+        let command = "az ml compute create --type amlcompute --resource-group g --workspace-name ws --name cpu";
+        assert!(observed.notes[0].contains(command), "{:?}", observed.notes);
+        assert_eq!(compute.without_machine(false).decision, Decision::Create, "it may be there by then");
+        assert_eq!(attachment(Machine::Virtual).without_machine(true).decision.word(), "refuse");
     }
 }

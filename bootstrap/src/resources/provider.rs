@@ -6,7 +6,7 @@ use azure_core::http::Method;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::arm::Call;
+use crate::arm::{ArmError, Call};
 use crate::azure::Azure;
 use crate::item::{Decision, Item, Known, Label, Observed, Removal};
 
@@ -33,7 +33,7 @@ impl Provider {
         format!("/subscriptions/{}/providers/{}{more}?api-version={API}", self.subscription, self.namespace)
     }
 
-    async fn read(&self, azure: &Azure) -> Result<Value> {
+    async fn read(&self, azure: &Azure) -> Result<Value, ArmError> {
         Ok(azure.arm.get(&self.label(), &self.path("")).await?.unwrap_or_default())
     }
 }
@@ -53,7 +53,14 @@ impl Item for Provider {
     }
 
     async fn observe(&self, azure: &Azure, _known: &Known) -> Result<Observed> {
-        let document = self.read(azure).await?;
+        let document = match self.read(azure).await {
+            // Who has rights on a group alone may not look, and somebody else has to have registered it.
+            Err(error) if error.status() == Some(403) => {
+                return Ok(Observed::present(Value::Null, false)
+                    .with_note("this sign-in may not see it: it is taken to be there"));
+            }
+            outcome => outcome?,
+        };
         // Others in the subscription may rely on it by now: it is nobody's to remove.
         Ok(Observed {
             decision: decide(&document),

@@ -107,7 +107,11 @@ impl Vault {
 
     async fn in_deleted_state(&self, azure: &Azure) -> Result<Option<Value>> {
         let path = format!("{}?api-version={API}", self.deleted_path);
-        Ok(azure.arm.get(&self.declaration.label(), &path).await?)
+        match azure.arm.get(&self.declaration.label(), &path).await {
+            // Who has rights on a group alone may not look; a creation then tells of the deleted vault.
+            Err(error) if error.status() == Some(403) => Ok(None),
+            outcome => Ok(outcome?),
+        }
     }
 
     /// What follows from a vault of that name in its deleted state.

@@ -53,7 +53,9 @@ fn a_change_of_the_description_changes_just_what_it_names() {
     let text = text
         .replace("team = 'vision'", "team = 'audio'")
         .replace("[workspace]", "[workspace]\nfriendly_name = 'Audio'");
-    let text = text.replace("namespace = 'ml'", "namespace = 'audio'").replace("[storage]", "[log_analytics]\nretention_days = 60\n[storage]\nsku = 'grs'");
+    let text = text
+        .replace("namespace = 'ml'", "namespace = 'audio'")
+        .replace("[storage]", "[log_analytics]\nretention_days = 60\n[storage]\nsku = 'grs'");
     std::fs::write(subscription.folder().join("estate.toml"), text).expect("written");
     let planned = plan(&subscription);
     let expected = serde_json::json!({"create": 0, "recover": 0, "change": 9, "wait": 0, "leave": 16, "refuse": 0});
@@ -116,4 +118,25 @@ fn policies_of_others_stay_when_ours_are_added() {
     let before = subscription.writes().len();
     subscription.succeed(&["apply", "--yes"]);
     assert_eq!(subscription.writes().len(), before, "{:?}", subscription.writes().split_off(before));
+}
+
+#[test]
+fn a_compute_gets_the_identity_beside_those_that_it_has_and_gives_it_back() {
+    let subscription = Subscription::start(
+        "[[subscription.computes]]\nname = 'cpu'\nworkspace = 'ml-ml'\nresource_group = 'ml-rg'\nlocation = 'westeurope'\n",
+    );
+    let file = "name = 'ml-kv-cluster'\n[workspace]\nvault_name = 'ml-mlkv-cluster'\n[storage]\nname = 'mlstcluster'\n\
+                [agent_identity]\n[agent]\nruns_on = 'compute-cluster'\ncompute = 'cpu'\n";
+    subscription.describe(file);
+    let planned = plan(&subscription);
+    let attachment = step(&planned, "identity attachment");
+    assert_eq!(attachment["action"], "create");
+    assert!(attachment["notes"].to_string().contains("az ml compute create"), "{attachment}");
+    subscription.succeed(&["apply", "--yes"]);
+    assert_eq!(step(&plan(&subscription), "identity attachment")["action"], "leave");
+    let config = std::fs::read_to_string(subscription.agent_config()).expect("the agent's configuration");
+    assert!(config.contains("kind = \"azure-ml\"\nclient_id = "), "{config}");
+    subscription.succeed(&["destroy", "--yes", "--purge"]);
+    let puts = subscription.writes().iter().filter(|line| line.ends_with("/computes/cpu\n")).count();
+    assert_eq!(puts, 2, "attached, and taken away: {:?}", subscription.writes());
 }
