@@ -154,8 +154,14 @@ impl Vault {
         }
         let path = format!("{}/purge?api-version={API}", self.deleted_path);
         let call = Call::new(&label, "purge", Method::Post, path);
-        let answer = azure.arm.send(&call).await?;
-        azure.arm.finish(&answer, &call).await?;
+        match azure.arm.send(&call).await {
+            Ok(answer) => azure.arm.finish(&answer, &call).await?,
+            // A purge that an earlier run began has ended meanwhile.
+            Err(error) if error.status() == Some(404) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let path = format!("{}?api-version={API}", self.deleted_path);
+        azure.arm.gone(&path, &call).await?;
         Ok(None)
     }
 }
