@@ -35,7 +35,7 @@ ASSIGNED_RESOURCE = (
 WITHOUT_RIGHTS = "5f0d6a1c-3f55-4f0e-9a5b-6c1c0b6e1d40"
 
 _ENDPOINTS = os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"].rstrip("/")
-_FOLDER = pathlib.Path(os.environ["SCENARIO_FOLDER"])
+FOLDER = pathlib.Path(os.environ["SCENARIO_FOLDER"])
 
 
 class Fixed:
@@ -89,13 +89,13 @@ def client_secret():
 
 def certificate():
     """CertificateCredential, by the thumbprint that MSAL chooses"""
-    path = _FOLDER / "client.pem"
+    path = FOLDER / "client.pem"
     return _reads_as(CertificateCredential(TENANT, APP, certificate_path=str(path)), "11")
 
 
 def certificate_chain():
     """CertificateCredential that sends its certificate along"""
-    path = _FOLDER / "client.pem"
+    path = FOLDER / "client.pem"
     credential = CertificateCredential(TENANT, APP, certificate_path=str(path), send_certificate_chain=True)
     return _reads_as(credential, "11")
 
@@ -103,7 +103,7 @@ def certificate_chain():
 def workload_identity():
     """WorkloadIdentityCredential, from the variables of a pod"""
     with variables(
-        AZURE_TENANT_ID=TENANT, AZURE_CLIENT_ID=APP, AZURE_FEDERATED_TOKEN_FILE=str(_FOLDER / "pipeline.jwt")
+        AZURE_TENANT_ID=TENANT, AZURE_CLIENT_ID=APP, AZURE_FEDERATED_TOKEN_FILE=str(FOLDER / "pipeline.jwt")
     ):
         return _reads_as(WorkloadIdentityCredential(), "11")
 
@@ -175,7 +175,7 @@ def unknown_tenant():
 def untrusted_subject():
     """A service account without a federated credential is refused"""
     credential = WorkloadIdentityCredential(
-        tenant_id=TENANT, client_id=APP, token_file_path=str(_FOLDER / "stranger.jwt")
+        tenant_id=TENANT, client_id=APP, token_file_path=str(FOLDER / "stranger.jwt")
     )
     return refused(ClientAuthenticationError, lambda: credential.get_token(SCOPE), "AADSTS70021", "default:stranger")
 

@@ -6,9 +6,10 @@ application), pipeline.jwt and stranger.jwt (projected tokens of two service acc
 
 import sys
 
+import arm
 import identities
 import report
 import vault
 
 if __name__ == "__main__":
-    sys.exit(0 if report.run(identities.STEPS + vault.STEPS) else 1)
+    sys.exit(0 if report.run(identities.STEPS + vault.STEPS + arm.STEPS) else 1)

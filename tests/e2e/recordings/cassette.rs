@@ -69,12 +69,29 @@ pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("recordings")
 }
 
-/// Reads every recording of a conversation, by folder and name.
+type Read = fn(&str) -> Result<(Recorder, Vec<Exchange>)>;
+
+/// Reads every recording of a conversation with a vault, by folder and name.
 pub(crate) fn load() -> Result<Vec<Recording>> {
+    load_from(&[("azure-keyvault-secrets-4.0.0", read_vcr), ("transcribed", read_transcript)])
+}
+
+/// Reads every recording of a conversation with Resource Manager, by folder and name.
+pub(crate) fn load_management() -> Result<Vec<Recording>> {
+    load_from(&[
+        ("azure-mgmt-authorization-1.0.0", read_vcr),
+        ("azure-mgmt-keyvault-2.0.0", read_vcr),
+        ("azure-mgmt-keyvault-9.0.0", read_vcr),
+        ("azure-mgmt-monitor-1.0.0", read_vcr),
+        ("azure-mgmt-resource-15.0.0", read_vcr),
+        ("azure-mgmt-storage-16.0.0", read_vcr),
+        ("transcribed-resource-manager", read_transcript),
+    ])
+}
+
+fn load_from(folders: &[(&str, Read)]) -> Result<Vec<Recording>> {
     let mut recordings = Vec::new();
-    for (folder_name, read) in
-        [("azure-keyvault-secrets-4.0.0", read_vcr as fn(&str) -> _), ("transcribed", read_transcript)]
-    {
+    for (folder_name, read) in folders {
         for path in files(&folder().join(folder_name))? {
             let problem = || format!("could not read {}", path.display());
             let text = fs::read_to_string(&path).with_context(problem)?;

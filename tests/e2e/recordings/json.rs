@@ -4,12 +4,13 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// A JSON text as it was sent. The data plane and Entra send no fractions.
+/// A JSON text as it was sent. Only management services send fractions, which are kept as they are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Json {
     Null,
     Flag(bool),
     Number(i64),
+    Fraction(String),
     Text(String),
     List(Vec<Json>),
     Object(Vec<(String, Json)>),
@@ -51,7 +52,7 @@ impl Json {
         match self {
             Json::Null => "null",
             Json::Flag(_) => "a boolean",
-            Json::Number(_) => "a number",
+            Json::Number(_) | Json::Fraction(_) => "a number",
             Json::Text(_) => "a string",
             Json::List(_) => "a list",
             Json::Object(_) => "an object",
@@ -64,6 +65,7 @@ impl fmt::Display for Json {
         match self {
             Json::Flag(flag) => write!(formatter, "{flag}"),
             Json::Number(number) => write!(formatter, "{number}"),
+            Json::Fraction(number) => formatter.write_str(number),
             Json::Text(text) => write!(formatter, "{text:?}"),
             other => formatter.write_str(other.kind()),
         }
@@ -82,7 +84,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
     type Value = Json;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("JSON without fractions")
+        formatter.write_str("JSON")
     }
 
     fn visit_unit<E: Error>(self) -> Result<Json, E> {
@@ -99,6 +101,10 @@ impl<'de> Visitor<'de> for JsonVisitor {
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Json, E> {
         i64::try_from(number).map(Json::Number).map_err(E::custom)
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Json, E> {
+        Ok(Json::Fraction(format!("{number:?}")))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Json, E> {

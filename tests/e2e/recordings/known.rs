@@ -10,15 +10,19 @@ pub(crate) enum Known {
     MissingTokenText,
     SecretNotFoundText,
     ValueAfterId,
+    NameTakenText,
+    NewerMembers,
 }
 
 impl Known {
-    pub(crate) const ALL: [Known; 5] = [
+    pub(crate) const ALL: [Known; 7] = [
         Known::ChallengeHost,
         Known::ConnectionType,
         Known::MissingTokenText,
         Known::SecretNotFoundText,
         Known::ValueAfterId,
+        Known::NameTakenText,
+        Known::NewerMembers,
     ];
 
     /// The letter by which a table refers to it.
@@ -29,6 +33,8 @@ impl Known {
             Known::MissingTokenText => 'c',
             Known::SecretNotFoundText => 'd',
             Known::ValueAfterId => 'e',
+            Known::NameTakenText => 'f',
+            Known::NewerMembers => 'g',
         }
     }
 
@@ -49,6 +55,12 @@ impl Known {
             Known::ValueAfterId => {
                 "the recording of the Rust SDK has id before value in the answer to a set; those of 2019 and of 2026 have value first, as is answered"
             }
+            Known::NameTakenText => {
+                "the text for a vault's name that is taken has \"globaly\" in 2021, and other words at its end in 2023: the newer text is answered"
+            }
+            Known::NewerMembers => {
+                "members that management services have added to their answers since 2021, such as systemData: they are answered"
+            }
         }
     }
 
@@ -60,6 +72,12 @@ impl Known {
         if recorded == "Request is missing a Bearer or PoP token." {
             let newer = "AKV10000: Request is missing a Bearer, PoP, or MTLS_POP token.";
             return (live == newer).then_some(Known::MissingTokenText);
+        }
+        if recorded.starts_with("The vault name '") && recorded.contains("globaly unique") {
+            let shared = recorded.split(" is already in use. ").next()?;
+            return live
+                .starts_with(&format!("{shared} is already in use. Vault names are globally unique"))
+                .then_some(Known::NameTakenText);
         }
         let name = recorded.strip_prefix("Secret not found: ")?;
         let newer = format!(

@@ -1,5 +1,6 @@
 //! Replays recorded Azure traffic against the emulator, and holds its answers to it.
 
+mod arm;
 mod body;
 mod cassette;
 mod emulated;
@@ -44,10 +45,12 @@ const NOT_APPLICABLE: [NotApplicable; 4] = [
 #[tokio::test]
 async fn every_recorded_exchange_is_answered_as_azure_answered_it() {
     let mut table = Table { not_applicable: NOT_APPLICABLE.into(), ..Table::default() };
+    table.not_applicable.extend(arm::NOT_APPLICABLE);
     for recording in cassette::load().unwrap() {
         table.rows.extend(replay::replay(&recording).await.unwrap());
     }
     table.rows.extend(errors::provoke_all().await.unwrap());
+    table.rows.extend(arm::replay_all().await.unwrap());
     std::io::stdout().write_all(format!("\n{table}\n").as_bytes()).unwrap();
     assert_eq!(table.differences().count(), 0, "answers differ from recordings: see the table");
     for known in Known::ALL {

@@ -81,9 +81,9 @@ impl Form {
         match (self, work) {
             (_, Work::GroupDeletion | Work::VaultPurge)
             | (Form::State, Work::StorageCreation | Work::MachineChange) => "",
-            (Form::Result, Work::StorageCreation | Work::MachineChange) => "monitor=true&",
-            (Form::State, _) => "type=async&",
-            (Form::Result, _) => "type=location&",
+            (Form::Result, Work::StorageCreation | Work::MachineChange) => "monitor=true",
+            (Form::State, _) => "type=async",
+            (Form::Result, _) => "type=location",
         }
     }
 }
@@ -101,7 +101,13 @@ impl Operation {
 
     fn address(&self, call: &Call<'_>, (subscription, id): (&str, &str), form: Form) -> String {
         let path = format!("/subscriptions/{subscription}/{}/{id}", self.work.segments(&self.location));
-        let query = format!("{}api-version={}", form.parameter(self.work), call.api_version);
+        let version = format!("api-version={}", call.api_version);
+        let query = match form.parameter(self.work) {
+            "" => version,
+            // Storage writes its own parameter first, the others write theirs last.
+            own @ "monitor=true" => format!("{own}&{version}"),
+            own => format!("{version}&{own}"),
+        };
         format!("{}{}", call.base, call.signer.sign(&path, &query, self.made))
     }
 }

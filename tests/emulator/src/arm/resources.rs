@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
-use super::call::{Call, World, member, object_of, text};
+use super::call::{Call, World, member, object_of};
 use super::kind::Kind;
 use super::operation::Work;
 use super::place::Place;
@@ -71,7 +71,8 @@ fn patch(call: &Call<'_>, place: &Place, store: &mut Store) -> Result<Answer, Re
     match place.kind {
         Kind::Workspace => workspace::patch(call, place, store),
         Kind::VirtualMachine => virtual_machine::change(call, place, store),
-        Kind::StorageAccount | Kind::LogWorkspace => revise(call, place, store),
+        Kind::StorageAccount => storage::patch(call, place, store),
+        Kind::LogWorkspace => revise(call, place, store),
         Kind::Vault | Kind::Compute | Kind::FederatedCredential => {
             Err(Refusal::method_not_allowed(call.method.as_str()))
         }
@@ -88,16 +89,12 @@ fn tag(call: &Call<'_>, place: &Place, store: &mut Store) -> Result<Answer, Refu
     Ok(shown(record, StatusCode::OK, call.now()))
 }
 
-/// Replaces the tags and the properties that a patch names, and the SKU, which storage accounts have at the top.
+/// Replaces the tags and the properties that a patch names.
 fn revise(call: &Call<'_>, place: &Place, store: &mut Store) -> Result<Answer, Refusal> {
     let body = call.object()?;
     let record = store.resources.get_mut(&place.key());
     let record = record.ok_or_else(|| Refusal::resource_not_found(&place.shown(), &place.group))?;
     record.tags = member(&body, "tags").cloned().or_else(|| record.tags.take());
-    if let Some(name) = text(&object_of(&body, "sku"), "name") {
-        let tier = name.split('_').next().unwrap_or_default();
-        record.body.insert("sku".into(), json!({ "name": name, "tier": tier }));
-    }
     for (name, value) in object_of(&body, "properties") {
         record.set_property(&name, value);
     }
@@ -207,7 +204,10 @@ fn delete(call: &Call<'_>, place: &Place, store: &mut Store) -> Result<Answer, R
         _ => {}
     }
     forget(store, &call.world, &place.key());
-    Ok(Answer::deleted(Some(&record)))
+    let answer = Answer::deleted(Some(&record));
+    // Storage names a type even for a body that is empty.
+    let typed = place.kind == Kind::StorageAccount;
+    Ok(if typed { answer.with("content-type", "text/plain; charset=utf-8") } else { answer })
 }
 
 fn begin_workspace_deletion(call: &Call<'_>, place: &Place, store: &mut Store) -> Answer {

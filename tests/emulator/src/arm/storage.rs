@@ -34,7 +34,11 @@ pub(crate) fn put(call: &Call<'_>, place: &Place, store: &mut Store) -> Result<A
         None => {}
     }
     let made = existing.as_ref().map_or(call.now(), |existing| existing.made.at);
-    let properties = properties(place.name(), &location, (&object_of(&body, "properties"), made));
+    let mut properties = properties(place.name(), &location, (&object_of(&body, "properties"), made));
+    if let Some(secondary) = secondary(&sku, &location) {
+        properties.insert("secondaryLocation".into(), secondary.into());
+        properties.insert("statusOfSecondary".into(), "available".into());
+    }
     let mut document = Map::new();
     document.insert("sku".into(), json!({ "name": sku, "tier": sku.split('_').next().unwrap_or_default() }));
     document.insert("kind".into(), kind.into());
@@ -130,7 +134,52 @@ fn properties(name: &str, location: &str, (given, made): (&Map<String, Value>, T
     let mut properties = usual.as_object().cloned().unwrap_or_default();
     properties.extend(given.clone().into_iter().filter(|(_, value)| !value.is_null()));
     properties.extend(own.as_object().cloned().unwrap_or_default());
+    stamp_encryption(&mut properties, made);
     properties
+}
+
+/// Since when each service of an account encrypts: since it was made.
+fn stamp_encryption(properties: &mut Map<String, Value>, made: Timestamp) {
+    let services = properties.get_mut("encryption").and_then(|encryption| encryption["services"].as_object_mut());
+    for service in services.into_iter().flat_map(|services| services.values_mut()) {
+        service["lastEnabledTime"] = written(made).into();
+    }
+}
+
+/// The region that an account of a geo-redundant SKU is copied to, of Azure's pairs of regions
+/// (learn.microsoft.com/azure/reliability/regions-paired).
+fn secondary(sku: &str, location: &str) -> Option<&'static str> {
+    const PAIRS: [(&str, &str); 5] = [
+        ("eastus", "westus"),
+        ("eastus2", "centralus"),
+        ("westus2", "westcentralus"),
+        ("northeurope", "westeurope"),
+        ("southeastasia", "eastasia"),
+    ];
+    let location = super::call::location_key(location);
+    let of = |(one, other): &(&'static str, &'static str)| match location.as_str() {
+        own if own == *one => Some(*other),
+        own if own == *other => Some(*one),
+        _ => None,
+    };
+    sku.contains("GRS").then(|| PAIRS.iter().find_map(of)).flatten()
+}
+
+/// Changes tags, SKU and properties.
+pub(crate) fn patch(call: &Call<'_>, place: &Place, store: &mut Store) -> Result<Answer, Refusal> {
+    let body = call.object()?;
+    let record = store.resources.get_mut(&place.key());
+    let record = record.ok_or_else(|| Refusal::resource_not_found(&place.shown(), &place.group))?;
+    record.tags = member(&body, "tags").cloned().or_else(|| record.tags.take());
+    if let Some(name) = text(&object_of(&body, "sku"), "name") {
+        let tier = name.split('_').next().unwrap_or_default();
+        record.body.insert("sku".into(), json!({ "name": name, "tier": tier }));
+    }
+    let mut properties = record.properties();
+    properties.extend(object_of(&body, "properties"));
+    stamp_encryption(&mut properties, record.made.at);
+    record.body.insert("properties".into(), properties.into());
+    Ok(shown(record, StatusCode::OK, call.now()))
 }
 
 /// The document of an account.

@@ -143,7 +143,7 @@ fn properties(
     let kept = |name: &str| existing.and_then(|former| former.property(name)).map(str::to_string);
     let id = kept("workspaceId").unwrap_or_else(|| Uuid::new_v4().to_string());
     let location = location_key(location);
-    let short: String = place.name().chars().take(14).collect();
+    let short: String = place.name().chars().take(15).collect();
     let usual = json!({
         "friendlyName": "",
         "description": "",

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may what only tests call")]
 
 mod client;
+mod resource_manager;
 
 use std::time::{Duration, Instant};
 
