@@ -52,6 +52,15 @@ impl Subscription {
     /// When it does not come up.
     #[must_use]
     pub fn start(more: &str) -> Self {
+        Self::start_with_providers("'Microsoft.Compute'", more)
+    }
+
+    /// Starts one in which just `providers`, a list of quoted namespaces, are registered.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start_with_providers(providers: &str, more: &str) -> Self {
         let folder = TempDir::new_in("/dev/shm").expect("a folder on tmpfs");
         let application = |app: &str, object: &str| {
             format!(
@@ -60,10 +69,9 @@ impl Subscription {
         };
         let seed = format!(
             "[directory]\ntenant = '{TENANT}'\n{operator}{colleague}[subscription]\nid = '{SUBSCRIPTION}'\n\
-             {providers}[[subscription.role_assignments]]\nprincipal = '{OPERATOR}'\nrole = 'Owner'\n{more}\n",
+             registered_providers = [{providers}]\n[[subscription.role_assignments]]\nprincipal = '{OPERATOR}'\nrole = 'Owner'\n{more}\n",
             operator = application(CLIENT, OPERATOR),
             colleague = application(COLLEAGUE_CLIENT, COLLEAGUE),
-            providers = "registered_providers = ['Microsoft.Compute']\n",
         );
         let emulator = Emulator::start(&folder.path().join("azure"), &seed);
         Self { emulator, folder }

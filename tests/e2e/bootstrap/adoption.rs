@@ -1,5 +1,8 @@
 //! What was there before: left alone, changed where the description says so, and never destroyed.
 
+use std::process::Command;
+
+use keyside_tests::python::{clients, interpreter};
 use keyside_tests::subscription::{COLLEAGUE, OPERATOR, SUBSCRIPTION, Subscription};
 
 use crate::life::whole;
@@ -139,4 +142,29 @@ fn a_compute_gets_the_identity_beside_those_that_it_has_and_gives_it_back() {
     subscription.succeed(&["destroy", "--yes", "--purge"]);
     let puts = subscription.writes().iter().filter(|line| line.ends_with("/computes/cpu\n")).count();
     assert_eq!(puts, 2, "attached, and taken away: {:?}", subscription.writes());
+}
+
+#[test]
+fn a_vault_and_a_workspace_of_the_management_clients_for_python_show_no_change() {
+    let all = "'Microsoft.KeyVault', 'Microsoft.Storage', 'Microsoft.OperationalInsights', 'Microsoft.Insights', \
+               'Microsoft.MachineLearningServices'";
+    let subscription = Subscription::start_with_providers(all, "");
+    let output = Command::new(interpreter())
+        .arg(clients().join("estate.py"))
+        .env_clear()
+        .envs(subscription.variables())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .expect("the interpreter starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    subscription
+        .describe("name = 'ml-kv-adopted'\n[workspace]\nvault = 'application'\n[storage]\nname = 'mlstadopted'");
+    let planned = plan(&subscription);
+    for step in planned["steps"].as_array().expect("steps") {
+        // The rights of the workspace's identity are not among what those clients made.
+        let expected = if step["kind"] == "role assignment" { "create" } else { "leave" };
+        assert_eq!(step["action"], expected, "{step:#}");
+    }
+    assert_eq!(planned["summary"]["create"], 4, "{planned:#}");
+    assert_eq!(planned["summary"]["leave"], 11, "{planned:#}");
 }

@@ -145,6 +145,18 @@ fn a_token_that_expires_in_a_long_run_is_replaced() {
 }
 
 #[test]
+fn a_token_that_azure_rejects_is_replaced_once_and_not_for_ever() {
+    let subscription = Subscription::start("");
+    subscription.describe("name = 'ml-kv-token'");
+    fault(&subscription, &["--path", "*/vaults/ml-kv-token", "--status", "401", "--count", "1"]);
+    applied(&subscription);
+    fault(&subscription, &["--path", "*/vaults/ml-kv-token", "--status", "401"]);
+    let plan = subscription.run(&["plan"]);
+    assert_eq!(plan.code, Some(70), "{}", plan.errors);
+    assert!(plan.errors.contains("could not read key vault ml-kv-token: Azure answers 401"), "{}", plan.errors);
+}
+
+#[test]
 fn a_link_to_another_host_is_not_followed() {
     let subscription = whole("");
     let header = "Azure-AsyncOperation: https://evil.example/operation";
