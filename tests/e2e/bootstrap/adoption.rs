@@ -83,6 +83,9 @@ fn resources_of_somebody_else_are_referred_to_and_only_read() {
     let planned = plan(&subscription);
     assert_eq!(planned["summary"]["leave"], 6, "{planned:#}");
     assert!(!subscription.writes().iter().any(|line| line.contains("platform") && !line.contains("roleAssignments")));
+    let destroyed = subscription.succeed(&["destroy", "--yes", "--purge"]);
+    assert!(destroyed.out.contains("= keep    key vault"), "{}", destroyed.out);
+    assert_eq!(step(&plan(&subscription), "key vault")["action"], "leave", "it is still there");
     subscription.describe(&format!("id = '{}'\n", id.replace("ml-kv-old", "absent")));
     let refused = subscription.run(&["apply", "--yes"]);
     assert_eq!(refused.code, Some(70));

@@ -35,6 +35,20 @@ fn a_value_that_is_there_is_never_overwritten() {
 }
 
 #[test]
+fn a_value_that_could_not_be_seen_in_the_plan_is_not_overwritten_either() {
+    let subscription = Subscription::start(
+        "[[vaults]]\nname = 'ml-kv-secrets'\nlocation = 'westeurope'\nresource_group = 'ml-rg'\n\
+         role_changes_take = '1s'\n[[vaults.secrets]]\nname = 'db'\nvalue = 'former'\n",
+    );
+    subscription.describe(&format!("{VAULT}[[secret]]\nname = 'db'\ngenerate = {{}}\n"));
+    let plan = subscription.succeed(&["plan"]);
+    assert!(plan.out.contains("note: whether it is there shows when the operator's access acts"), "{}", plan.out);
+    subscription.succeed(&["apply", "--yes"]);
+    assert_eq!(subscription.read_as_operator("ml-kv-secrets", "db").as_deref(), Some("former"));
+    assert!(!subscription.writes().iter().any(|line| line.contains("/secrets/db")), "{:?}", subscription.writes());
+}
+
+#[test]
 fn a_secret_is_set_and_rotated_and_what_it_replaced_is_retired() {
     let subscription = Subscription::start("");
     subscription.describe(&format!(
