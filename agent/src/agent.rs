@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use anyhow::{Context as _, Result};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +21,7 @@ use crate::metrics::{Counted, Metrics};
 use crate::process;
 use crate::refresh::{self, Pulse, Refresh};
 use crate::serve::{self, Listeners};
+use crate::signals::Signals;
 use crate::store::{self, Reader};
 use crate::tasks::Tasks;
 use crate::{files, notify, socket};
@@ -40,17 +40,29 @@ pub enum Span {
 
 /// Runs an agent. It must be called before any thread is started, since the process gives up rights for all of them.
 ///
+/// Answers [`Exit::Config`] when the configuration or the environment does not fit this machine. A vault that cannot be
+/// reached ends only [`Span::OneLook`], with [`Exit::Unavailable`].
+///
 /// # Errors
-/// When something that it needs cannot be had, or a part ended with an error; never for a vault that cannot be reached,
-/// but for [`Span::OneLook`], which then ends with [`Exit::Unavailable`].
-pub fn run(config: Config, environment: &Environment, span: Span) -> Result<Exit> {
-    let opened = Opened::open(&config, span)?;
+/// When a part ended with an error.
+pub fn run(mut config: Config, environment: &Environment, span: Span) -> Result<Exit> {
+    if span == Span::UntilStopped {
+        Signals::hold_back()?;
+    }
+    config.serve.limits = config.serve.limits.within(process::raise_descriptor_limit());
+    let opened = match Opened::open(&config, span) {
+        Ok(opened) => opened,
+        Err(error) => return Ok(unfit(&error)),
+    };
     let hardening = process::harden(&writable(&config, environment));
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start a runtime")?;
     let arena = Arena::new(config.memory);
     let outcome = runtime.block_on(async {
-        let parts = Parts::new((config, hardening), environment, arena.clone())?;
+        let parts = match Parts::new(config, hardening, environment, arena.clone()) {
+            Ok(parts) => parts,
+            Err(error) => return Ok(unfit(&error)),
+        };
         match span {
             Span::UntilStopped => parts.run_until_stopped(opened).await.map(|()| Exit::Success),
             Span::OneLook => parts.look_once(opened).await,
@@ -60,6 +72,11 @@ pub fn run(config: Config, environment: &Environment, span: Span) -> Result<Exit
     runtime.shutdown_background();
     tracing::info!(held_bytes = arena.used_bytes(), "stopped");
     outcome
+}
+
+fn unfit(error: &anyhow::Error) -> Exit {
+    tracing::error!(error = format!("{error:#}"), "the agent cannot start here");
+    Exit::Config
 }
 
 /// What is opened in the file system while the process still may.
@@ -111,7 +128,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn new((config, hardening): (Config, process::Report), environment: &Environment, arena: Arena) -> Result<Self> {
+    fn new(config: Config, hardening: process::Report, environment: &Environment, arena: Arena) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let settings = azure::Settings {
             vault_url: config.vault.clone(),
@@ -142,18 +159,19 @@ impl Parts {
 
         if let Some(listeners) = opened.listeners {
             let sources = self.sources(demands);
-            tasks.start("serve", serve::run(listeners, self.config.serve, sources, stop.clone()));
+            let settings = self.config.serve;
+            tasks.start("serve", |stop| serve::run(listeners, settings, sources, stop));
         }
         if let Some(writer) = opened.writer {
-            tasks
-                .start("files", writer.run(self.reader.clone(), self.refresh.publisher.hold_readiness(), stop.clone()));
+            let (reader, hold) = (self.reader.clone(), self.refresh.publisher.hold_readiness());
+            tasks.start("files", |stop| writer.run(reader, hold, stop));
         }
         let pulse = self.refresh.pulse.clone();
-        tasks.start("refresh", self.refresh.run(self.config.poll_interval, queue, stop.clone()));
-        tasks.start("identity", renew(self.identity, stop.clone()));
-        tasks.start("notify", notify::follow(self.reader, stop.clone()));
-        tasks.start("watchdog", notify::keep_alive(move || pulse.is_alive(), stop.clone()));
-        join(tasks, grace, signals, stop).await
+        tasks.start_unfailing("refresh", |stop| self.refresh.run(self.config.poll_interval, queue, stop));
+        tasks.start_unfailing("identity", |stop| self.identity.refresh_ahead(stop));
+        tasks.start_unfailing("notify", |stop| notify::follow(self.reader, stop));
+        tasks.start_unfailing("watchdog", |stop| notify::keep_alive(move || pulse.is_alive(), stop));
+        signals.join(tasks, stop, grace).await
     }
 
     fn sources(&self, demands: refresh::Demands) -> serve::Sources {
@@ -188,47 +206,5 @@ impl Parts {
             writer.publish(&snapshot, Instant::now())?;
         }
         Ok(Exit::Success)
-    }
-}
-
-async fn renew(identity: Arc<Identity>, stop: CancellationToken) -> Result<()> {
-    identity.refresh_ahead(stop).await;
-    Ok(())
-}
-
-/// The signals that end the agent. SIGHUP is one of them: its default would end it without tidying up.
-struct Signals([Signal; 3]);
-
-impl Signals {
-    fn listen() -> Result<Self> {
-        let listen = |kind| signal(kind).context("could not listen for signals");
-        let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
-        let [terminate, interrupt, hangup] = kinds.map(listen);
-        Ok(Self([terminate?, interrupt?, hangup?]))
-    }
-
-    async fn next(&mut self) {
-        let [terminate, interrupt, hangup] = &mut self.0;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    }
-}
-
-/// Waits for the end of the tasks, which a signal asks for; a second signal does not wait.
-async fn join(tasks: Tasks, grace: Duration, mut signals: Signals, stop: CancellationToken) -> Result<()> {
-    let ended = tasks.join(grace);
-    tokio::pin!(ended);
-    tokio::select! {
-        outcome = &mut ended => return outcome,
-        () = signals.next() => {}
-    }
-    tracing::info!("stopping");
-    stop.cancel();
-    tokio::select! {
-        outcome = ended => outcome,
-        () = signals.next() => bail!("a second signal ended the agent at once; files may be left"),
     }
 }

@@ -1,17 +1,5 @@
 //! The connection to Azure: signing in, and a Key Vault behind [`crate::vault::Vault`].
 
-use std::sync::Arc;
-
-use thiserror::Error;
-
-use self::cloud::VaultUrl;
-use self::identity::{Authority, Identity, InvalidAuthority};
-use self::key_vault::KeyVault;
-use self::transport::{Timeouts, Transport, TransportError};
-use crate::clock::Clock;
-use crate::environment::Environment;
-use crate::memory::Arena;
-
 pub mod cloud;
 pub mod identity;
 pub mod key_vault;
@@ -19,6 +7,18 @@ pub mod key_vault;
 mod testing;
 pub mod transport;
 mod value_stream;
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use self::cloud::VaultUrl;
+use self::identity::{Authority, Identity, InvalidAuthority, SignIn};
+use self::key_vault::{KeyVault, Means};
+use self::transport::{Timeouts, Transport, TransportError};
+use crate::clock::Clock;
+use crate::environment::Environment;
+use crate::memory::Arena;
 
 /// What an operator says about the connection.
 #[derive(Clone, Debug)]
@@ -58,7 +58,9 @@ pub fn connect(
     let Settings { vault_url, identity, timeouts } = settings;
     let transport = Arc::new(Transport::new(environment, timeouts)?);
     let authority = Authority::new(environment, vault_url.cloud())?;
-    let identity = Identity::new(&identity, environment, (Arc::clone(&transport), authority), Arc::clone(&clock));
-    let vault = KeyVault::new(vault_url, Arc::clone(&identity), &transport, (arena, clock));
-    Ok((vault.map_err(ConnectError::Client)?, identity))
+    let sign_in = SignIn { transport: Arc::clone(&transport), authority };
+    let identity = Identity::new(&identity, environment, sign_in, Arc::clone(&clock));
+    let means = Means { identity: Arc::clone(&identity), transport, arena, clock };
+    let vault = KeyVault::new(vault_url, means).map_err(ConnectError::Client)?;
+    Ok((vault, identity))
 }

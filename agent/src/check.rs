@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::causes::with_causes;
 use crate::cli::Output;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Defaults};
 use crate::principal::Accounts;
 use crate::{files, socket};
 
@@ -39,7 +39,8 @@ impl Found {
 pub fn examine(path: &Path, accounts: &dyn Accounts, root: &Path) -> Result<(Config, Report), Report> {
     let report = |problems, warnings| Report { config: path.to_owned(), problems, warnings };
     let uid = nix::unistd::geteuid().as_raw();
-    let config = Config::load(path, accounts, (uid, &socket::default(uid)))
+    let socket = socket::default(uid);
+    let config = Config::load(path, accounts, Defaults { operator_uid: uid, socket: &socket })
         .map_err(|error| report(of_file(&error), Vec::new()))?;
     let findings = config.files.as_ref().map(|settings| files::examine(root, settings)).unwrap_or_default();
     let of_machine = |findings: &[files::Finding]| findings.iter().map(Found::of_machine).collect::<Vec<_>>();

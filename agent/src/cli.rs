@@ -20,6 +20,9 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// The configuration file where none is named, as a package or an image installs it.
+const CONFIG: &str = "/etc/keyside/agent.toml";
+
 const EXIT_CODES: &str = "Exit codes: 0 done; 64 usage; 66 the secret is absent or not readable; 69 no agent \
 answers, or no vault; 70 an error that should not be; 75 not yet; 78 the configuration is wrong";
 
@@ -51,7 +54,7 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 pub struct AgentArgs {
     /// The configuration file.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", default_value = CONFIG)]
     pub config: PathBuf,
     /// Look once, write the files, and exit: for an init container.
     #[arg(long)]
@@ -62,7 +65,7 @@ pub struct AgentArgs {
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
     /// The configuration file.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", default_value = CONFIG)]
     pub config: PathBuf,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
@@ -73,7 +76,7 @@ pub struct CheckArgs {
 #[derive(Clone, Debug, Args)]
 pub struct WipeArgs {
     /// The configuration file, which says where the files are.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", default_value = CONFIG)]
     pub config: PathBuf,
 }
 
@@ -237,7 +240,7 @@ mod tests {
             ("keyside --version", Some(Exit::Success)),
             ("keyside get --help", Some(Exit::Success)),
             ("keyside", Some(Exit::Usage)),
-            ("keyside agent", Some(Exit::Usage)),
+            ("keyside agent", None),
             ("keyside get", Some(Exit::Usage)),
             ("keyside get ../etc/passwd", Some(Exit::Usage)),
             ("keyside get db token", Some(Exit::Usage)),

@@ -68,27 +68,33 @@ pub enum ConfigError {
     },
 }
 
-/// What the defaults of a configuration depend on: the agent's user id, an operator unless the file names others, and
-/// the place of its socket.
-pub type Own<'a> = (u32, &'a Path);
+/// The defaults of a configuration that depend on who runs the agent.
+#[derive(Clone, Copy, Debug)]
+pub struct Defaults<'a> {
+    /// The agent's user id, an operator unless the file names others.
+    pub operator_uid: u32,
+    /// Where the agent listens.
+    pub socket: &'a Path,
+}
 
 impl Config {
     /// Reads and checks a file.
     ///
     /// # Errors
     /// [`ConfigError`], with every problem that can be found without looking at the machine beyond its accounts.
-    pub fn load(path: &Path, accounts: &dyn Accounts, own: Own<'_>) -> Result<Self, ConfigError> {
+    pub fn load(path: &Path, accounts: &dyn Accounts, defaults: Defaults<'_>) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
-        Self::parse(&text, accounts, own).map_err(|problems| ConfigError::Wrong { path: path.to_owned(), problems })
+        Self::parse(&text, accounts, defaults)
+            .map_err(|problems| ConfigError::Wrong { path: path.to_owned(), problems })
     }
 
     /// Checks the text of a file.
     ///
     /// # Errors
     /// Every problem, in the order of the lines.
-    pub fn parse(text: &str, accounts: &dyn Accounts, own: Own<'_>) -> Result<Self, Vec<Problem>> {
-        assemble::assemble(text, accounts, own)
+    pub fn parse(text: &str, accounts: &dyn Accounts, defaults: Defaults<'_>) -> Result<Self, Vec<Problem>> {
+        assemble::assemble(text, accounts, defaults)
     }
 }
 
@@ -111,8 +117,8 @@ mod tests {
     }
 
     fn parse(text: &str) -> Result<Config, Vec<String>> {
-        Config::parse(text, &Trainer, (990, Path::new("/run/keyside/agent.sock")))
-            .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+        let defaults = Defaults { operator_uid: 990, socket: Path::new("/run/keyside/agent.sock") };
+        Config::parse(text, &Trainer, defaults).map_err(|problems| problems.iter().map(ToString::to_string).collect())
     }
 
     const SMALLEST: &str =

@@ -77,13 +77,21 @@ pub enum Written {
 #[derive(Debug)]
 pub struct FilesWriter {
     directory: Directory,
-    targets: Vec<(SecretName, RelativePath, Access)>,
+    planned: Vec<Planned>,
     group: u32,
     on_stop: OnStop,
     current: Option<GenerationName>,
     superseded: VecDeque<(GenerationName, Instant)>,
     retire_after: Duration,
     number: u64,
+}
+
+/// The file of one secret, and the access that it will have.
+#[derive(Debug)]
+struct Planned {
+    secret: SecretName,
+    path: RelativePath,
+    access: Access,
 }
 
 impl FilesWriter {
@@ -102,11 +110,13 @@ impl FilesWriter {
         let leftovers = directory.generations().map_err(unusable)?;
         let superseded = leftovers.into_iter().filter(|name| Some(name) != current.as_ref());
         let superseded = superseded.map(|name| (name, now + retire_after)).collect();
-        let planned = settings.targets.iter().map(|(secret, target)| {
-            (secret.clone(), target.path.clone(), Access::plan(target, geteuid().as_raw(), group))
+        let planned = settings.targets.iter().map(|(secret, target)| Planned {
+            secret: secret.clone(),
+            path: target.path.clone(),
+            access: Access::plan(target, geteuid().as_raw(), group),
         });
         let writer = Self {
-            targets: planned.collect(),
+            planned: planned.collect(),
             group,
             on_stop: settings.on_stop,
             current,
@@ -122,7 +132,7 @@ impl FilesWriter {
     /// Writes every file without its content and removes it again, which only a program's start should fail at: groups
     /// that cannot be given, readers that the file system cannot express, names that something else has.
     fn rehearse(&self) -> io::Result<()> {
-        let empty: Vec<_> = self.targets.iter().map(|(_, path, access)| Content { path, value: &[], access }).collect();
+        let empty: Vec<_> = self.planned.iter().map(|file| file.with(&[])).collect();
         self.directory.check_names(&empty.iter().map(|content| content.path.first()).collect())?;
         let name = generation::write(self.directory.as_fd(), self.number, self.group, &empty)?;
         generation::erase(self.directory.as_fd(), &name)
@@ -141,7 +151,7 @@ impl FilesWriter {
     }
 
     fn try_publish(&mut self, snapshot: &Snapshot, now: Instant) -> io::Result<Written> {
-        let contents = contents(&self.targets, snapshot);
+        let contents = contents(&self.planned, snapshot);
         let wanted: BTreeSet<_> = contents.iter().map(|content| content.path.first()).collect();
         if self.current_holds(&contents) {
             self.directory.offer(&wanted)?;
@@ -164,7 +174,7 @@ impl FilesWriter {
     fn current_holds(&self, contents: &[Content<'_>]) -> bool {
         self.current.as_ref().is_some_and(|name| {
             generation::holds(self.directory.as_fd(), name, self.group, contents).unwrap_or_else(|error| {
-                tracing::debug!(generation = %name, %error, "the generation that is there cannot be compared");
+                tracing::debug!(generation = %name, error = with_causes(&error), "the generation that is there cannot be compared");
                 false
             })
         })
@@ -176,7 +186,7 @@ impl FilesWriter {
             match generation::erase(self.directory.as_fd(), &name) {
                 Ok(()) => tracing::debug!(generation = %name, "a superseded generation is wiped"),
                 Err(error) => {
-                    tracing::warn!(generation = %name, %error, "a superseded generation could not be removed");
+                    tracing::warn!(generation = %name, error = with_causes(&error), "a superseded generation could not be removed");
                 }
             }
         }
@@ -245,6 +255,12 @@ impl FilesWriter {
     }
 }
 
+impl Planned {
+    fn with<'a>(&'a self, value: &'a [u8]) -> Content<'a> {
+        Content { path: &self.path, value, access: &self.access }
+    }
+}
+
 /// Removes every link and every generation of a directory, overwritten where nobody has them open. A directory that
 /// does not exist holds nothing.
 ///
@@ -267,12 +283,12 @@ fn wipe(directory: &Directory) -> Result<(), FilesError> {
     Ok(())
 }
 
-fn contents<'a>(targets: &'a [(SecretName, RelativePath, Access)], snapshot: &'a Snapshot) -> Vec<Content<'a>> {
-    let content = |(name, path, access): &'a (SecretName, RelativePath, Access)| {
-        let published = snapshot.slots.get(name)?.published.as_ref()?;
-        Some(Content { path, value: published.secret.value.as_bytes(), access })
+fn contents<'a>(planned: &'a [Planned], snapshot: &'a Snapshot) -> Vec<Content<'a>> {
+    let content = |file: &'a Planned| {
+        let published = snapshot.slots.get(&file.secret)?.published.as_ref()?;
+        Some(file.with(published.secret.value.as_bytes()))
     };
-    targets.iter().filter_map(content).collect()
+    planned.iter().filter_map(content).collect()
 }
 
 /// Makes what is missing of the path, for others to pass through whatever the umask is.

@@ -22,6 +22,7 @@ pub mod refresh;
 pub mod schedule;
 pub mod secret;
 pub mod serve;
+mod signals;
 pub mod socket;
 pub mod store;
 pub mod tasks;

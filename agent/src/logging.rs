@@ -79,7 +79,9 @@ impl Default for Settings {
 /// When `directives` cannot be read, or logging was started before.
 pub fn start(settings: Settings, directives: Option<&str>, terminal: bool) -> Result<()> {
     let filter = match directives.filter(|text| !text.is_empty()) {
-        Some(text) => EnvFilter::builder().parse(text).context("RUST_LOG holds no filter directives")?,
+        Some(text) => EnvFilter::builder()
+            .parse(text)
+            .context("RUST_LOG holds no filter directives: write for instance keyside=debug, or unset it")?,
         None => EnvFilter::new(format!("warn,keyside={}", settings.level.0)),
     };
     let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);

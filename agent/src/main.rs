@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use keyside::agent::{self, Span};
 use keyside::check::{self, Report};
 use keyside::cli::{self, AgentArgs, CheckArgs, Cli, Command, Exit, Output, WipeArgs};
@@ -42,7 +42,9 @@ fn dispatch(cli: Cli) -> Result<Exit> {
         Command::Wipe(args) => run_wipe(&args),
         Command::Client(command) => Ok(client::run(&command, &Search::of_this_process(), &mut out, &mut io::stderr())),
         Command::Completions { shell } => Ok(cli::print_completions(shell, &mut out).map(|()| Exit::Success)?),
-        Command::Man { directory } => Ok(cli::write_manual(&directory).map(|()| Exit::Success)?),
+        Command::Man { directory } => cli::write_manual(&directory)
+            .map(|()| Exit::Success)
+            .with_context(|| format!("could not write manual pages to {}", directory.display())),
     }
 }
 

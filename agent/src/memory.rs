@@ -6,6 +6,8 @@
 
 mod free_list;
 mod protection;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -368,6 +370,3 @@ fn advise(address: NonNull<std::ffi::c_void>, size: NonZeroUsize, advices: &[Mma
         let _ = unsafe { madvise(address, size.get(), advice) };
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,22 +2,18 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
+use crate::causes::with_causes;
 use crate::secret::SecretName;
 use crate::store::{Reader, Snapshot};
 use crate::tasks::stopped_within;
 
 /// Tells the service manager that every required secret is there, once it is, and what the state is with every change.
-/// Without a service manager that listens, nothing is said.
-///
-/// # Errors
-/// None: a service manager that does not listen is told to the log.
-pub async fn follow(reader: Reader, stop: CancellationToken) -> Result<()> {
+/// Without a service manager, nothing is said; one that does not listen is told to the log.
+pub async fn follow(reader: Reader, stop: CancellationToken) {
     follow_with(reader, stop, send).await;
-    Ok(())
 }
 
 async fn follow_with(mut reader: Reader, stop: CancellationToken, mut send: impl FnMut(&[NotifyState<'_>])) {
@@ -43,15 +39,11 @@ async fn follow_with(mut reader: Reader, stop: CancellationToken, mut send: impl
 
 /// Tells the service manager that the agent lives, twice in each interval that it grants, as `sd_watchdog_enabled(3)`
 /// advises. Does nothing where it grants none.
-///
-/// # Errors
-/// None.
-pub async fn keep_alive(alive: impl Fn() -> bool, stop: CancellationToken) -> Result<()> {
+pub async fn keep_alive(alive: impl Fn() -> bool, stop: CancellationToken) {
     match sd_notify::watchdog_enabled() {
         Some(interval) => keep_alive_with(interval, alive, stop, send).await,
         None => stop.cancelled().await,
     }
-    Ok(())
 }
 
 async fn keep_alive_with(
@@ -72,7 +64,7 @@ async fn keep_alive_with(
 
 fn send(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "the service manager does not listen");
+        tracing::warn!(error = with_causes(&error), "the service manager does not listen");
     }
 }
 

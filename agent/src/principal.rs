@@ -27,7 +27,7 @@ impl fmt::Display for Principal {
 #[derive(Debug, Error)]
 pub enum UnknownPrincipal {
     /// The text has none of the four forms.
-    #[error("'{0}' names no reader: write user:NAME, group:NAME, uid:NUMBER or gid:NUMBER")]
+    #[error("'{0}' names no user or group: write user:NAME, group:NAME, uid:NUMBER or gid:NUMBER")]
     Form(String),
     /// No user or group of that name exists.
     #[error("there is no {kind} '{name}' on this machine: create it, or name it by number as {by_number}")]

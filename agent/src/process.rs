@@ -8,7 +8,7 @@ use landlock::{
     RulesetCreatedAttr as _, RulesetStatus,
 };
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 
 use crate::causes::with_causes;
@@ -58,6 +58,14 @@ impl Report {
             ("confined", &self.confined),
         ]
     }
+}
+
+/// Raises the number of descriptors that the process may have to what its hard limit allows, and answers it. The soft limit
+/// is kept low for programs that use `select(2)`, which this is not.
+#[must_use]
+pub fn raise_descriptor_limit() -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 0 };
+    if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft }
 }
 
 /// Takes every measure that the kernel allows, for the rest of the process's life, and logs those that it refuses.

@@ -1,13 +1,16 @@
 //! The loop that keeps the store fresh: look, publish what changed or keep what was good, wait, until stopped.
 
+mod board;
 mod demand;
 mod pulse;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -16,13 +19,16 @@ use crate::encoding::Encoding;
 use crate::memory::Arena;
 use crate::schedule::{Look, Schedule};
 use crate::secret::{SecretName, Version};
-use crate::store::{Outcome, Publication, Publisher};
+use crate::store::{Fetched, Publication, Publisher};
 use crate::vault::{FetchError, Vault};
 
+use self::board::Board;
 pub use self::demand::{DemandError, DemandQueue, Demands, demands};
 pub use self::pulse::Pulse;
 
-/// How many requests to the vault may be under way at once, for the whole agent.
+/// How many requests to the vault may be under way at once, for the whole agent. With four, one that is slow holds up a
+/// quarter of a look at most, and a thousand agents that start together stay within what a vault allows, 4,000 requests in
+/// ten seconds.
 const CONCURRENT_FETCHES: usize = 4;
 
 /// One secret to keep fresh.
@@ -56,7 +62,8 @@ pub struct Refresh<V> {
     pub pulse: Pulse,
 }
 
-/// Longest time that one fetch may take with all that belongs to it, a token included, and then some.
+/// Longest time that one fetch may take: four times the deadline that the vault's client sets itself, a token included,
+/// because a loop that is thought dead is restarted by the service manager.
 const FETCH_TIME_MAX: Duration = Duration::from_mins(2);
 
 impl<V> std::fmt::Debug for Refresh<V> {
@@ -67,41 +74,72 @@ impl<V> std::fmt::Debug for Refresh<V> {
 
 impl<V: Vault> Refresh<V> {
     /// Looks at every secret once.
-    pub async fn once(&self) -> (Look, Publication) {
-        self.look(None).await
-    }
-
-    /// Looks at once, then every `interval` and whenever asked to, until stopped.
-    ///
-    /// # Errors
-    /// None: a look that fails keeps the last good values, and the next one comes.
-    pub async fn run(self, interval: Duration, mut demands: DemandQueue, stop: CancellationToken) -> Result<()> {
-        let mut schedule = Schedule::new(interval);
-        let mut due = Instant::now();
-        loop {
-            self.tell_pulse(due.saturating_duration_since(Instant::now()));
-            let demand = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep_until(due) => None,
-                Some(demand) = demands.next() => Some(demand),
-            };
-            let name = demand.as_ref().and_then(|demand| demand.name.clone());
-            let (look, publication) = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                answer = self.look(name.as_ref()) => answer,
-            };
-            tracing::debug!(?look, ?publication, "looked");
-            // A demand for one secret must not put off the look at all of them.
-            if name.is_none() {
-                due = Instant::now() + schedule.wait(look, fastrand::f64());
-            }
-            if let Some(demand) = demand {
-                demand.answer(publication);
-            }
+    pub async fn once(&self) {
+        let permits = Semaphore::new(CONCURRENT_FETCHES);
+        let mut flights: Flights<'_> =
+            self.in_order().into_iter().map(|name| self.fetch(name, &permits).boxed()).collect();
+        while let Some(first) = flights.next().await {
+            self.publish(first, &mut flights);
         }
     }
 
-    fn tell_pulse(&self, wait: Duration) {
+    /// Looks at once, then every `interval` and whenever asked to, until stopped. Each secret is published as soon as it
+    /// comes; one that fails keeps its last good value, and the next look comes.
+    pub async fn run(self, interval: Duration, mut demands: DemandQueue, stop: CancellationToken) {
+        let permits = Semaphore::new(CONCURRENT_FETCHES);
+        let (mut board, mut flights) = (Board::default(), Flights::new());
+        let (mut schedule, mut due) = (Schedule::new(interval), Instant::now());
+        loop {
+            self.tell_pulse(due);
+            let names = tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep_until(due), if !board.is_looking() => board.ask(&self.in_order(), None),
+                Some(demand) = demands.next() => {
+                    let names = demand.name.clone().map_or_else(|| self.in_order(), |name| vec![name]);
+                    board.ask(&names, Some(demand))
+                }
+                Some(first) = flights.next() => {
+                    let mut again = Vec::new();
+                    for (name, look, publication) in self.publish(first, &mut flights) {
+                        let (answered, follow) = board.landed(&name, look, publication);
+                        for question in answered {
+                            // A look at one secret must not put off the look at all of them.
+                            if question.is_whole() {
+                                due = Instant::now() + schedule.wait(question.look, fastrand::f64());
+                            }
+                            question.answer();
+                        }
+                        again.extend(follow.then_some(name));
+                    }
+                    again
+                }
+            };
+            flights.extend(names.into_iter().map(|name| self.fetch(name, &permits).boxed()));
+        }
+    }
+
+    /// Publishes what has come, all that is there by now in one generation.
+    fn publish(&self, first: Fetched, flights: &mut Flights<'_>) -> Vec<(SecretName, Look, Publication)> {
+        let mut together = vec![first];
+        while let Some(Some(fetched)) = flights.next().now_or_never() {
+            together.push(fetched);
+        }
+        let looks: Vec<_> = together.iter().map(|fetched| (fetched.name.clone(), look(fetched))).collect();
+        let publication = self.publisher.apply(together, self.clock.now());
+        tracing::debug!(?looks, ?publication, "looked");
+        looks.into_iter().map(|(name, look)| (name, look, publication)).collect()
+    }
+
+    /// The names of all secrets: first those that readiness waits for and that came last time, so that none of them
+    /// waits for one that hangs.
+    fn in_order(&self) -> Vec<SecretName> {
+        let mut wanted: Vec<_> = self.wanted.iter().collect();
+        wanted.sort_by_key(|wanted| (self.publisher.is_failing(&wanted.name), wanted.optional));
+        wanted.into_iter().map(|wanted| wanted.name.clone()).collect()
+    }
+
+    fn tell_pulse(&self, due: Instant) {
+        let wait = due.saturating_duration_since(Instant::now());
         let next_look = self.clock.now().saturating_add(wait).unwrap_or(jiff::Timestamp::MAX);
         self.pulse.say(next_look, wait + self.look_time_max());
     }
@@ -112,33 +150,27 @@ impl<V: Vault> Refresh<V> {
         FETCH_TIME_MAX * u32::try_from(rounds).unwrap_or(u32::MAX)
     }
 
-    async fn look(&self, only: Option<&SecretName>) -> (Look, Publication) {
-        let chosen = self.wanted.iter().filter(|wanted| only.is_none_or(|name| *name == wanted.name));
-        let fetches: Vec<_> = chosen.map(|wanted| self.fetch(wanted).boxed()).collect();
-        let outcomes: Vec<Outcome> =
-            futures::stream::iter(fetches).buffer_unordered(CONCURRENT_FETCHES).collect().await;
-        let look = summary(&outcomes);
-        (look, self.publisher.apply(outcomes, self.clock.now()))
-    }
-
-    async fn fetch(&self, wanted: &Wanted) -> Outcome {
-        let fetched = self.vault.fetch(&wanted.vault_name, wanted.version.as_ref()).await;
-        let decoded = fetched.and_then(|secret| wanted.encoding.decode(secret, &self.arena));
-        (wanted.name.clone(), decoded)
+    async fn fetch(&self, name: SecretName, permits: &Semaphore) -> Fetched {
+        let _permit = permits.acquire().await;
+        let result = match self.wanted.iter().find(|wanted| wanted.name == name) {
+            Some(wanted) => {
+                let fetched = self.vault.fetch(&wanted.vault_name, wanted.version.as_ref()).await;
+                fetched.and_then(|secret| wanted.encoding.decode(secret, &self.arena))
+            }
+            None => Err(FetchError::NotFound),
+        };
+        Fetched { name, result }
     }
 }
 
-fn summary(outcomes: &[Outcome]) -> Look {
-    let failures =
-        || outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().err()).filter(|error| error.is_transient());
-    if failures().next().is_none() {
-        return Look::Answered;
+type Flights<'a> = FuturesUnordered<BoxFuture<'a, Fetched>>;
+
+fn look(fetched: &Fetched) -> Look {
+    match &fetched.result {
+        Err(FetchError::Throttled { retry_after }) => Look::Failed { retry_after: *retry_after },
+        Err(error) if error.is_transient() => Look::Failed { retry_after: None },
+        _ => Look::Answered,
     }
-    let wishes = failures().filter_map(|error| match error {
-        FetchError::Throttled { retry_after } => *retry_after,
-        _ => None,
-    });
-    Look::Failed { retry_after: wishes.max() }
 }
 
 #[cfg(test)]
@@ -165,7 +197,7 @@ mod tests {
         demands: Demands,
         stop: CancellationToken,
         pulse: Pulse,
-        task: tokio::task::JoinHandle<Result<()>>,
+        task: tokio::task::JoinHandle<()>,
     }
 
     /// Starts the loop over the secrets `db` and `token`.
@@ -195,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn every_secret_is_fetched_at_once_and_published_in_one_generation() {
+    async fn every_secret_is_fetched_at_once_and_those_that_come_together_make_one_generation() {
         let vault = FakeVault::with(Otherwise::Unavailable);
         vault.set("vault-db", 'a', b"one");
         vault.set("vault-token", 'b', b"two");
@@ -205,7 +237,7 @@ mod tests {
         assert_eq!(value(&running.reader, "db").as_deref(), Some("one"));
         assert_eq!(value(&running.reader, "token").as_deref(), Some("two"));
         running.stop.cancel();
-        running.task.await.expect("no panic").expect("a clean stop");
+        running.task.await.expect("no panic");
     }
 
     #[tokio::test(start_paused = true)]
@@ -233,6 +265,34 @@ mod tests {
         vault.set("vault-db", 'a', b"one");
         assert!(running.reader.changed().await);
         assert!(running.reader.snapshot().is_ready());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_secret_that_hangs_holds_up_no_other() {
+        let vault = FakeVault::with(Otherwise::Silence);
+        vault.set("vault-token", 'b', b"two");
+        let mut running = start(vault.clone());
+        let started = Instant::now();
+        assert!(running.reader.changed().await);
+        assert_eq!(value(&running.reader, "token").as_deref(), Some("two"));
+        vault.set("vault-token", 'c', b"three");
+        let publication = running.demands.look(Some(name("token"))).await.expect("the loop answers");
+        assert_eq!(publication, Publication::Applied(2), "while the other one still hangs");
+        assert_eq!(started.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_readiness_waits_for_and_what_came_last_time_goes_first() {
+        let vault = FakeVault::default();
+        vault.set("vault-b", 'a', b"one");
+        let optional = Wanted { optional: true, ..wanted("a") };
+        let wanted = vec![optional, wanted("z"), wanted("b")];
+        let (publisher, _reader) = store::channel(wanted.iter().map(|one| (one.name.clone(), one.optional)));
+        let clock = Arc::new(TimerClock::start());
+        let refresh = Refresh { vault, wanted, publisher, arena: Arena::unlocked(), clock, pulse: Pulse::default() };
+        assert_eq!(refresh.in_order(), ["z", "b", "a"].map(name));
+        refresh.once().await;
+        assert_eq!(refresh.in_order(), ["b", "z", "a"].map(name));
     }
 
     #[tokio::test(start_paused = true)]
@@ -299,7 +359,7 @@ mod tests {
     async fn a_demand_after_the_end_says_so() {
         let running = start(FakeVault::with(Otherwise::Unavailable));
         running.stop.cancel();
-        running.task.await.expect("no panic").expect("a clean stop");
+        running.task.await.expect("no panic");
         assert_eq!(running.demands.look(None).await, Err(DemandError::Stopping));
     }
 }

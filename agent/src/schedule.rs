@@ -26,6 +26,19 @@ pub enum Look {
     },
 }
 
+impl Look {
+    /// How a look at both went.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Failed { retry_after: left }, Self::Failed { retry_after: right }) => {
+                Self::Failed { retry_after: left.max(right) }
+            }
+            (failed @ Self::Failed { .. }, Self::Answered) | (Self::Answered, failed) => failed,
+        }
+    }
+}
+
 /// Says how long to wait after each look.
 #[derive(Debug)]
 pub struct Schedule {

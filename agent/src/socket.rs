@@ -55,7 +55,11 @@ pub fn check_private(socket: &Path, uid: u32) -> io::Result<()> {
     if found.is_dir() && found.uid() == uid && found.mode() & 0o7777 == 0o700 {
         return Ok(());
     }
-    let message = format!("{} is not a directory of uid {uid} with mode 0700: it is not used", directory.display());
+    let message = format!(
+        "{} is not a directory of uid {uid} with mode 0700, so somebody else may have made it: remove it, or name another \
+         socket",
+        directory.display()
+    );
     Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
 }
 

@@ -110,8 +110,25 @@ pub enum Publication {
     Unchanged,
 }
 
-/// One secret's part of a look.
-pub type Outcome = (SecretName, Result<Secret, FetchError>);
+/// What a look brought of one secret.
+#[derive(Debug)]
+pub struct Fetched {
+    /// What readers call it.
+    pub name: SecretName,
+    /// The secret, or why there is none.
+    pub result: Result<Secret, FetchError>,
+}
+
+impl Publication {
+    /// What both changed together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Applied(left), Self::Applied(right)) => Self::Applied(left.max(right)),
+            (applied @ Self::Applied(_), Self::Unchanged) | (Self::Unchanged, applied) => applied,
+        }
+    }
+}
 
 /// The publishing half. There is one.
 #[derive(Debug)]
@@ -140,16 +157,16 @@ pub fn channel(secrets: impl IntoIterator<Item = (SecretName, bool)>) -> (Publis
 }
 
 impl Publisher {
-    /// Takes the outcomes of one look into a new snapshot. Readers that wait are woken only by a changed value.
+    /// Takes what one look fetched into a new snapshot. Readers that wait are woken only by a changed value.
     #[must_use = "the answer says whether readers see anything new"]
-    pub fn apply(&self, outcomes: Vec<Outcome>, now: Timestamp) -> Publication {
+    pub fn apply(&self, fetched: Vec<Fetched>, now: Timestamp) -> Publication {
         let mut publication = Publication::Unchanged;
         self.0.send_if_modified(|snapshot| {
             let next = Arc::make_mut(snapshot);
             let mut changed = false;
-            for (name, outcome) in outcomes {
+            for Fetched { name, result } in fetched {
                 if let Some(slot) = next.slots.get_mut(&name) {
-                    changed |= slot.take(&name, outcome, now);
+                    changed |= slot.take(&name, result, now);
                 }
             }
             if changed {
@@ -159,6 +176,12 @@ impl Publisher {
             changed
         });
         publication
+    }
+
+    /// Whether the latest look at this secret failed.
+    #[must_use]
+    pub fn is_failing(&self, name: &SecretName) -> bool {
+        self.0.borrow().slots.get(name).is_some_and(|slot| slot.failure.is_some())
     }
 
     /// Holds readiness back until the answer is dropped.
@@ -189,8 +212,8 @@ impl Slot {
     }
 
     /// Answers whether readers see another value or other metadata than before.
-    fn take(&mut self, name: &SecretName, outcome: Result<Secret, FetchError>, now: Timestamp) -> bool {
-        match outcome {
+    fn take(&mut self, name: &SecretName, result: Result<Secret, FetchError>, now: Timestamp) -> bool {
+        match result {
             Ok(secret) => {
                 if let Some(failure) = self.failure.take() {
                     tracing::info!(secret = %name, since = %failure.since, "the vault gives the secret again");
@@ -250,6 +273,10 @@ mod tests {
     use crate::secret::SecretValue;
     use crate::testing::{name, secret};
 
+    fn apply(publisher: &Publisher, local: &str, result: Result<Secret, FetchError>, second: i64) -> Publication {
+        publisher.apply(vec![Fetched { name: name(local), result }], at(second))
+    }
+
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("in range")
     }
@@ -258,10 +285,10 @@ mod tests {
     fn a_first_value_makes_generation_one_and_the_same_again_none() {
         let (publisher, reader) = channel([(name("db"), false)]);
         assert!(!reader.snapshot().is_ready());
-        let publication = publisher.apply(vec![(name("db"), Ok(secret('a', b"one")))], at(10));
+        let publication = apply(&publisher, "db", Ok(secret('a', b"one")), 10);
         assert_eq!(publication, Publication::Applied(1));
         assert!(reader.snapshot().is_ready());
-        let publication = publisher.apply(vec![(name("db"), Ok(secret('a', b"one")))], at(20));
+        let publication = apply(&publisher, "db", Ok(secret('a', b"one")), 20);
         assert_eq!(publication, Publication::Unchanged);
         let slot = reader.snapshot().slots[&name("db")].clone();
         assert_eq!(slot.published.expect("kept").fetched, at(20), "the age starts again");
@@ -270,23 +297,23 @@ mod tests {
     #[test]
     fn a_failed_look_keeps_the_last_good_value_and_remembers_since_when() {
         let (publisher, reader) = channel([(name("db"), false)]);
-        let _ = publisher.apply(vec![(name("db"), Ok(secret('a', b"one")))], at(10));
-        let _ = publisher.apply(vec![(name("db"), Err(FetchError::NotFound))], at(20));
-        let _ = publisher.apply(vec![(name("db"), Err(FetchError::Disabled))], at(30));
+        let _ = apply(&publisher, "db", Ok(secret('a', b"one")), 10);
+        let _ = apply(&publisher, "db", Err(FetchError::NotFound), 20);
+        let _ = apply(&publisher, "db", Err(FetchError::Disabled), 30);
         let slot = reader.snapshot().slots[&name("db")].clone();
         assert_eq!(slot.published.expect("kept").secret.value.as_bytes(), b"one");
         let failure = slot.failure.expect("noted");
         assert_eq!((failure.code, failure.since), ("disabled", at(20)));
-        let _ = publisher.apply(vec![(name("db"), Ok(secret('b', b"two")))], at(40));
+        let _ = apply(&publisher, "db", Ok(secret('b', b"two")), 40);
         assert_eq!(reader.snapshot().slots[&name("db")].failure, None);
     }
 
     #[test]
     fn readiness_waits_for_required_secrets_only() {
         let (publisher, reader) = channel([(name("db"), false), (name("extra"), true)]);
-        let _ = publisher.apply(vec![(name("extra"), Ok(secret('a', b"x")))], at(1));
+        let _ = apply(&publisher, "extra", Ok(secret('a', b"x")), 1);
         assert_eq!(reader.snapshot().awaited().collect::<Vec<_>>(), [&name("db")]);
-        let _ = publisher.apply(vec![(name("db"), Ok(secret('a', b"x")))], at(2));
+        let _ = apply(&publisher, "db", Ok(secret('a', b"x")), 2);
         assert!(reader.snapshot().is_ready());
     }
 
@@ -294,7 +321,7 @@ mod tests {
     async fn readiness_is_held_back_and_its_release_wakes_readers() {
         let (publisher, mut reader) = channel([(name("db"), false)]);
         let hold = publisher.hold_readiness();
-        let _ = publisher.apply(vec![(name("db"), Ok(secret('a', b"one")))], at(1));
+        let _ = apply(&publisher, "db", Ok(secret('a', b"one")), 1);
         assert!(reader.changed().await);
         assert!(reader.snapshot().is_complete() && !reader.snapshot().is_ready());
         drop(hold);
@@ -311,9 +338,9 @@ mod tests {
             Secret { value: SecretValue::new(locked), ..secret(digit, b"") }
         };
         let (publisher, reader) = channel([(name("db"), false)]);
-        let _ = publisher.apply(vec![(name("db"), Ok(held('a', "one")))], at(1));
+        let _ = apply(&publisher, "db", Ok(held('a', "one")), 1);
         let in_flight = reader.snapshot().slots[&name("db")].published.as_ref().expect("one").secret.value.to_buffer();
-        let _ = publisher.apply(vec![(name("db"), Ok(held('b', "two")))], at(2));
+        let _ = apply(&publisher, "db", Ok(held('b', "two")), 2);
         assert_eq!(&in_flight[..], b"one");
         assert_eq!(arena.used_bytes(), 128, "both are still held");
         drop(in_flight);
@@ -323,9 +350,9 @@ mod tests {
     #[tokio::test]
     async fn readers_are_woken_by_changes_and_not_by_looks_without_one() {
         let (publisher, mut reader) = channel([(name("db"), false)]);
-        let _ = publisher.apply(vec![(name("db"), Ok(secret('a', b"one")))], at(1));
+        let _ = apply(&publisher, "db", Ok(secret('a', b"one")), 1);
         assert!(reader.changed().await);
-        let _ = publisher.apply(vec![(name("db"), Ok(secret('a', b"one")))], at(2));
+        let _ = apply(&publisher, "db", Ok(secret('a', b"one")), 2);
         let none = tokio::time::timeout(Duration::ZERO, reader.changed()).await;
         assert!(none.is_err(), "nothing new to see");
         drop(publisher);

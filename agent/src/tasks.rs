@@ -5,6 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use futures::FutureExt as _;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -23,9 +24,21 @@ impl Tasks {
         Self { running: JoinSet::new(), names: HashMap::new(), stop }
     }
 
-    /// Starts `task` under `name`. It must end soon after the token is cancelled.
-    pub fn start(&mut self, name: &'static str, task: impl Future<Output = Result<()>> + Send + 'static) {
-        self.names.insert(self.running.spawn(task).id(), name);
+    /// Starts a task under `name`. It must end soon after the token that it is given is cancelled.
+    pub fn start<F>(&mut self, name: &'static str, task: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        let started = self.running.spawn(task(self.stop.clone()));
+        self.names.insert(started.id(), name);
+    }
+
+    /// Starts a task that cannot fail, like [`Self::start`].
+    pub fn start_unfailing<F>(&mut self, name: &'static str, task: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.start(name, |stop| task(stop).map(Ok));
     }
 
     /// Waits until a task ends or the token is cancelled, then for all others, at most `grace` long.
@@ -76,17 +89,16 @@ mod tests {
 
     const GRACE: Duration = Duration::from_secs(5);
 
-    async fn until_stopped(stop: CancellationToken) -> Result<()> {
+    async fn until_stopped(stop: CancellationToken) {
         stop.cancelled().await;
-        Ok(())
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_task_that_ends_stops_the_others() {
         let stop = CancellationToken::new();
         let mut tasks = Tasks::new(stop.clone());
-        tasks.start("waits", until_stopped(stop.clone()));
-        tasks.start("fails", async { Err(anyhow!("disk full")) });
+        tasks.start_unfailing("waits", until_stopped);
+        tasks.start("fails", |_| async { Err(anyhow!("disk full")) });
         let error = tasks.join(GRACE).await.expect_err("the failure is reported");
         assert_eq!(format!("{error:#}"), "task fails: disk full");
         assert!(stop.is_cancelled());
@@ -95,7 +107,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_task_that_panics_is_named_too() {
         let mut tasks = Tasks::new(CancellationToken::new());
-        tasks.start("breaks", async { panic!("on purpose") });
+        tasks.start("breaks", |_| async { panic!("on purpose") });
         let error = tasks.join(GRACE).await.expect_err("reported");
         assert!(format!("{error:#}").starts_with("task breaks: "), "{error:#}");
     }
@@ -104,7 +116,7 @@ mod tests {
     async fn cancelling_ends_all_without_an_error() {
         let stop = CancellationToken::new();
         let mut tasks = Tasks::new(stop.clone());
-        tasks.start("waits", until_stopped(stop.clone()));
+        tasks.start_unfailing("waits", until_stopped);
         stop.cancel();
         tasks.join(GRACE).await.expect("a clean stop");
     }
@@ -113,7 +125,7 @@ mod tests {
     async fn a_task_that_does_not_stop_is_given_up_after_the_grace_period() {
         let stop = CancellationToken::new();
         let mut tasks = Tasks::new(stop.clone());
-        tasks.start("hangs", std::future::pending());
+        tasks.start_unfailing("hangs", |_| std::future::pending());
         stop.cancel();
         let error = tasks.join(GRACE).await.expect_err("reported");
         assert_eq!(error.to_string(), "not stopped within 5s: hangs");

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::memory::Arena;
 use crate::secret::{Metadata, Secret, SecretName, SecretValue, Version};
-use crate::store::{Publication, Publisher};
+use crate::store::{Fetched, Publication, Publisher};
 use crate::vault::{FetchError, Vault};
 
 pub(crate) fn own_uid() -> u32 {
@@ -42,8 +42,8 @@ pub(crate) fn secret(digit: char, value: &[u8]) -> Secret {
     Secret { metadata: metadata(digit), value }
 }
 
-pub(crate) fn publish(publisher: &Publisher, local: &str, outcome: Result<Secret, FetchError>) -> Publication {
-    publisher.apply(vec![(name(local), outcome)], new_year())
+pub(crate) fn publish(publisher: &Publisher, local: &str, result: Result<Secret, FetchError>) -> Publication {
+    publisher.apply(vec![Fetched { name: name(local), result }], new_year())
 }
 
 /// A wall clock that follows the runtime's timer, so that under paused time one sleep moves both.

@@ -86,6 +86,7 @@ pub fn write(path: &Path, text: &str) -> Result<Written> {
 mod tests {
     use std::path::Path;
 
+    use keyside::config::Defaults;
     use keyside::principal::SystemAccounts;
     use serde_json::json;
 
@@ -106,7 +107,7 @@ mod tests {
             let text = written(&format!(
                 "[agent_identity]\n[agent]\nruns_on = '{runs_on}'\nfiles = '/dev/shm/x'\nsocket = '/run/x/agent.sock'\n"
             ));
-            let own = (1000, Path::new("/run/keyside/agent.sock"));
+            let own = Defaults { operator_uid: 1000, socket: Path::new("/run/keyside/agent.sock") };
             let config = keyside::config::Config::parse(&text, &SystemAccounts, own);
             let config = config.unwrap_or_else(|problems| panic!("{runs_on}: {problems:?}\n{text}"));
             assert_eq!(config.identity.client_id.as_deref(), Some("00000000-0000-4000-8000-000000000003"));

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use azure_core::credentials::TokenCredential as _;
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use keyside::azure::cloud::{Cloud, VaultUrl};
-use keyside::azure::identity::{self, Authority, Identity};
+use keyside::azure::identity::{self, Authority, Identity, SignIn};
 use keyside::azure::transport::{Timeouts, Transport};
 use keyside::clock::Clock;
 use keyside::environment::Environment;
@@ -70,7 +70,8 @@ impl Azure {
         let authority = Authority::new(environment, Cloud::Public)?;
         let settings =
             identity::Settings { tenant_id: Some(config.tenant.to_string()), ..identity::Settings::default() };
-        let identity = Identity::new(&settings, environment, (Arc::clone(&transport), authority), Arc::new(clock));
+        let sign_in = SignIn { transport: Arc::clone(&transport), authority };
+        let identity = Identity::new(&settings, environment, sign_in, Arc::new(clock));
         let arm = Arm::new(&identity, &transport, wishes.patience);
         let operator = operator(config, &identity).await?;
         let arena = Arena::new(memory::Settings::default());

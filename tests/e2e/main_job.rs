@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use keyside_tests::agent::{keyside, keyside_as};
+use keyside_tests::agent::{Agent, keyside, keyside_as};
 use keyside_tests::estate::{Estate, VAULT};
 use keyside_tests::report::root_or_skip;
 use keyside_tests::wait;
@@ -144,6 +144,19 @@ fn stopping_leaves_no_file_and_no_socket() {
     assert_eq!(files_below(&estate.secrets_folder()), Vec::<std::path::PathBuf>::new());
     assert!(!estate.socket().exists());
     assert!(agent.log().contains(r#""held_bytes":0"#), "every value was wiped: {}", agent.log());
+}
+
+#[test]
+fn a_signal_during_the_start_ends_the_agent_as_any_other_does() {
+    let estate = Estate::start(SECRETS);
+    for milliseconds in [1, 3, 6, 10, 20, 40] {
+        let mut agent = Agent::start(&estate.config(CONFIG), &estate.socket(), &estate.variables());
+        wait::until("the agent's first steps", || agent.minds_signals().then_some(()));
+        // Not a wait for anything: the signal is to come at different points of the start.
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        assert_eq!(agent.stop().code(), Some(0), "after {milliseconds} ms");
+        assert!(!estate.socket().exists(), "after {milliseconds} ms");
+    }
 }
 
 #[test]

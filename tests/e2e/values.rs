@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use keyside_tests::estate::Estate;
+use keyside_tests::wait;
 
 /// The longest value that Key Vault takes, in bytes.
 /// Source: Key Vault's documentation, "About Azure Key Vault secrets": 25 KB.
@@ -78,5 +79,6 @@ fn an_empty_value_is_a_value() {
     estate.answer_with("token", "");
     agent.refresh();
     assert_eq!(agent.value("token"), b"");
-    assert_eq!(std::fs::read(estate.secrets_folder().join("token")).expect("a file"), b"");
+    let file = estate.secrets_folder().join("token");
+    wait::until("the empty file", || std::fs::read(&file).expect("never missing").is_empty().then_some(()));
 }

@@ -81,6 +81,21 @@ impl Agent {
         self.process.id()
     }
 
+    /// Whether the kernel shows that it holds SIGTERM back or listens for it.
+    ///
+    /// # Panics
+    /// When the process has ended.
+    #[must_use]
+    pub fn minds_signals(&self) -> bool {
+        const SIGTERM: u64 = 1 << 14;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the agent runs");
+        let masks = status.lines().filter_map(|line| {
+            let mask = line.strip_prefix("SigBlk:").or_else(|| line.strip_prefix("SigCgt:"))?;
+            u64::from_str_radix(mask.trim(), 16).ok()
+        });
+        masks.fold(0, |all, mask| all | mask) & SIGTERM != 0
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn socket(&self) -> &Path {
@@ -110,7 +125,7 @@ impl Agent {
 impl Drop for Agent {
     fn drop(&mut self) {
         // It may have ended already, by the test's own doing.
-        self.process.kill().and_then(|()| self.process.wait()).ok();
+        drop(self.process.kill().and_then(|()| self.process.wait()));
     }
 }
 

@@ -51,6 +51,6 @@ pub fn feed(command: &mut Command, input: &str) -> Output {
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = command.spawn().expect("the command starts");
     // A command that does not read its input closes it early; that is no error of the test's.
-    process.stdin.take().expect("a piped input").write_all(input.as_bytes()).ok();
+    drop(process.stdin.take().expect("a piped input").write_all(input.as_bytes()));
     process.wait_with_output().expect("the command ends")
 }

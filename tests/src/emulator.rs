@@ -73,6 +73,6 @@ impl Emulator {
 impl Drop for Emulator {
     fn drop(&mut self) {
         // It may have ended already, by a test's own doing.
-        self.process.kill().and_then(|()| self.process.wait()).ok();
+        drop(self.process.kill().and_then(|()| self.process.wait()));
     }
 }

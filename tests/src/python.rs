@@ -31,7 +31,7 @@ pub fn interpreter() -> PathBuf {
     let wanted = fs::read(&requirements).expect("requirements.txt can be read");
     if !python.exists() || fs::read(&installed).ok().as_ref() != Some(&wanted) {
         // A stamp without its environment, or of one half made, would be believed next time.
-        fs::remove_file(&installed).ok();
+        drop(fs::remove_file(&installed));
         succeed(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment));
         let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
         succeed(Command::new(&python).args(pip).arg(&requirements));

@@ -10,12 +10,17 @@ pub fn say(line: &str) {
     writeln!(std::io::stderr().lock(), "{line}").expect("standard error is open");
 }
 
+/// Says loudly that a scenario is skipped, and why.
+pub fn skipped(why: &str) {
+    say(&format!("SKIPPED: {why}"));
+}
+
 /// Whether this is root; if not, says loudly that a scenario is skipped, and why only root could run it.
 #[must_use]
 pub fn root_or_skip(why: &str) -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
-        say(&format!("SKIPPED: {why}"));
+        skipped(why);
     }
     root
 }

@@ -1,23 +1,5 @@
 //! Who Keyside is to Azure: one token per audience, shared by all, renewed before it expires and after a rejection.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-use async_trait::async_trait;
-use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
-use azure_core::error::ErrorKind;
-use jiff::Timestamp;
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
-
-use self::chain::Candidate;
-use self::minter::{Mint, Minter};
-use super::transport::Transport;
-use crate::clock::{Clock, between};
-use crate::environment::Environment;
-
 mod app_service;
 mod attempt;
 mod azure_ml;
@@ -33,7 +15,25 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
+use azure_core::error::ErrorKind;
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
 use self::attempt::listed;
+use self::chain::Candidate;
+use self::minter::{Mint, Minter};
+use super::transport::Transport;
+use crate::clock::{Clock, between};
+use crate::environment::Environment;
+
 pub use self::attempt::{Attempt, TokenError};
 pub use self::entra::{Authority, InvalidAuthority};
 pub use self::rejection::RejectionWatch;
@@ -54,11 +54,23 @@ pub struct Identity {
     changed: Notify,
 }
 
+/// The sign-in service, and the way there.
+#[derive(Clone, Debug)]
+pub struct SignIn {
+    /// The way there, and to every other source of tokens.
+    pub transport: Arc<Transport>,
+    /// Where the service is.
+    pub authority: Authority,
+}
+
 #[derive(Default)]
 struct State {
     /// The candidate that gave the first token; it is kept to.
     chosen: Option<usize>,
     tokens: BTreeMap<String, Held>,
+    /// How often no source gave a token, and why the last time.
+    refusals: u64,
+    refused: Option<TokenError>,
 }
 
 /// A token and when to think of the next one.
@@ -71,12 +83,8 @@ struct Held {
 impl Identity {
     /// An identity of the demanded kind. Nothing is read or asked before the first token is needed.
     #[must_use]
-    pub fn new(
-        settings: &Settings,
-        environment: &Environment,
-        (transport, authority): (Arc<Transport>, Authority),
-        clock: Arc<dyn Clock>,
-    ) -> Arc<Self> {
+    pub fn new(settings: &Settings, environment: &Environment, sign_in: SignIn, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let SignIn { transport, authority } = sign_in;
         let candidates = chain::candidates(settings, environment, transport.timeouts());
         let minter = Minter { transport, authority, clock: Arc::clone(&clock) };
         Arc::new(Self::with(candidates, Box::new(minter), clock))
@@ -154,9 +162,16 @@ impl Identity {
         if let Some(token) = self.valid(scope) {
             return Ok(token);
         }
+        let before = self.state().refusals;
         let _single = self.minting.lock().await;
-        match self.valid(scope) {
-            Some(token) => Ok(token),
+        if let Some(token) = self.valid(scope) {
+            return Ok(token);
+        }
+        // Whoever waited while others were refused gets their answer: twenty secrets must not wait for twenty time-outs.
+        let refused =
+            Some(self.state()).filter(|state| state.refusals > before).and_then(|state| state.refused.clone());
+        match refused {
+            Some(error) => Err(error),
             None => self.mint(scope).await,
         }
     }
@@ -184,14 +199,19 @@ impl Identity {
                         return Ok(token);
                     }
                     Err(reason) => {
-                        tracing::info!(%source, reason, "no token from this source");
+                        tracing::debug!(%source, reason, "no token from this source");
                         reason
                     }
                 },
             };
             attempts.push(Attempt { source, reason });
         }
-        Err(TokenError { attempts })
+        let error = TokenError { attempts };
+        let mut state = self.state();
+        state.refusals += 1;
+        state.refused = Some(error.clone());
+        drop(state);
+        Err(error)
     }
 
     /// Keeps a token, and to the candidate that gave it after others were tried in vain.

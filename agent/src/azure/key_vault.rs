@@ -1,5 +1,9 @@
 //! One Azure Key Vault, read through its official client, behind [`Vault`].
 
+mod answer;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,10 +23,6 @@ use crate::memory::Arena;
 use crate::secret::{Metadata, Secret, SecretName, SecretValue, Version};
 use crate::vault::{FetchError, Vault};
 
-mod answer;
-#[cfg(test)]
-mod tests;
-
 /// One Key Vault.
 pub struct KeyVault {
     url: VaultUrl,
@@ -30,6 +30,18 @@ pub struct KeyVault {
     arena: Arena,
     deadline: Duration,
     clock: Arc<dyn Clock>,
+}
+
+/// What a vault is read with.
+pub(super) struct Means {
+    /// As whom it is read.
+    pub(super) identity: Arc<Identity>,
+    /// The way there.
+    pub(super) transport: Arc<Transport>,
+    /// Where values go.
+    pub(super) arena: Arena,
+    /// Dates what the vault asks to wait for.
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// The vault answered that all is well, with something that Key Vault does not answer.
@@ -46,17 +58,13 @@ enum UnusableAnswer {
 }
 
 impl KeyVault {
-    /// The vault at `url`, read as `identity`. Sends nothing.
+    /// The vault at `url`. Sends nothing.
     ///
     /// # Errors
     /// The client's own, for an address that it does not accept.
-    pub(super) fn new(
-        url: VaultUrl,
-        identity: Arc<Identity>,
-        transport: &Arc<Transport>,
-        (arena, clock): (Arena, Arc<dyn Clock>),
-    ) -> azure_core::Result<Self> {
-        let sdk_transport = Arc::new(SdkTransport(Arc::clone(transport)));
+    pub(super) fn new(url: VaultUrl, means: Means) -> azure_core::Result<Self> {
+        let Means { identity, transport, arena, clock } = means;
+        let sdk_transport = Arc::new(SdkTransport(Arc::clone(&transport)));
         let options = SecretClientOptions {
             client_options: ClientOptions {
                 per_try_policies: vec![Arc::new(RejectionWatch(Arc::clone(&identity)))],

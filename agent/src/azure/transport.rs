@@ -2,6 +2,14 @@
 //!
 //! There is no pool, so no idle connection keeps an answer or a token in its buffers.
 
+mod connector;
+mod error;
+mod proxy;
+mod roots;
+mod sdk;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
@@ -25,14 +33,6 @@ pub use self::sdk::{SdkTransport, ValueSink};
 pub use super::value_stream::ValueError;
 use super::value_stream::ValueStream;
 use crate::environment::Environment;
-
-mod connector;
-mod error;
-mod proxy;
-mod roots;
-mod sdk;
-#[cfg(test)]
-mod tests;
 
 /// Longest answer without a secret value, in bytes. Entra's tokens and Key Vault's errors stay far below.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;

@@ -2,14 +2,14 @@
 //!
 //! No part of the value is ever in an error, and none is in what is passed on.
 
+#[cfg(test)]
+mod tests;
+mod text;
+
 use thiserror::Error;
 
 use self::text::TextDecoder;
 use crate::memory::{Locked, LockedBuffer, MemoryExhausted};
-
-#[cfg(test)]
-mod tests;
-mod text;
 
 /// Longest value accepted, in bytes. Key Vault stores at most 25 KB
 /// (<https://learn.microsoft.com/azure/key-vault/secrets/about-secrets>); the margin is for a limit that may be raised.

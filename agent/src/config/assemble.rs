@@ -6,26 +6,25 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
-use super::document::{Document, Parsed, Problem};
+use super::document::{Document, Problem};
 use super::shape::{
     ApiTable, FilesTable, IdentityTable, LogTable, MemoryTable, Principals, RotationTable, SecretTable, Top, VaultTable,
 };
-use super::{Config, GRACE, Own, POLL_INTERVAL};
+use super::{Config, Defaults, GRACE, POLL_INTERVAL};
 use crate::azure::identity;
 use crate::encoding::Encoding;
 use crate::files::{self, Mode, Target};
 use crate::principal::{Accounts, Principal};
 use crate::refresh::Wanted;
-use crate::secret::SecretName;
 use crate::{logging, memory, serve};
 
 /// Reads and checks the text of a configuration file.
 ///
 /// # Errors
 /// Every problem that can be found without looking at the machine beyond its accounts, in the order of their lines.
-pub(super) fn assemble(text: &str, accounts: &dyn Accounts, own: Own<'_>) -> Result<Config, Vec<Problem>> {
+pub(super) fn assemble(text: &str, accounts: &dyn Accounts, defaults: Defaults<'_>) -> Result<Config, Vec<Problem>> {
     let mut assembly = Assembly { document: Document::parse(text), accounts };
-    let config = assembly.config(own);
+    let config = assembly.config(defaults);
     let mut problems = assembly.document.problems;
     problems.sort_by_key(|problem| problem.line);
     problems.dedup();
@@ -40,6 +39,10 @@ struct Assembly<'a> {
     accounts: &'a dyn Accounts,
 }
 
+/// Longest path of a Unix socket.
+/// Source: `sun_path` in unix(7), 108 bytes with the NUL at the end.
+const SOCKET_BYTES_MAX: usize = 107;
+
 /// One secret with everything that has been found out about it.
 struct Checked {
     span: Range<usize>,
@@ -50,7 +53,10 @@ struct Checked {
 
 impl Assembly<'_> {
     /// Looks at every table even when an earlier one has problems.
-    fn config(&mut self, (own_uid, own_socket): Own<'_>) -> Option<Config> {
+    fn config(&mut self, defaults: Defaults<'_>) -> Option<Config> {
+        if !self.document.is_toml() {
+            return None;
+        }
         let vault = self.document.table::<VaultTable>("vault").map(|table| table.url.0);
         let identity = self.document.table::<IdentityTable>("identity").map(identity_settings);
         let rotation = self.document.table::<RotationTable>("rotation");
@@ -58,14 +64,18 @@ impl Assembly<'_> {
         let log = self.document.table::<LogTable>("log").map(log_settings);
         let api = self.document.table::<ApiTable>("api");
         let files = self.document.optional_table::<FilesTable>("files");
+        if !self.document.has("secret") {
+            self.document.report_at_end("no secret is configured: add a [[secret]] table with a name".to_owned());
+        }
         let tables = self.document.tables::<SecretTable>("secret");
-        let common = self.document.rest::<Top>().and_then(|top| top.readers).map(|readers| self.principals(readers));
+        let common = self.document.rest::<Top>().and_then(|top| top.readers);
+        let common = common.map_or_else(|| Some(Vec::new()), |readers| self.principals(&readers));
 
         let secrets = self.secrets(tables, common.as_deref(), files.as_ref());
         let api = api?;
-        let path = api.socket.clone().unwrap_or_else(|| own_socket.to_owned());
+        let path = self.socket(api.socket.as_ref(), defaults);
         let files = files.map(|table| self.files(table, &path, &secrets));
-        let serve = self.serve(api, path, own_uid, &secrets);
+        let serve = self.serve(api, path, defaults.operator_uid, &secrets);
         Some(Config {
             vault: vault?,
             identity: identity?,
@@ -78,8 +88,10 @@ impl Assembly<'_> {
         })
     }
 
-    fn principals(&mut self, texts: Principals) -> Vec<Principal> {
-        texts.into_iter().filter_map(|text| self.principal(&text)).collect()
+    /// Everyone who is named, or none where somebody is named who does not exist, which is said here.
+    fn principals(&mut self, texts: &Principals) -> Option<Vec<Principal>> {
+        let found: Vec<_> = texts.iter().map(|text| self.principal(text)).collect();
+        found.into_iter().collect()
     }
 
     fn principal(&mut self, text: &Spanned<String>) -> Option<Principal> {
@@ -94,9 +106,6 @@ impl Assembly<'_> {
         common: Option<&[Principal]>,
         files: Option<&FilesTable>,
     ) -> Vec<Checked> {
-        if tables.is_empty() && self.document.problems.is_empty() {
-            self.document.report_at_end("no secret is configured: add a [[secret]] table with a name".to_owned());
-        }
         let mut checked: Vec<Checked> = Vec::new();
         for (span, table) in tables {
             let name = table.name.get_ref().0.clone();
@@ -113,20 +122,21 @@ impl Assembly<'_> {
     fn secret(
         &mut self,
         span: Range<usize>,
-        table: SecretTable,
+        mut table: SecretTable,
         common: Option<&[Principal]>,
         files: Option<&FilesTable>,
     ) -> Checked {
-        let name = table.name.into_inner().0;
-        let readers = match table.readers {
-            Some(readers) => self.principals(readers),
-            None => common.unwrap_or_default().to_vec(),
+        let name = table.name.get_ref().0.clone();
+        let readers = match table.readers.take() {
+            Some(readers) => self.principals(&readers),
+            None => common.map(<[_]>::to_vec),
         };
-        if readers.is_empty() {
+        if readers.as_ref().is_some_and(Vec::is_empty) {
             let remedy = "name them here or for all secrets, as in readers = [\"user:trainer\"]";
             self.document.report(&span, format!("nobody may read '{name}', it has no readers: {remedy}"));
         }
-        let target = self.target(&name, table.file.as_ref(), table.mode.as_ref(), files, &readers);
+        let readers = readers.unwrap_or_default();
+        let target = self.target(&table, files, &readers);
         let wanted = Wanted {
             vault_name: table.vault_name.map_or_else(|| name.clone(), |vault_name| vault_name.0),
             version: table.version.map(|version| version.0),
@@ -137,22 +147,23 @@ impl Assembly<'_> {
         Checked { span, wanted, readers, target }
     }
 
-    fn target(
-        &mut self,
-        name: &SecretName,
-        file: Option<&Spanned<super::shape::FileKey>>,
-        mode: Option<&Spanned<Parsed<Mode>>>,
-        files: Option<&FilesTable>,
-        readers: &[Principal],
-    ) -> Option<Target> {
-        let path = match file {
+    fn target(&mut self, table: &SecretTable, files: Option<&FilesTable>, readers: &[Principal]) -> Option<Target> {
+        let name = &table.name.get_ref().0;
+        if files.is_none() {
+            let unused = table.file.as_ref().filter(|key| key.get_ref().is_wanted()).map(Spanned::span);
+            if let Some(span) = unused.or(table.mode.as_ref().map(Spanned::span)) {
+                self.document.report(&span, format!("'{name}' gets no file without a [files] table: add one"));
+            }
+            return None;
+        }
+        let path = match &table.file {
             None => name.as_str().parse().ok(),
             Some(key) => key.get_ref().path(name).unwrap_or_else(|error| {
                 self.document.report(&key.span(), error.to_string());
                 None
             }),
         }?;
-        let mode = mode.or(files.and_then(|files| files.mode.as_ref()));
+        let mode = table.mode.as_ref().or(files.and_then(|files| files.mode.as_ref()));
         if let Some(mode) = mode
             && mode.get_ref().0.is_world_readable()
             && !files.is_some_and(|files| files.world_readable)
@@ -161,6 +172,17 @@ impl Assembly<'_> {
             self.document.report(&mode.span(), format!("mode {} lets everyone read it: {remedy}", mode.get_ref().0));
         }
         Some(Target { path, mode: mode.map_or(Mode::default(), |mode| mode.get_ref().0), readers: readers.to_vec() })
+    }
+
+    fn socket(&mut self, configured: Option<&Spanned<PathBuf>>, defaults: Defaults<'_>) -> PathBuf {
+        let Some(path) = configured else { return defaults.socket.to_owned() };
+        if !path.get_ref().is_absolute() {
+            self.document
+                .report(&path.span(), "socket must be an absolute path, as in /run/keyside/agent.sock".to_owned());
+        } else if path.get_ref().as_os_str().len() > SOCKET_BYTES_MAX {
+            self.document.report(&path.span(), format!("socket is too long: use at most {SOCKET_BYTES_MAX} bytes"));
+        }
+        path.get_ref().clone()
     }
 
     fn files(&mut self, table: FilesTable, socket: &Path, secrets: &[Checked]) -> files::Settings {
@@ -194,21 +216,28 @@ impl Assembly<'_> {
         settings
     }
 
-    fn serve(&mut self, api: ApiTable, socket: PathBuf, own_uid: u32, secrets: &[Checked]) -> serve::Settings {
+    fn serve(&mut self, api: ApiTable, socket: PathBuf, operator_uid: u32, secrets: &[Checked]) -> serve::Settings {
         let operators = match api.operators {
-            Some(operators) => self.principals(operators),
-            None => vec![Principal::User(0), Principal::User(own_uid)],
+            Some(operators) => self.principals(&operators).unwrap_or_default(),
+            None => vec![Principal::User(0), Principal::User(operator_uid)],
         };
         let readers = secrets.iter().map(|secret| (secret.wanted.name.clone(), secret.readers.clone())).collect();
-        serve::Settings { socket, tcp: api.listen, operators, readers, limits: serve::Limits::default(), grace: GRACE }
+        serve::Settings {
+            socket,
+            tcp: api.listen.map(|address| address.0.0),
+            operators,
+            readers,
+            limits: serve::Limits::default(),
+            grace: GRACE,
+        }
     }
 }
 
 fn identity_settings(table: IdentityTable) -> identity::Settings {
     identity::Settings {
         kind: table.kind.map_or(identity::Kind::default(), |kind| kind.0),
-        client_id: table.client_id,
-        object_id: table.object_id,
+        client_id: table.client_id.map(|id| id.0.0),
+        object_id: table.object_id.map(|id| id.0.0),
         tenant_id: table.tenant_id,
         certificate_path: table.certificate_file,
         client_secret_file: table.client_secret_file,

@@ -34,15 +34,22 @@ pub struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// Splits the text into tables; what is no TOML is a problem each.
+    /// Splits the text into tables. What is no TOML is one problem, and no table is read then: a missing bracket makes
+    /// everything after it look wrong.
     #[must_use]
     pub fn parse(text: &'a str) -> Self {
         let (root, errors) = DeTable::parse_recoverable(text);
         let mut document = Self { text, tables: root.into_inner(), problems: Vec::new() };
-        for error in errors {
-            document.report(&error.span().unwrap_or_default(), error.message().to_owned());
+        if let Some(error) = errors.first() {
+            document.report(&error.span().unwrap_or_default(), format!("this is no TOML: {}", error.message()));
         }
         document
+    }
+
+    /// Whether the text could be split into tables.
+    #[must_use]
+    pub fn is_toml(&self) -> bool {
+        self.problems.is_empty()
     }
 
     /// Notes a problem at a place in the text.
@@ -54,6 +61,12 @@ impl<'a> Document<'a> {
     /// Notes that something is missing from the file as a whole.
     pub fn report_at_end(&mut self, message: String) {
         self.report(&(self.text.len()..self.text.len()), message);
+    }
+
+    /// Whether the file has a table of this name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.tables.contains_key(name)
     }
 
     /// Takes the table `[name]` out; an absent one reads like an empty one at the file's end.
@@ -115,7 +128,7 @@ impl<'a> Document<'a> {
             let span = error.span().unwrap_or(table.span());
             let place = if name.is_empty() { String::new() } else { format!("[{name}] ") };
             if let Some(key) = key_at(table.get_ref(), &span) {
-                self.report(&span, format!("{place}{}", complaint(&key, error.message())));
+                self.report(&span, format!("{place}{}", complaint(name, &key, error.message())));
                 table.get_mut().remove(key.as_str());
                 left_out.push(key);
             } else {
@@ -137,8 +150,12 @@ fn key_at(table: &DeTable<'_>, span: &Range<usize>) -> Option<String> {
         .map(|(key, _)| key.get_ref().clone().into_owned())
 }
 
-fn complaint(key: &str, message: &str) -> String {
-    if message.starts_with("unknown field") { format!("{message}; remove it") } else { format!("{key}: {message}") }
+fn complaint(table: &str, key: &str, message: &str) -> String {
+    match message.strip_prefix("unknown field ") {
+        Some(_) if table.is_empty() => format!("`{key}` is neither a table nor a key that stands above the tables"),
+        Some(rest) => format!("unknown key {rest}; a key for the whole file stands above the first table"),
+        None => format!("{key}: {}", message.replace("expected a sequence", "expected a list, as in [\"…\"]")),
+    }
 }
 
 /// A value that the file holds as text and that is checked while it is read.
@@ -192,8 +209,8 @@ mod tests {
         for start in [
             "line 2: [one] name: 'a_b' is no Key Vault",
             "line 3: [one] count:",
-            "line 4: [one] unknown field `more`",
-            "line 5: [one] unknown field `less`",
+            "line 4: [one] unknown key `more`",
+            "line 5: [one] unknown key `less`",
         ] {
             assert!(found.iter().any(|line| line.starts_with(start)), "{start}: {found:#?}");
         }
@@ -215,7 +232,7 @@ mod tests {
     #[test]
     fn what_is_no_toml_is_a_problem_with_its_line() {
         let found = problems("[one]\nname = 'ok'\n\nname name\n");
-        assert!(found.iter().any(|line| line.starts_with("line 4: ")), "{found:#?}");
+        assert!(found[0].starts_with("line 4: this is no TOML: "), "{found:#?}");
     }
 
     #[test]

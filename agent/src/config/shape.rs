@@ -38,8 +38,8 @@ pub(super) struct VaultTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct IdentityTable {
     pub(super) kind: Option<Parsed<identity::Kind>>,
-    pub(super) client_id: Option<String>,
-    pub(super) object_id: Option<String>,
+    pub(super) client_id: Option<Parsed<ObjectId>>,
+    pub(super) object_id: Option<Parsed<ObjectId>>,
     pub(super) tenant_id: Option<String>,
     pub(super) certificate_file: Option<PathBuf>,
     pub(super) client_secret_file: Option<PathBuf>,
@@ -55,8 +55,8 @@ pub(super) struct RotationTable {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ApiTable {
-    pub(super) socket: Option<PathBuf>,
-    pub(super) listen: Option<SocketAddr>,
+    pub(super) socket: Option<Spanned<PathBuf>>,
+    pub(super) listen: Option<Parsed<Address>>,
     pub(super) operators: Option<Principals>,
 }
 
@@ -113,6 +113,11 @@ pub(super) enum FileKey {
 }
 
 impl FileKey {
+    /// Whether a file is asked for.
+    pub(super) fn is_wanted(&self) -> bool {
+        !matches!(self, Self::Wanted(false))
+    }
+
     /// The path, none where no file is wanted, or the secret's name for `true`.
     pub(super) fn path(&self, name: &SecretName) -> Result<Option<RelativePath>, crate::files::InvalidPath> {
         match self {
@@ -120,6 +125,45 @@ impl FileKey {
             Self::Wanted(true) => name.as_str().parse().map(Some),
             Self::Path(path) => path.parse().map(Some),
         }
+    }
+}
+
+/// The identifier of an application, an identity or another object of the directory.
+#[derive(Clone, Debug)]
+pub(super) struct ObjectId(pub(super) String);
+
+/// Says that a text is no [`ObjectId`].
+#[derive(Debug, Error)]
+#[error("'{0}' is no identifier: write it as Azure shows it, 32 hexadecimal digits in five groups")]
+pub(super) struct InvalidObjectId(String);
+
+impl FromStr for ObjectId {
+    type Err = InvalidObjectId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidObjectId> {
+        let canonical = uuid::Uuid::try_parse(text).map(|id| id.hyphenated().to_string());
+        if canonical.is_ok_and(|canonical| canonical.eq_ignore_ascii_case(text)) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidObjectId(text.to_owned()))
+        }
+    }
+}
+
+/// A TCP address to listen on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Address(pub(super) SocketAddr);
+
+/// Says that a text is no [`Address`].
+#[derive(Debug, Error)]
+#[error("'{0}' is no address: write IP:PORT, as in 127.0.0.1:9580")]
+pub(super) struct InvalidAddress(String);
+
+impl FromStr for Address {
+    type Err = InvalidAddress;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+        text.parse().map(Self).map_err(|_| InvalidAddress(text.to_owned()))
     }
 }
 

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::acl::Access;
 use super::settings::RelativePath;
+use crate::causes::with_causes;
 use crate::kernel;
 
 /// A directory's owner lists it; others open only what they know by name, so that they cannot learn which secrets exist.
@@ -87,7 +88,7 @@ pub(super) fn write(
         Ok(()) => Ok(name),
         Err(error) => {
             if let Err(leftover) = erase(parent, &name) {
-                tracing::warn!(generation = %name, error = %leftover, "an unfinished generation stays until the next start");
+                tracing::warn!(generation = %name, error = with_causes(&leftover), "an unfinished generation stays until the next start");
             }
             Err(error)
         }
@@ -236,7 +237,7 @@ fn erase_file(folder: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<()> {
             let overwritten =
                 file.metadata().and_then(|found| io::copy(&mut io::repeat(0).take(found.len()), &mut file));
             if let Err(error) = overwritten {
-                tracing::warn!(%error, "a superseded file was removed without being overwritten");
+                tracing::warn!(error = with_causes(&error), "a superseded file was removed without being overwritten");
             }
         }
         // In use: its pages are given back when the last reader closes it.

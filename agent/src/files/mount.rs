@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FsWord, statfs};
 use thiserror::Error;
 
-use super::settings::{RelativePath, Settings};
+use super::settings::Settings;
 
 /// The file systems that live in memory.
 /// Source: the kernel's `include/uapi/linux/magic.h`.
@@ -32,15 +32,17 @@ pub struct Findings {
 pub enum Finding {
     /// The files would be on a disk.
     #[error(
-        "{} is on {kind}, which keeps what is written there: mount a tmpfs (Kubernetes: emptyDir with medium Memory), \
-         use a directory below /run or /dev/shm, or set allow_disk",
-        .directory.display()
+        "{} is on {kind}, which keeps what is written there: mount a tmpfs there (Kubernetes: emptyDir with medium \
+         Memory), or use a directory that is on one, as /dev/shm is{}",
+        .directory.display(), if *.allowed { "" } else { "; or set allow_disk" }
     )]
     Disk {
         /// The directory of the settings.
         directory: PathBuf,
         /// The file system's name as the kernel lists it.
         kind: String,
+        /// Whether the settings allow it.
+        allowed: bool,
     },
     /// Memory can be written to a swap device.
     #[error(
@@ -119,7 +121,7 @@ fn look(root: &Path, settings: &Settings, findings: &mut Findings) -> Result<(),
     if !is_memory(&existing.resolved)? {
         let kind = mount.map_or_else(|| "a disk".to_owned(), |mount| mount.kind.clone());
         let list = if settings.allow_disk { warnings } else { refusals };
-        list.push(Finding::Disk { directory: directory(), kind });
+        list.push(Finding::Disk { directory: directory(), kind, allowed: settings.allow_disk });
         return Ok(());
     }
     let devices = swap_devices(&root.join("proc/swaps"))?;
@@ -160,7 +162,7 @@ fn is_memory(path: &Path) -> Result<bool, Finding> {
 
 /// The directory itself, or a name that a target needs in it, as a mount point.
 fn single_files(resolved: &Path, settings: &Settings, mounts: &[Mount]) -> Vec<Finding> {
-    let names = settings.targets.values().flat_map(|target| prefixes(&target.path));
+    let names = settings.targets.values().flat_map(|target| target.path.folders().chain([target.path.as_str()]));
     let places = names.map(|name| settings.directory.join(name)).chain([settings.directory.clone()]);
     let is_file = |place: &PathBuf| place.symlink_metadata().is_ok_and(|found| !found.is_dir());
     let is_mounted = |place: &PathBuf| {
@@ -172,12 +174,6 @@ fn single_files(resolved: &Path, settings: &Settings, mounts: &[Mount]) -> Vec<F
     found.sort();
     found.dedup();
     found.into_iter().map(|path| Finding::SingleFile { path, directory: settings.directory.clone() }).collect()
-}
-
-/// The path and each folder on the way to it.
-fn prefixes(path: &RelativePath) -> impl Iterator<Item = &str> {
-    let whole = path.as_str();
-    whole.match_indices('/').map(|(end, _)| &whole[..end]).chain([whole])
 }
 
 /// A line of `/proc/self/mountinfo`, as far as it matters here.
@@ -315,11 +311,11 @@ mod tests {
         let disk = Path::new("/proc/no/such/secrets");
         machine.settings.directory = disk.to_owned();
         let expected = format!(
-            "{} is on ext4, which keeps what is written there: mount a tmpfs (Kubernetes: emptyDir with medium Memory), use \
-             a directory below /run or /dev/shm, or set allow_disk",
+            "{} is on ext4, which keeps what is written there: mount a tmpfs there (Kubernetes: emptyDir with medium Memory), \
+             or use a directory that is on one, as /dev/shm is",
             disk.display()
         );
-        assert_eq!(machine.findings(), [vec![expected.clone()], Vec::new()]);
+        assert_eq!(machine.findings(), [vec![format!("{expected}; or set allow_disk")], Vec::new()]);
         machine.settings.allow_disk = true;
         assert_eq!(machine.findings(), [Vec::new(), vec![expected]]);
     }

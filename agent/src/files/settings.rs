@@ -97,6 +97,11 @@ impl RelativePath {
         self.0.split('/')
     }
 
+    /// The path of each folder on the way to the file, outermost first.
+    pub fn folders(&self) -> impl Iterator<Item = &str> {
+        self.0.match_indices('/').map(|(end, _)| &self.0[..end])
+    }
+
     /// The name that shows in the directory itself.
     #[must_use]
     pub fn first(&self) -> &str {
@@ -264,12 +269,13 @@ impl Settings {
             }
         }
         for (inner, second) in owners.values() {
-            let folders = inner.as_str().match_indices('/').map(|(end, _)| &inner.as_str()[..end]);
-            problems.extend(folders.filter_map(|folder| owners.get(folder)).map(|(outer, first)| Problem::Inside {
-                outer: RelativePath::clone(outer),
-                inner: RelativePath::clone(inner),
-                first: SecretName::clone(first),
-                second: SecretName::clone(second),
+            problems.extend(inner.folders().filter_map(|folder| owners.get(folder)).map(|(outer, first)| {
+                Problem::Inside {
+                    outer: RelativePath::clone(outer),
+                    inner: RelativePath::clone(inner),
+                    first: SecretName::clone(first),
+                    second: SecretName::clone(second),
+                }
             }));
         }
         problems

@@ -5,7 +5,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::secret::SecretName;
 use crate::store::Publication;
 
-/// How many demands may queue before the next caller is told that the agent is busy.
+/// How many demands may queue before the next caller is told that the agent is busy. The loop takes them at once, so that a
+/// full queue means a loop that hangs.
 const DEMAND_QUEUE: usize = 16;
 
 /// Asks the loop to look now.
@@ -17,6 +18,11 @@ pub(super) struct Demand {
 }
 
 impl Demand {
+    /// Whether the caller has gone away.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.done.is_closed()
+    }
+
     /// Tells the caller, who may have gone away meanwhile, what came of it.
     pub(super) fn answer(self, publication: Publication) {
         let _ = self.done.send(publication);
@@ -69,4 +75,16 @@ impl DemandQueue {
 pub fn demands() -> (Demands, DemandQueue) {
     let (sender, receiver) = mpsc::channel(DEMAND_QUEUE);
     (Demands(sender), DemandQueue(receiver))
+}
+
+/// A demand made by hand.
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+
+    /// A demand and its caller.
+    pub(in crate::refresh) fn demand(name: Option<&str>) -> (Demand, oneshot::Receiver<Publication>) {
+        let (done, caller) = oneshot::channel();
+        (Demand { name: name.map(crate::testing::name), done }, caller)
+    }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// How long the loop may take to start.
+/// How long the loop may take to start. It speaks before its first look, so only a machine that is too busy to run it makes
+/// it late; it is given as long as one fetch.
 const FIRST_BEAT: Duration = Duration::from_mins(2);
 
 /// What the loop said last. Clones share it.

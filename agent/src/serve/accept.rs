@@ -16,6 +16,7 @@ use super::peer::{Caller, Peer};
 use super::problem::Problem;
 use super::request::Door;
 use super::routes::Server;
+use crate::causes::with_causes;
 
 /// How long to leave a listener alone that cannot accept, which happens when the process has no descriptor left. The
 /// connections that wait meanwhile are not lost.
@@ -114,7 +115,7 @@ async fn welcome<G: Gate>(gate: G, server: Arc<Server>, grace: Duration) {
             accepted = gate.accept() => match accepted {
                 Ok(stream) => admit::<G>(stream, &server, &mut connections),
                 Err(error) => {
-                    tracing::warn!(%error, "no connection can be accepted for a moment");
+                    tracing::warn!(error = with_causes(&error), "no connection can be accepted for a moment");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -135,7 +136,7 @@ fn admit<G: Gate>(stream: G::Stream, server: &Arc<Server>, connections: &mut Joi
     let caller = match G::caller(&stream) {
         Ok(caller) => caller,
         Err(error) => {
-            tracing::warn!(%error, "the kernel does not say who is calling");
+            tracing::warn!(error = with_causes(&error), "the kernel does not say who is calling");
             return;
         }
     };

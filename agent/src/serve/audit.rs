@@ -9,10 +9,12 @@ use tokio::time::Instant;
 use super::peer::Caller;
 use crate::secret::SecretName;
 
-/// How long the same refusal is not told again.
+/// How long the same refusal is not told again: a client that asks every second makes 144 lines a day and not 86,400, and
+/// who looks into a complaint still sees it soon.
 const QUIET: Duration = Duration::from_mins(10);
 
-/// How many refusals are remembered. A caller can make up names, but not more than these.
+/// How many refusals are remembered. A caller can make up names, but not more than these; at 127 characters each they take
+/// less than half a MiB.
 const REMEMBERED: usize = 1024;
 
 /// Remembers which refusals were told.

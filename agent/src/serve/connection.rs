@@ -21,6 +21,7 @@ use super::peer::Caller;
 use super::problem::{Code, Problem};
 use super::request::{Call, Door, understand};
 use super::routes::{Asked, Server, refusal};
+use crate::causes::with_causes;
 
 /// The other end of a connection.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ pub(super) async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, visito
         tokio::select! {
             outcome = connection.as_mut() => {
                 if let Err(error) = outcome {
-                    tracing::debug!(caller = %visitor.caller, %error, "the connection ended early");
+                    tracing::debug!(caller = %visitor.caller, error = with_causes(&error), "the connection ended early");
                 }
                 return;
             }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
+use futures::FutureExt as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -132,7 +133,7 @@ impl Setup {
         if self.dead {
             refresh.pulse.say(new_year(), Duration::ZERO);
         } else {
-            tasks.spawn(refresh.run(Duration::from_hours(1), queue, stop.clone()));
+            tasks.spawn(refresh.run(Duration::from_hours(1), queue, stop.clone()).map(Ok));
         }
         tasks.spawn(run(listeners, settings, sources, stop.clone()));
         Agent { socket, tcp, demands, vault, stop, tasks, _directory: directory }

@@ -42,6 +42,19 @@ impl Default for Limits {
     }
 }
 
+/// How many descriptors the agent needs for everything but callers: requests to the vault, name look-ups, files, the log.
+const DESCRIPTORS_RESERVED: u64 = 64;
+
+impl Limits {
+    /// Limits that leave enough of so many descriptors to the rest of the agent.
+    #[must_use]
+    pub fn within(self, descriptors: u64) -> Self {
+        let for_callers = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
+        let connections = self.connections.min(for_callers).max(1);
+        Self { connections, connections_per_user: self.connections_per_user.min(connections.div_ceil(4)), ..self }
+    }
+}
+
 /// Most bytes of a request's head. Nothing here needs more than a few hundred; 16 KiB is what common servers allow.
 pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
 
@@ -152,6 +165,18 @@ impl RefreshBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn callers_leave_descriptors_to_the_rest_of_the_agent() {
+        let of = |descriptors| {
+            let limits = Limits::default().within(descriptors);
+            (limits.connections, limits.connections_per_user)
+        };
+        assert_eq!(of(1_000_000), (512, 128));
+        assert_eq!(of(1024), (512, 128));
+        assert_eq!(of(256), (192, 48));
+        assert_eq!(of(64), (1, 1));
+    }
 
     #[test]
     fn connections_are_limited_by_user_and_in_all_and_given_back() {

@@ -11,6 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use super::Settings;
+use crate::causes::with_causes;
 use crate::kernel::inherited_sockets;
 
 /// Bound sockets that nothing serves yet. Callers can connect already and will wait.
@@ -39,8 +40,13 @@ pub fn bind(settings: &Settings) -> io::Result<Listeners> {
         (inherited, None)
     };
     // The address of anything but a Unix socket is an error here, not a puzzle at the first connection.
-    unix.iter().try_for_each(|listener| listener.local_addr().and_then(|_| listener.set_nonblocking(true)))?;
-    tcp.iter().try_for_each(|listener| listener.set_nonblocking(true))?;
+    for listener in &unix {
+        listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+    }
+    if let Some(listener) = &tcp {
+        listener.set_nonblocking(true)?;
+    }
     Ok(Listeners { unix, tcp, file })
 }
 
@@ -126,7 +132,7 @@ impl Drop for SocketFile {
         let still_ours =
             fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode));
         if still_ours && let Err(error) = fs::remove_file(&self.path) {
-            tracing::warn!(socket = %self.path.display(), %error, "the socket is left behind");
+            tracing::warn!(socket = %self.path.display(), error = with_causes(&error), "the socket is left behind");
         }
     }
 }

@@ -14,7 +14,7 @@ use keyside::files::{FilesWriter, OnStop, RETIRE_AFTER, Settings, Target};
 use keyside::memory::Arena;
 use keyside::principal::Principal;
 use keyside::secret::{Metadata, Secret, SecretName, SecretValue};
-use keyside::store::{self, Publisher, Reader};
+use keyside::store::{self, Fetched, Publisher, Reader};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -61,8 +61,9 @@ fn store(secrets: &[&str]) -> (Publisher, Reader) {
 
 /// Puts values into the store as one look would.
 fn publish(publisher: &Publisher, values: &[(&str, &[u8])]) {
-    let outcomes = values.iter().map(|(local, bytes)| (name(local), Ok(secret(bytes)))).collect();
-    let _ = publisher.apply(outcomes, Timestamp::UNIX_EPOCH);
+    let fetched =
+        values.iter().map(|(local, bytes)| Fetched { name: name(local), result: Ok(secret(bytes)) }).collect();
+    let _ = publisher.apply(fetched, Timestamp::UNIX_EPOCH);
 }
 
 /// A folder in memory that other users can pass through, and the path of a directory in it that does not exist yet.

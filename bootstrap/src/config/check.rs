@@ -33,6 +33,9 @@ const CONTENT_TYPE_MAX: usize = 255;
 /// Every problem, in the order of the lines.
 pub(super) fn check(text: &str, uid: u32) -> Result<Config, Vec<Problem>> {
     let mut check = Check { document: Document::parse(text) };
+    if !check.document.is_toml() {
+        return Err(check.document.problems);
+    }
     let config = check.config(uid);
     let mut problems = check.document.problems;
     problems.sort_by_key(|problem| problem.line);

@@ -2,6 +2,7 @@
 
 mod compare;
 mod prepare;
+pub(crate) mod provoke;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -6,6 +6,7 @@ use std::fs;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
+use crate::arm;
 use crate::cassette;
 use crate::form::{fill, form};
 use crate::json::Json;
@@ -17,6 +18,7 @@ use crate::verdict::Verdict;
 #[derive(Debug, Deserialize)]
 struct Collection {
     keyvault_data_plane: Vec<Model>,
+    resource_manager: Vec<Model>,
     entra: Vec<Model>,
 }
 
@@ -31,6 +33,17 @@ pub(crate) struct Model {
 }
 
 impl Model {
+    /// Its line in the table, where it is the `index`th of `section`.
+    fn row(&self, (section, index): (&str, usize), provoked: &Provoked) -> Row {
+        Row {
+            recording: format!("errors.json, {section}"),
+            exchange: index,
+            request: format!("{} ({})", provoked.request, self.label()),
+            status: self.status,
+            verdict: compare(self, provoked),
+        }
+    }
+
     /// What tells it from the others: its inner code, or else its code with the first word of its message.
     pub(crate) fn label(&self) -> String {
         let text = |json: &Json, name: &str| json.member(name).and_then(Json::text).unwrap_or_default().to_owned();
@@ -56,18 +69,19 @@ pub(crate) async fn provoke_all() -> Result<Vec<Row>> {
     let path = cassette::folder().join("errors.json");
     let collection: Collection = serde_json::from_slice(&fs::read(&path)?)?;
     let stage = Stage::set().await?;
+    let management = arm::provoke::Stage::set().await?;
     let mut rows = Vec::new();
+    for (index, model) in collection.resource_manager.iter().enumerate() {
+        let label = model.label();
+        let problem = || format!("resource manager {index}, {label}");
+        let provoked = management.provoke(&label).await.with_context(problem)?;
+        rows.push(model.row(("resource manager", index), &provoked));
+    }
     for (section, models) in [("key vault", collection.keyvault_data_plane), ("entra", collection.entra)] {
         for (index, model) in models.iter().enumerate() {
             let label = model.label();
             let provoked = stage.provoke(&label).await.with_context(|| format!("{section} {index}, {label}"))?;
-            rows.push(Row {
-                recording: format!("errors.json, {section}"),
-                exchange: index,
-                request: format!("{} ({label})", provoked.request),
-                status: model.status,
-                verdict: compare(model, &provoked),
-            });
+            rows.push(model.row((section, index), &provoked));
         }
     }
     Ok(rows)
@@ -105,6 +119,11 @@ fn compare_forms(verdict: &mut Verdict, path: &str, (model, live): (&Json, &Json
                 if let Some(new) = live.member(name) {
                     compare_forms(verdict, &format!("{path}.{name}"), (old, new), placeholders);
                 }
+            }
+        }
+        (Json::List(old), Json::List(new)) if old.len() == new.len() => {
+            for pair in old.iter().zip(new) {
+                compare_forms(verdict, path, pair, placeholders);
             }
         }
         (Json::Text(old), Json::Text(new)) => verdict.expect(path, &form(&fill(old, placeholders)), &form(new)),

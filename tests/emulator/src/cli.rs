@@ -211,6 +211,9 @@ pub(crate) struct Clock {
 pub(crate) struct Requests {
     #[command(flatten)]
     pub(crate) place: Place,
+    /// Only those that changed something in Azure
+    #[arg(long)]
+    pub(crate) writes: bool,
     /// How to print them
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
@@ -283,6 +286,7 @@ mod tests {
             "fault clear --dir D",
             "clock --dir D --advance 1h",
             "requests --dir D --output json",
+            "requests --dir D --writes",
             "credential federated-token --dir D https://issuer/ system:serviceaccount:a:b",
             "credential certificate --dir D 11111111-1111-4111-8111-111111111111",
         ];

@@ -47,7 +47,10 @@ impl Cli {
                 print_member(&answer, "now")
             }
             Action::Requests(requests) => {
-                let answer = send(&requests.place, &Command::ListRequests).await?;
+                let mut answer = send(&requests.place, &Command::ListRequests).await?;
+                if requests.writes {
+                    answer = writes(answer)?;
+                }
                 print_each(answer, requests.output, |entry: Entry| {
                     let Entry { method, host, path, status, .. } = entry;
                     let status = status.map_or("-".to_string(), |status| status.to_string());
@@ -179,6 +182,12 @@ fn from_standard_input() -> anyhow::Result<String> {
     // The reader's error could quote what it read.
     std::io::stdin().read_to_string(&mut value).ok().context("standard input holds no UTF-8 text")?;
     Ok(value)
+}
+
+fn writes(requests: Value) -> anyhow::Result<Value> {
+    let mut entries: Vec<Entry> = serde_json::from_value(requests).context("emulator is of another version")?;
+    entries.retain(Entry::is_write);
+    serde_json::to_value(entries).context("requests could not be written")
 }
 
 fn print_each<T: DeserializeOwned>(answer: Value, output: Output, line: impl Fn(T) -> String) -> anyhow::Result<()> {

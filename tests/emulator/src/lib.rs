@@ -1,5 +1,5 @@
-//! Azure on localhost: Entra tokens, instance metadata and the Key Vault secrets data plane over real TLS, with
-//! faults that can be scripted.
+//! Azure on localhost: Entra tokens, instance metadata, the Key Vault secrets data plane and Resource Manager over real
+//! TLS, with faults that can be scripted.
 //!
 //! A test that wants one in its own process starts an [`Emulator`]; everything else goes through the binary.
 

@@ -192,6 +192,8 @@ mod tests {
             [[vaults]]
             name = "1-BAD"
             authorization = "access-policies"
+            [subscription]
+            registered_providers = ["Microsoft.Spoons"]
             [[subscription.role_assignments]]
             principal = "00000000-0000-0000-0000-000000000001"
             role = "Emperor"
@@ -209,6 +211,7 @@ mod tests {
             "\"DB\" is declared twice",
             "\"1-BAD\" is declared twice",
             "Emperor",
+            "Microsoft.Spoons",
         ] {
             assert!(all.contains(part), "{part} in:\n{all}");
         }

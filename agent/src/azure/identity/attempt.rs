@@ -21,7 +21,7 @@ impl fmt::Display for Attempt {
 }
 
 /// No source gave a token.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TokenError {
     /// Every source that was considered, in order.
     pub attempts: Vec<Attempt>,

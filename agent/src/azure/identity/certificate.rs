@@ -60,7 +60,8 @@ impl CertificateAssertion {
     /// Reads certificate and key from the PEM file at `path`.
     pub(super) fn read(
         path: &Path,
-        (client_id, audience): (&str, String),
+        client_id: &str,
+        audience: String,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, CertificateError> {
         let shown = path.to_owned();
@@ -141,7 +142,7 @@ mod tests {
     fn read(contents: impl AsRef<[u8]>) -> Result<CertificateAssertion, CertificateError> {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), contents).expect("written");
-        CertificateAssertion::read(file.path(), ("client", AUDIENCE.to_owned()), Arc::new(SystemClock))
+        CertificateAssertion::read(file.path(), "client", AUDIENCE.to_owned(), Arc::new(SystemClock))
     }
 
     fn rsa() -> (KeyPair, rcgen::Certificate) {

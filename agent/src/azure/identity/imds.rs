@@ -16,8 +16,8 @@ const API_VERSION: &str = "2018-02-01";
 const CONNECT: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(3);
 
-/// The endpoint for the selected identity, or for the machine's only one. It is never reached
-/// through a proxy; `AZURE_POD_IDENTITY_AUTHORITY_HOST` moves it, as it does for the other Azure SDKs.
+/// The endpoint for the selected identity, or for the machine's only one. It is never reached through a proxy;
+/// `AZURE_POD_IDENTITY_AUTHORITY_HOST` moves it, as it does for the other Azure SDKs.
 pub(super) fn endpoint(
     environment: &Environment,
     identity: Option<Selector<'_>>,

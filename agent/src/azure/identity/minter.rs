@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl Mint for Minter {
             Plan::ClientSecret { tenant_id, client_id, secret } => self.client_secret(tenant_id, client_id, secret)?,
             Plan::ClientCertificate { tenant_id, client_id, path } => {
                 let endpoint = self.authority.token_endpoint(tenant_id);
-                let assertion = CertificateAssertion::read(path, (client_id, endpoint), Arc::clone(&self.clock));
+                let assertion = CertificateAssertion::read(path, client_id, endpoint, Arc::clone(&self.clock));
                 self.client_assertion(tenant_id, client_id, assertion.map_err(|error| with_causes(&error))?)?
             }
             Plan::WorkloadIdentity { tenant_id, client_id, token_file } => {
@@ -117,8 +117,18 @@ impl ClientAssertion for FederatedToken {
 
 /// What a file holds, without the line break at its end.
 fn read_line(path: &Path) -> Result<String, String> {
-    let text = std::fs::read_to_string(path).map_err(|cause| format!("could not read {}: {cause}", path.display()))?;
+    let unreadable = |cause| with_causes(&Unreadable { path: path.to_owned(), cause });
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// A file of the operator's cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("could not read {path}")]
+struct Unreadable {
+    path: PathBuf,
+    #[source]
+    cause: std::io::Error,
 }
 
 /// Runs a command for a limited time and does not leave it behind.

@@ -13,6 +13,7 @@ use crate::azure::testing::{FakeServer, Reply, TestCa};
 use crate::azure::transport::Timeouts;
 use crate::clock::SystemClock;
 use crate::testing::TimerClock;
+use tokio::time::Instant;
 
 const SCOPE: &str = "https://vault.azure.net/.default";
 const HOUR: Duration = Duration::from_hours(1);
@@ -153,6 +154,18 @@ async fn many_callers_wait_for_one_token() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_who_waited_through_a_refusal_share_it() {
+    let mint = FakeMint::new(&[true]);
+    let identity = mint.identity(Kind::ManagedIdentity, &Environment::default());
+    let tokens = futures::future::join_all((0..10).map(|_| token(&identity))).await;
+    assert!(tokens.iter().all(Result::is_err));
+    let tries = mint.log().len();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    token(&identity).await.expect("whoever asks later is not refused by what was");
+    assert_eq!((tries, mint.log().len()), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_rejected_twice_is_replaced_once() {
     let mint = FakeMint::new(&[]);
     let identity = mint.identity(Kind::ManagedIdentity, &Environment::default());
@@ -172,10 +185,10 @@ async fn tokens_are_renewed_ahead_so_that_nobody_waits() {
     let renewing = Arc::clone(&identity).refresh_ahead(stop.clone());
     let using = async {
         token(&identity).await.expect("the first is waited for");
-        let start = tokio::time::Instant::now();
+        let start = Instant::now();
         for quarter in 1..=12 {
             tokio::time::sleep_until(start + HOUR / 4 * quarter).await;
-            let asked = tokio::time::Instant::now();
+            let asked = Instant::now();
             token(&identity).await.expect("a token");
             assert_eq!(asked.elapsed(), Duration::ZERO, "quarter {quarter}");
         }
@@ -235,7 +248,7 @@ async fn platform_request(settings: Settings, variables: &[(&str, &str)]) -> (St
         variables.iter().map(|&(name, value)| (name.into(), value.replace("SERVER", &server.url("")).into()));
     let environment: Environment = variables.collect();
     let authority = Authority::new(&environment, Cloud::Public).expect("an authority");
-    let identity = Identity::new(&settings, &environment, (transport, authority), Arc::new(SystemClock));
+    let identity = Identity::new(&settings, &environment, SignIn { transport, authority }, Arc::new(SystemClock));
     identity.get_token(&[SCOPE], None).await.expect("a token");
     let request = seen.lock().expect("no panic").clone();
     (request, identity.source())
@@ -300,7 +313,7 @@ async fn refused(server: &FakeServer) -> String {
     let environment = Environment::from([("AZURE_POD_IDENTITY_AUTHORITY_HOST", server.url("/").as_str())]);
     let settings = Settings { kind: Kind::ManagedIdentity, ..Settings::default() };
     let authority = Authority::new(&environment, Cloud::Public).expect("an authority");
-    let identity = Identity::new(&settings, &environment, (transport, authority), Arc::new(SystemClock));
+    let identity = Identity::new(&settings, &environment, SignIn { transport, authority }, Arc::new(SystemClock));
     identity.token(SCOPE).await.expect_err("no token").to_string()
 }
 
@@ -341,7 +354,7 @@ async fn a_federated_token_is_sent_without_the_line_break_of_its_file() {
     let transport = Arc::new(Transport::new(&environment, Timeouts::default()).expect("a transport"));
     let authority = Authority::new(&environment, Cloud::Public).expect("an authority");
     let settings = Settings { kind: Kind::WorkloadIdentity, ..Settings::default() };
-    let identity = Identity::new(&settings, &environment, (transport, authority), Arc::new(SystemClock));
+    let identity = Identity::new(&settings, &environment, SignIn { transport, authority }, Arc::new(SystemClock));
     assert_eq!(token(&identity).await.expect("a token"), "t");
     let body = sent.lock().expect("no panic").clone();
     assert!(body.contains("client_assertion=federated&"), "{body}");

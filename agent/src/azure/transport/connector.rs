@@ -120,8 +120,12 @@ impl Connector {
 
     async fn proxy(&self, proxy: &Intercept, deadline: &Deadline) -> Result<Stream, TransportError> {
         let target = Target::of(proxy.uri())?;
-        let stream = tcp(&target, deadline).await?;
-        if target.tls { self.encrypt(stream, &target.host, deadline).await } else { Ok(stream) }
+        let reach = async {
+            let stream = tcp(&target, deadline).await?;
+            if target.tls { self.encrypt(stream, &target.host, deadline).await } else { Ok(stream) }
+        };
+        let cannot = |cause| TransportError::Proxy { proxy: target.authority.clone(), cause: Box::new(cause) };
+        reach.await.map_err(cannot)
     }
 
     async fn encrypt(&self, stream: Stream, host: &str, deadline: &Deadline) -> Result<Stream, TransportError> {

@@ -62,6 +62,15 @@ pub enum TransportError {
         #[source]
         cause: io::Error,
     },
+    /// There is no way to the proxy.
+    #[error("the proxy {proxy}, which the proxy variables name, cannot be used")]
+    Proxy {
+        /// Host and port of the proxy.
+        proxy: String,
+        /// What went wrong on the way there.
+        #[source]
+        cause: Box<TransportError>,
+    },
     /// The proxy answered that it does not connect us.
     #[error("the proxy {proxy} does not connect to {target}: it answers {status}")]
     ProxyRefused {

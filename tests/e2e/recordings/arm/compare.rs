@@ -93,6 +93,8 @@ pub(crate) fn bodies(verdict: &mut Verdict, exchange: &Exchange, live: Option<&J
     }
 }
 
+type Members<'a> = &'a [(String, Json)];
+
 fn values(verdict: &mut Verdict, path: &str, (recorded, live): (&Json, &Json)) {
     match (recorded, live) {
         (Json::Object(old), Json::Object(new)) => objects(verdict, path, (old, new)),
@@ -111,7 +113,7 @@ fn values(verdict: &mut Verdict, path: &str, (recorded, live): (&Json, &Json)) {
     }
 }
 
-fn objects(verdict: &mut Verdict, path: &str, (old, new): (&[(String, Json)], &[(String, Json)])) {
+fn objects(verdict: &mut Verdict, path: &str, (old, new): (Members<'_>, Members<'_>)) {
     for (name, recorded) in old {
         match new.iter().find(|(own, _)| own == name) {
             Some((_, live)) => values(verdict, &format!("{path}.{name}"), (recorded, live)),

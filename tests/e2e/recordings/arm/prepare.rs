@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::cassette::Recording;
+use crate::cassette::{Exchange, Recording};
 use crate::seed::{CLIENT_ID, CLIENT_SECRET, OBJECT_ID};
 
 pub(crate) const HOST: &str = "management.azure.com";
@@ -28,15 +28,18 @@ pub(crate) fn substituted(body: &str) -> String {
 pub(crate) fn seed(recording: &Recording) -> String {
     let subscription = subscription(recording);
     let tenant = tenant(recording);
-    let takes = [
+    let takes = format!(" = \"{TAKES_SECONDS}s\"\n");
+    let takes: String = [
         "group_deletion_takes",
         "vault_takes",
         "vault_purge_takes",
         "storage_takes",
         "log_analytics_takes",
         "workspace_takes",
-    ];
-    let takes: String = takes.iter().map(|name| format!("{name} = \"{TAKES_SECONDS}s\"\n")).collect();
+    ]
+    .iter()
+    .flat_map(|name| [name, takes.as_str()])
+    .collect();
     format!(
         r#"
         [directory]
@@ -60,7 +63,7 @@ pub(crate) fn seed(recording: &Recording) -> String {
 }
 
 fn subscription(recording: &Recording) -> String {
-    let path = recording.exchanges.iter().map(|exchange| exchange.path());
+    let path = recording.exchanges.iter().map(Exchange::path);
     let mut named = path.filter_map(|path| path.strip_prefix("/subscriptions/")?.split('/').next());
     named.next().unwrap_or_default().to_owned()
 }

@@ -22,6 +22,8 @@ pub(crate) struct Answer {
 enum Body {
     Empty,
     Json(Value),
+    /// JSON whose members have an order.
+    Written(String),
     /// Indented, with CRLF between the lines, as Application Insights writes.
     Lines(Value),
 }
@@ -37,6 +39,11 @@ impl Answer {
 
     pub(crate) fn lines(status: StatusCode, body: Value) -> Answer {
         Answer { status, body: Body::Lines(body), headers: Vec::new() }
+    }
+
+    /// JSON that is written already.
+    pub(crate) fn written(status: StatusCode, json: String) -> Answer {
+        Answer { status, body: Body::Written(json), headers: Vec::new() }
     }
 
     pub(crate) fn empty(status: StatusCode) -> Answer {
@@ -63,6 +70,7 @@ impl Answer {
         let body = match &self.body {
             Body::Empty => None,
             Body::Json(body) => Some(body.to_string()),
+            Body::Written(body) => Some(body.clone()),
             Body::Lines(body) => Some(format!("{body:#}").replace('\n', "\r\n")),
         };
         let content_type = body.as_ref().map(|_| ("content-type", "application/json; charset=utf-8".to_string()));

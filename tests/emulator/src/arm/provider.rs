@@ -35,6 +35,11 @@ fn known(namespace: &str) -> Result<(&'static str, &'static [&'static str]), Ref
     found.copied().ok_or_else(|| Refusal::unknown_namespace(namespace))
 }
 
+/// Whether a provider of this name exists.
+pub(crate) fn exists(namespace: &str) -> bool {
+    known(namespace).is_ok()
+}
+
 /// Registers the providers of a seed: those that it names, or all of them.
 pub(crate) fn seed(store: &mut Store, named: Option<&[String]>) {
     let all = || NAMESPACES.iter().map(|(namespace, _)| (*namespace).to_string()).collect();

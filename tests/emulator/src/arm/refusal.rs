@@ -3,7 +3,7 @@
 //! Texts are those of recorded traffic, of Azure's documentation, or of bodies quoted in public reports.
 
 use hyper::StatusCode;
-use serde_json::{Value, json};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::answer::Answer;
@@ -16,6 +16,30 @@ enum Cause {
     Provider,
 }
 
+/// An error that is part of another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Detail {
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+    message: String,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    error: ErrorBody<'a>,
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    code: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[Detail]>::is_empty")]
+    details: &'a [Detail],
+}
+
 /// An answer that is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -23,7 +47,7 @@ pub(crate) struct Refusal {
     code: &'static str,
     message: String,
     target: Option<String>,
-    details: Vec<Value>,
+    details: Vec<Detail>,
     cause: Cause,
 }
 
@@ -44,14 +68,9 @@ impl Refusal {
     }
 
     pub(crate) fn answer(self) -> Answer {
-        let mut error = json!({ "code": self.code, "message": self.message });
-        if let Some(target) = self.target {
-            error["target"] = target.into();
-        }
-        if !self.details.is_empty() {
-            error["details"] = self.details.into();
-        }
-        let answer = Answer::json(self.status, json!({ "error": error }));
+        let Refusal { code, message, target, details, .. } = &self;
+        let body = Body { error: ErrorBody { code, message, target: target.as_deref(), details } };
+        let answer = Answer::written(self.status, serde_json::to_string(&body).expect("strings always serialise"));
         let answer = match self.cause {
             Cause::Gateway => answer.with("x-ms-failure-cause", "gateway"),
             Cause::Provider => answer,
@@ -210,9 +229,9 @@ impl Refusal {
             "The subscription is not registered to use namespace '{namespace}'. See https://aka.ms/rps-not-found for how \
              to register subscriptions."
         );
-        let detail =
-            json!({ "code": "MissingSubscriptionRegistration", "target": namespace, "message": message.clone() });
-        let refusal = Refusal::gateway(StatusCode::CONFLICT, "MissingSubscriptionRegistration", message);
+        let code = "MissingSubscriptionRegistration";
+        let detail = Detail { code, target: Some(namespace.into()), message: message.clone() };
+        let refusal = Refusal::gateway(StatusCode::CONFLICT, code, message);
         Refusal { details: vec![detail], ..refusal }
     }
 
@@ -257,7 +276,7 @@ impl Refusal {
     /// A 400 of the Machine Learning service.
     pub(crate) fn validation(message: impl Into<String>) -> Refusal {
         let message = message.into();
-        let detail = json!({ "code": "Invalid", "message": message.clone() });
+        let detail = Detail { code: "Invalid", target: None, message: message.clone() };
         let refusal = Refusal::provider(StatusCode::BAD_REQUEST, "ValidationError", message);
         Refusal { target: Some("workspace".into()), details: vec![detail], ..refusal }
     }

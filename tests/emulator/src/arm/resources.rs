@@ -30,6 +30,7 @@ pub(crate) fn answer(call: &Call<'_>, place: &Place, store: &mut Store) -> Resul
             let record = found(store, place)?;
             Ok(shown(record, StatusCode::OK, call.now()))
         }
+        Method::HEAD => found(store, place).map(|_| Answer::empty(StatusCode::NO_CONTENT)),
         Method::PUT => {
             store.group_to_write(&place.group)?;
             let place = store.canonical(place)?;

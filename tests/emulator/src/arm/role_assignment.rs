@@ -84,9 +84,19 @@ fn put(call: &Call<'_>, (scope, name): (&str, &str), store: &Store) -> Result<An
     }
     let known = call.world.directory.principal_type(principal, call.now());
     let known = known.ok_or_else(|| principal_not_found(call, principal))?;
+    if let Some(given) = text(&properties, "principalType").filter(|given| !given.eq_ignore_ascii_case(known)) {
+        return Err(Refusal::provider(
+            StatusCode::BAD_REQUEST,
+            "UnmatchedPrincipalType",
+            format!(
+                "The PrincipalId '{}' has type '{known}' , which is different from specified PrinciaplType '{given}'.",
+                principal.simple()
+            ),
+        ));
+    }
     let assignment = RoleAssignment {
         id,
-        principal_type: text(&properties, "principalType").unwrap_or(known).into(),
+        principal_type: known.into(),
         description: text(&properties, "description").map(str::to_string),
         created: call.now(),
         created_by: Some(call.caller.object_id),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::provider;
 use crate::role;
 use crate::seed::Delay;
 
@@ -179,7 +180,10 @@ impl From<&ArmSeed> for Times {
 impl SubscriptionSeed {
     /// What is wrong with it, one sentence per problem.
     pub(crate) fn problems(&self) -> Vec<String> {
-        let unknown = self.role_assignments.iter().filter(|grant| role::find(&grant.role).is_none());
-        unknown.map(|grant| format!("subscription: no built-in role is called \"{}\"", grant.role)).collect()
+        let roles = self.role_assignments.iter().map(|grant| &grant.role).filter(|role| role::find(role).is_none());
+        let providers = self.registered_providers.iter().flatten().filter(|namespace| !provider::exists(namespace));
+        let roles = roles.map(|role| format!("subscription: no built-in role is called \"{role}\""));
+        let providers = providers.map(|namespace| format!("subscription: no provider is called \"{namespace}\""));
+        roles.chain(providers).collect()
     }
 }

@@ -35,6 +35,7 @@ const NAME_TAKEN: &str = "is already in use. Vault names are globally unique so 
 pub(crate) fn answer(call: &Call<'_>, place: &Place, store: &mut Store) -> Result<Answer, Refusal> {
     match *call.method {
         Method::GET => shown(call, place, store),
+        Method::HEAD => find(call, place, store).map(|()| Answer::empty(StatusCode::NO_CONTENT)),
         Method::PUT => put(call, place, store),
         Method::PATCH => patch(call, place, store),
         Method::DELETE => delete(call, place, store),

@@ -89,6 +89,29 @@ async fn it_answers_on_the_emulators_own_address_as_well() {
 }
 
 #[tokio::test]
+async fn what_the_seed_has_is_there_to_be_managed() {
+    let emulator = Emulator::start(options()).await.unwrap();
+    let keyside = format!("{SUBSCRIPTION}/resourceGroups/keyside/providers");
+    let agent = format!("{keyside}/Microsoft.ManagedIdentity/userAssignedIdentities/keyside-agent");
+    let agent = call(&emulator, "GET", &agent, &Value::Null).await.json();
+    assert_eq!(agent["properties"]["clientId"], "33333333-3333-4333-8333-333333333301");
+    let machine =
+        format!("{SUBSCRIPTION}/resourceGroups/shared/providers/Microsoft.Compute/virtualMachines/pipeline-vm");
+    assert_eq!(call(&emulator, "GET", &machine, &Value::Null).await.status, Some(200));
+    let assignments =
+        format!("{keyside}/Microsoft.KeyVault/vaults/kv-keyside/providers/Microsoft.Authorization/roleAssignments");
+    let assignments = call(&emulator, "GET", &assignments, &Value::Null).await.json();
+    let scopes: Vec<&str> = assignments["value"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["properties"]["scope"].as_str().unwrap())
+        .collect();
+    assert_eq!(scopes.iter().filter(|scope| scope.contains("/vaults/kv-keyside")).count(), 3, "{scopes:?}");
+    assert!(scopes.contains(&SUBSCRIPTION), "{scopes:?}");
+}
+
+#[tokio::test]
 async fn faults_strike_it_in_its_own_words_and_its_writes_are_counted() {
     let emulator = Emulator::start(options()).await.unwrap();
     let group = format!("{SUBSCRIPTION}/resourceGroups/new");

@@ -43,6 +43,8 @@ fn what_an_assignment_cannot_be_is_refused() {
     let taken = assignment(&vault(), NAME);
     let other = assignment(&vault(), "00000000-1eab-41c2-8b33-66ee14a387c1");
     azure.put(&taken, &body(OFFICER, MACHINE)).expect(201);
+    let mut mistaken = body(OFFICER, STRANGER);
+    mistaken["properties"]["principalType"] = "Group".into();
     let nobody = Uuid::from_u128(0xdead);
     let none = vault().replace("kv-seeded", "kv-none");
     let no_group = SUBSCRIPTION.to_string() + "/resourceGroups/none";
@@ -54,6 +56,7 @@ fn what_an_assignment_cannot_be_is_refused() {
         (assignment(&vault(), "first"), body(OFFICER, MACHINE), 400, "InvalidRoleAssignmentId"),
         (other.clone(), body(NAME, MACHINE), 404, "RoleDefinitionDoesNotExist"),
         (other.clone(), body(OFFICER, nobody), 400, "PrincipalNotFound"),
+        (other.clone(), mistaken, 400, "UnmatchedPrincipalType"),
         (other.clone(), json!({ "properties": {} }), 400, "BadRequest"),
         (assignment(&none, "00000000-1eab-41c2-8b33-66ee14a387c1"), body(OFFICER, MACHINE), 404, "ResourceNotFound"),
         (
@@ -127,7 +130,9 @@ fn an_owner_that_is_made_later_may_manage_once_the_role_acts() {
     let azure = Azure::new();
     let group = azure.group();
     let contributor = "b24988ac-6180-42a0-ab88-20f7382dd24c";
-    azure.put(&assignment(&group, NAME), &body(contributor, STRANGER)).expect(201);
+    let mut body_of_person = body(contributor, STRANGER);
+    body_of_person["properties"]["principalType"] = "User".into();
+    azure.put(&assignment(&group, NAME), &body_of_person).expect(201);
     azure.call_as(STRANGER, ("GET", &group), &Value::Null).expect(403);
     azure.pass(300);
     azure.call_as(STRANGER, ("GET", &group), &Value::Null).expect(200);

@@ -38,8 +38,10 @@ fn an_account_is_accepted_and_then_whole_at_the_operations_address() {
         (&patched.body["properties"]["allowSharedKeyAccess"], &patched.body["tags"]["a"]),
         (&json!(false), &json!("b"))
     );
+    azure.call_as(OWNER, ("HEAD", &path), &Value::Null).expect(204);
     azure.delete(&path).expect(200);
     azure.delete(&path).expect(204);
+    azure.call_as(OWNER, ("HEAD", &path), &Value::Null).expect(404);
     assert_eq!(azure.get(&path).expect(404).code(), "ResourceNotFound");
 }
 
