@@ -1,7 +1,7 @@
 //! The configuration file: its shape, and the checked configuration that the rest of the agent works with.
 
 mod assemble;
-mod document;
+pub mod document;
 mod shape;
 
 use std::path::{Path, PathBuf};

@@ -8,5 +8,7 @@ pub mod emulator;
 pub mod estate;
 pub mod http;
 pub mod memory_scan;
+pub mod python;
 pub mod report;
+pub mod subscription;
 pub mod wait;

@@ -28,16 +28,19 @@ impl fmt::Display for Problem {
 const PROBLEMS_MAX: usize = 50;
 
 /// The file's tables, taken out one by one, and the problems found on the way.
-pub(super) struct Document<'a> {
+#[derive(Debug)]
+pub struct Document<'a> {
     text: &'a str,
     tables: DeTable<'a>,
-    pub(super) problems: Vec<Problem>,
+    /// What was found so far, in the order of finding.
+    pub problems: Vec<Problem>,
 }
 
 impl<'a> Document<'a> {
     /// Splits the text into tables. What is no TOML is one problem, and no table is read then: a missing bracket makes
     /// everything after it look wrong.
-    pub(super) fn parse(text: &'a str) -> Self {
+    #[must_use]
+    pub fn parse(text: &'a str) -> Self {
         let (root, errors) = DeTable::parse_recoverable(text);
         let mut document = Self { text, tables: root.into_inner(), problems: Vec::new() };
         if let Some(error) = errors.first() {
@@ -47,28 +50,30 @@ impl<'a> Document<'a> {
     }
 
     /// Whether the text could be split into tables.
-    pub(super) fn is_toml(&self) -> bool {
+    #[must_use]
+    pub fn is_toml(&self) -> bool {
         self.problems.is_empty()
     }
 
     /// Notes a problem at a place in the text.
-    pub(super) fn report(&mut self, span: &Range<usize>, message: String) {
+    pub fn report(&mut self, span: &Range<usize>, message: String) {
         let before = self.text.get(..span.start).unwrap_or(self.text);
         self.problems.push(Problem { line: 1 + before.matches('\n').count(), message });
     }
 
     /// Notes that something is missing from the file as a whole.
-    pub(super) fn report_at_end(&mut self, message: String) {
+    pub fn report_at_end(&mut self, message: String) {
         self.report(&(self.text.len()..self.text.len()), message);
     }
 
     /// Whether the file has a table of this name.
-    pub(super) fn has(&self, name: &str) -> bool {
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
         self.tables.contains_key(name)
     }
 
     /// Takes the table `[name]` out; an absent one reads like an empty one at the file's end.
-    pub(super) fn table<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+    pub fn table<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         match self.tables.remove(name) {
             Some(value) => self.read(name, value),
             None => self.shape(name, Spanned::new(self.text.len()..self.text.len(), DeTable::new())),
@@ -76,13 +81,13 @@ impl<'a> Document<'a> {
     }
 
     /// Takes the table `[name]` out if there is one.
-    pub(super) fn optional_table<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+    pub fn optional_table<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         let value = self.tables.remove(name)?;
         self.read(name, value)
     }
 
     /// Takes the tables `[[name]]` out, each with its place in the text.
-    pub(super) fn tables<T: DeserializeOwned>(&mut self, name: &str) -> Vec<(Range<usize>, T)> {
+    pub fn tables<T: DeserializeOwned>(&mut self, name: &str) -> Vec<(Range<usize>, T)> {
         let Some(value) = self.tables.remove(name) else { return Vec::new() };
         let span = value.span();
         let DeValue::Array(elements) = value.into_inner() else {
@@ -99,7 +104,7 @@ impl<'a> Document<'a> {
     }
 
     /// Reads what stands before the first table, once all tables have been taken out.
-    pub(super) fn rest<T: DeserializeOwned>(&mut self) -> Option<T> {
+    pub fn rest<T: DeserializeOwned>(&mut self) -> Option<T> {
         let tables = std::mem::take(&mut self.tables);
         self.shape("", Spanned::new(0..0, tables))
     }
@@ -182,7 +187,7 @@ fn without_value(message: &str) -> String {
 
 /// A value that the file holds as text and that is checked while it is read.
 #[derive(Clone, Debug)]
-pub(super) struct Parsed<T>(pub(super) T);
+pub struct Parsed<T>(pub T);
 
 impl<'de, T> Deserialize<'de> for Parsed<T>
 where

@@ -10,6 +10,7 @@ mod identity;
 mod kind;
 mod log_workspace;
 mod operation;
+mod permission;
 mod place;
 mod provider;
 mod refusal;
@@ -205,6 +206,7 @@ fn perform(call: &Call<'_>, target: Target, store: &mut Store, query: &str) -> R
         Target::AccessPolicies { vault, verb } => vault::change_policies(call, (&vault, &verb), store),
         Target::RoleAssignments { scope } => role_assignment::list(call, &scope),
         Target::RoleAssignment { scope, name } => role_assignment::answer(call, (&scope, &name), store),
+        Target::Permissions { scope } => permission::list(call, &scope, store),
         Target::RoleDefinitions { scope } => role_definition::list(call, &scope),
         Target::RoleDefinition { scope, name } => role_definition::get(call, (&scope, &name)),
         Target::DiagnosticSettings { scope } => diagnostic_setting::list(call, &scope, store),

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
-use super::call::{Call, World, member};
+use super::call::{Call, World, member, object_of};
 use super::kind::Kind;
 use super::operation::Work;
 use super::place::Place;
@@ -73,10 +73,11 @@ fn patch(call: &Call<'_>, place: &Place, store: &mut Store) -> Result<Answer, Re
         Kind::Workspace => workspace::patch(call, place, store),
         Kind::VirtualMachine => virtual_machine::change(call, place, store),
         Kind::StorageAccount => storage::patch(call, place, store),
+        Kind::LogWorkspace => revise(call, place, store),
         Kind::Vault | Kind::Compute | Kind::FederatedCredential => {
             Err(Refusal::method_not_allowed(call.method.as_str()))
         }
-        Kind::LogWorkspace | Kind::Component | Kind::Identity => tag(call, place, store),
+        Kind::Component | Kind::Identity => tag(call, place, store),
     }
 }
 
@@ -86,6 +87,18 @@ fn tag(call: &Call<'_>, place: &Place, store: &mut Store) -> Result<Answer, Refu
     let record = store.resources.get_mut(&place.key());
     let record = record.ok_or_else(|| Refusal::resource_not_found(&place.shown(), &place.group))?;
     record.tags = tags.or_else(|| record.tags.take());
+    Ok(shown(record, StatusCode::OK, call.now()))
+}
+
+/// Replaces the tags and the properties that a patch names.
+fn revise(call: &Call<'_>, place: &Place, store: &mut Store) -> Result<Answer, Refusal> {
+    let body = call.object()?;
+    let record = store.resources.get_mut(&place.key());
+    let record = record.ok_or_else(|| Refusal::resource_not_found(&place.shown(), &place.group))?;
+    record.tags = member(&body, "tags").cloned().or_else(|| record.tags.take());
+    for (name, value) in object_of(&body, "properties") {
+        record.set_property(&name, value);
+    }
     Ok(shown(record, StatusCode::OK, call.now()))
 }
 

@@ -15,7 +15,12 @@ impl Target {
         };
         let scope = self.scope()?;
         let action = match self {
-            Target::Endpoints | Target::Tenants | Target::Subscriptions | Target::Operation { .. } => return None,
+            // Whoever may do nothing may know that, too.
+            Target::Endpoints
+            | Target::Tenants
+            | Target::Subscriptions
+            | Target::Operation { .. }
+            | Target::Permissions { .. } => return None,
             // Whoever asks without a scope may know the built-in roles.
             Target::RoleDefinitions { scope } | Target::RoleDefinition { scope, .. }
                 if subscription_of(scope).is_none() =>
@@ -56,6 +61,7 @@ impl Target {
             Target::Resource(place) | Target::AccessPolicies { vault: place, .. } => return Some(place.id()),
             Target::RoleAssignments { scope }
             | Target::RoleAssignment { scope, .. }
+            | Target::Permissions { scope }
             | Target::RoleDefinitions { scope }
             | Target::RoleDefinition { scope, .. }
             | Target::DiagnosticSettings { scope }

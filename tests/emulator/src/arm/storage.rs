@@ -165,12 +165,16 @@ fn secondary(sku: &str, location: &str) -> Option<&'static str> {
     sku.contains("GRS").then(|| PAIRS.iter().find_map(of)).flatten()
 }
 
-/// Changes tags and properties.
+/// Changes tags, SKU and properties.
 pub(crate) fn patch(call: &Call<'_>, place: &Place, store: &mut Store) -> Result<Answer, Refusal> {
     let body = call.object()?;
     let record = store.resources.get_mut(&place.key());
     let record = record.ok_or_else(|| Refusal::resource_not_found(&place.shown(), &place.group))?;
     record.tags = member(&body, "tags").cloned().or_else(|| record.tags.take());
+    if let Some(name) = text(&object_of(&body, "sku"), "name") {
+        let tier = name.split('_').next().unwrap_or_default();
+        record.body.insert("sku".into(), json!({ "name": name, "tier": tier }));
+    }
     let mut properties = record.properties();
     properties.extend(object_of(&body, "properties"));
     stamp_encryption(&mut properties, record.made.at);

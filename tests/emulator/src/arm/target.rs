@@ -70,6 +70,10 @@ pub(crate) enum Target {
         scope: String,
         name: String,
     },
+    /// What the caller itself may do.
+    Permissions {
+        scope: String,
+    },
     RoleDefinitions {
         scope: String,
     },
@@ -122,6 +126,7 @@ impl Target {
             Target::Resource(place) | Target::AccessPolicies { vault: place, .. } => Some(&place.subscription),
             Target::RoleAssignments { scope }
             | Target::RoleAssignment { scope, .. }
+            | Target::Permissions { scope }
             | Target::RoleDefinitions { scope }
             | Target::RoleDefinition { scope, .. }
             | Target::DiagnosticSettings { scope }
@@ -147,6 +152,7 @@ fn extension(segments: &[String], lower: &[&str]) -> Option<Target> {
         ["microsoft.authorization", "roleassignments", _] => {
             Some(Target::RoleAssignment { scope: scope(), name: name(3) })
         }
+        ["microsoft.authorization", "permissions"] => Some(Target::Permissions { scope: scope() }),
         ["microsoft.authorization", "roledefinitions"] => Some(Target::RoleDefinitions { scope: scope() }),
         ["microsoft.authorization", "roledefinitions", _] => {
             Some(Target::RoleDefinition { scope: scope(), name: name(3) })

@@ -107,6 +107,12 @@ impl RoleAssignments {
         self.lock().iter().find(permits).map(|assignment| assignment.id)
     }
 
+    /// The roles that act for `principal` on `resource` now.
+    pub(crate) fn acting(&self, principal: Uuid, resource: &str, now: Timestamp) -> Vec<Uuid> {
+        let own = |one: &&RoleAssignment| one.principal == principal && one.acts_at(now) && one.reaches(resource);
+        self.lock().iter().filter(own).map(|one| one.role).collect()
+    }
+
     /// Removes the first standing one that `matches`, which acts on until `acts_until`.
     pub(crate) fn remove(&self, matches: impl Fn(&RoleAssignment) -> bool, acts_until: i64) -> Option<RoleAssignment> {
         let mut entries = self.lock();

@@ -1,0 +1,128 @@
+//! The agent's configuration, as it follows from the estate.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use keyside::azure::cloud::VaultUrl;
+
+use crate::config::{Config, RunsOn};
+use crate::item::{Key, Known};
+
+/// The text of the agent's configuration; the client id of its identity comes from what Azure has.
+#[must_use]
+pub fn text(config: &Config, vault: &VaultUrl, known: &Known) -> String {
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    let readers: Vec<_> = config.agent.readers.iter().map(|reader| quoted(reader)).collect();
+    let mut lines = vec![
+        "# Written by keyside-bootstrap, which writes it anew when the estate changes. Nothing here is secret."
+            .to_owned(),
+        format!("readers = [{}]", readers.join(", ")),
+        String::new(),
+        "[vault]".to_owned(),
+        format!("url = {}", quoted(&vault.to_string())),
+        String::new(),
+        "[identity]".to_owned(),
+        format!("kind = {}", quoted(identity_kind(config))),
+    ];
+    if let Some(client_id) = known.text(Key::Identity, "/properties/clientId") {
+        lines.push(format!("client_id = {}", quoted(&client_id)));
+    }
+    if config.agent.runs_on == RunsOn::Kubernetes {
+        lines.push(format!("tenant_id = {}", quoted(&config.tenant.to_string())));
+    }
+    let path = |path: &Path| quoted(&path.to_string_lossy());
+    if let Some(socket) = &config.agent.socket {
+        lines.extend([String::new(), "[api]".to_owned(), format!("socket = {}", path(socket))]);
+    }
+    if let Some(directory) = &config.agent.files {
+        lines.extend([String::new(), "[files]".to_owned(), format!("directory = {}", path(directory))]);
+    }
+    for secret in &config.secrets {
+        lines.extend([String::new(), "[[secret]]".to_owned(), format!("name = {}", quoted(secret.name.as_str()))]);
+    }
+    lines.join("\n") + "\n"
+}
+
+/// The kind of identity of the agent where it runs.
+fn identity_kind(config: &Config) -> &'static str {
+    match config.agent.runs_on {
+        _ if config.agent_identity.is_none() => "auto",
+        RunsOn::VirtualMachine => "managed-identity",
+        RunsOn::ComputeCluster | RunsOn::ComputeInstance => "azure-ml",
+        RunsOn::Kubernetes => "workload-identity",
+        RunsOn::Elsewhere => "auto",
+    }
+}
+
+/// What was done about a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It has this text now.
+    Anew,
+    /// It had this text already.
+    Unchanged,
+}
+
+/// Gives the file at `path` this text, unless it has it.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write(path: &Path, text: &str) -> Result<Written> {
+    if std::fs::read_to_string(path).is_ok_and(|before| before == text) {
+        return Ok(Written::Unchanged);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let beside = folder.join(format!(".{}.new", path.file_name().unwrap_or_default().to_string_lossy()));
+    let could_not = || format!("could not write {}", path.display());
+    let mut file = std::fs::File::create(&beside).with_context(could_not)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(could_not)?;
+    // Whoever reads it meanwhile sees the old or the new one, whole.
+    std::fs::rename(&beside, path).with_context(could_not)?;
+    Ok(Written::Anew)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use keyside::config::Defaults;
+    use keyside::principal::SystemAccounts;
+    use serde_json::json;
+
+    use super::*;
+
+    fn written(more: &str) -> String {
+        let base = "subscription = '00000000-0000-4000-8000-000000000001'\ntenant = '00000000-0000-4000-8000-000000000002'\n\
+                    location = 'westeurope'\nprefix = 'ml'\n[vault]\nname = 'kv1'\n[[secret]]\nname = 'db'\ngenerate = {}\n";
+        let config = Config::parse(&format!("{base}{more}"), 1000).expect("it fits");
+        let known = Known::default();
+        known.keep(Key::Identity, json!({"properties": {"clientId": "00000000-0000-4000-8000-000000000003"}}));
+        text(&config, &"https://kv1.vault.azure.net".parse().expect("a URL"), &known)
+    }
+
+    #[test]
+    fn the_agent_accepts_it_wherever_it_runs() {
+        for runs_on in ["virtual-machine", "compute-cluster", "compute-instance", "kubernetes", "elsewhere"] {
+            let text = written(&format!(
+                "[agent_identity]\n[agent]\nruns_on = '{runs_on}'\nfiles = '/dev/shm/x'\nsocket = '/run/x/agent.sock'\n"
+            ));
+            let own = Defaults { operator_uid: 1000, socket: Path::new("/run/keyside/agent.sock") };
+            let config = keyside::config::Config::parse(&text, &SystemAccounts, own);
+            let config = config.unwrap_or_else(|problems| panic!("{runs_on}: {problems:?}\n{text}"));
+            assert_eq!(config.identity.client_id.as_deref(), Some("00000000-0000-4000-8000-000000000003"));
+            assert_eq!(config.vault.to_string(), "https://kv1.vault.azure.net");
+            assert_eq!(config.wanted.len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_file_with_the_same_text_is_not_written_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("agent.toml");
+        assert_eq!(write(&path, "a = 1\n").expect("written"), Written::Anew);
+        assert_eq!(write(&path, "a = 1\n").expect("looked at"), Written::Unchanged);
+        assert_eq!(write(&path, "a = 2\n").expect("written"), Written::Anew);
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left beside it");
+    }
+}

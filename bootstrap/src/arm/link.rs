@@ -1,0 +1,72 @@
+//! Where to look for the end of an operation: the links of an answer, followed as they are and only to their origin.
+
+use url::Url;
+
+use super::{Answer, Problem};
+
+/// A place to look at, and how it tells the end.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Link {
+    /// It answers with a status document.
+    Status(Url),
+    /// It answers 202 until the end.
+    Result(Url),
+}
+
+impl Link {
+    pub(super) fn url(&self) -> &Url {
+        match self {
+            Self::Status(url) | Self::Result(url) => url,
+        }
+    }
+}
+
+/// The link of an answer, if it has one: `Azure-AsyncOperation` before `Location`, which counts for 201 and 202 only.
+/// Source: <https://learn.microsoft.com/azure/azure-resource-manager/management/async-operations>.
+pub(super) fn link(answer: &Answer, endpoint: &Url) -> Result<Option<Link>, Problem> {
+    let checked = |text: &String| {
+        let url = Url::parse(text).ok().filter(|url| url.origin() == endpoint.origin());
+        url.ok_or(Problem::Unusable("the answer links to another host, to which no token is sent"))
+    };
+    match (&answer.operation, &answer.location) {
+        (Some(operation), _) => checked(operation).map(|url| Some(Link::Status(url))),
+        (None, Some(location)) if matches!(answer.status, 201 | 202) => {
+            checked(location).map(|url| Some(Link::Result(url)))
+        }
+        _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn answer(status: u16, operation: Option<&str>, location: Option<&str>) -> Answer {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        Answer { status, body: Value::Null, operation: text(operation), location: text(location), retry_after: None }
+    }
+
+    #[test]
+    fn the_status_link_comes_first_and_long_signed_links_stay_as_they_are() {
+        let endpoint = Url::parse("https://management.azure.com/").expect("a URL");
+        let signed = format!("https://management.azure.com/o/1?api-version=x&c={}&s=a-b_c&h=%2B", "M".repeat(3_700));
+        let found = link(&answer(202, Some(&signed), Some("https://management.azure.com/l")), &endpoint);
+        assert_eq!(found.expect("a link").expect("one").url().as_str(), signed);
+        let location = Some("https://management.azure.com/l");
+        assert!(matches!(link(&answer(202, None, location), &endpoint), Ok(Some(Link::Result(_)))));
+        assert!(matches!(link(&answer(200, None, location), &endpoint), Ok(None)));
+        assert!(matches!(link(&answer(200, None, None), &endpoint), Ok(None)));
+    }
+
+    #[test]
+    fn a_link_to_another_origin_is_refused() {
+        let endpoint = Url::parse("https://management.azure.com/").expect("a URL");
+        for foreign in
+            ["https://evil.example/o", "http://management.azure.com/o", "https://management.azure.com:444/o", "/o"]
+        {
+            assert!(link(&answer(202, Some(foreign), None), &endpoint).is_err(), "{foreign}");
+        }
+    }
+}

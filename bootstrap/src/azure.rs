@@ -1,0 +1,157 @@
+//! The connection of one run: who runs it, Resource Manager, and the data of the application's vault.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use azure_core::credentials::TokenCredential as _;
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+use keyside::azure::cloud::{Cloud, VaultUrl};
+use keyside::azure::identity::{self, Authority, Identity, SignIn};
+use keyside::azure::transport::{Timeouts, Transport};
+use keyside::clock::Clock;
+use keyside::environment::Environment;
+use keyside::memory::{self, Arena};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::arm::{Arm, Patience};
+use crate::config::Config;
+use crate::values::Values;
+use crate::vault_data::VaultData;
+
+/// How long the parts of a request may take. Resource Manager answers a write after what it calls a short while, up to a
+/// minute.
+const TIMEOUTS: Timeouts = Timeouts {
+    connect: std::time::Duration::from_secs(10),
+    read: std::time::Duration::from_mins(1),
+    total: std::time::Duration::from_secs(90),
+};
+
+/// Everything that a run asks.
+#[derive(Debug)]
+pub struct Azure {
+    /// Resource Manager.
+    pub arm: Arm,
+    /// The secrets of the application's vault.
+    pub vault: VaultData,
+    /// Where the values of new secrets come from.
+    pub values: Values,
+    /// What the time is.
+    pub clock: Arc<dyn ShownClock>,
+    /// Whether what is in a deleted state may be brought back.
+    pub recover: bool,
+    operator: (Uuid, &'static str),
+}
+
+/// A clock that can be shown in a debugger.
+pub trait ShownClock: Clock + std::fmt::Debug {}
+
+impl<C: Clock + std::fmt::Debug> ShownClock for C {}
+
+/// What an operator says about a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Wishes {
+    /// How long to go on.
+    pub patience: Patience,
+    /// Whether what is in a deleted state may be brought back.
+    pub recover: bool,
+}
+
+impl Azure {
+    /// Signs in and finds out who that is.
+    ///
+    /// # Errors
+    /// When no token can be had, it is of another tenant, or the environment rules every connection out.
+    pub async fn connect<C>(config: &Config, environment: &Environment, (wishes, clock): (Wishes, C)) -> Result<Self>
+    where
+        C: Clock + std::fmt::Debug + Copy,
+    {
+        let transport = Arc::new(Transport::new(environment, TIMEOUTS).context("no connection to Azure can be made")?);
+        let authority = Authority::new(environment, Cloud::Public)?;
+        let settings =
+            identity::Settings { tenant_id: Some(config.tenant.to_string()), ..identity::Settings::default() };
+        let sign_in = SignIn { transport: Arc::clone(&transport), authority };
+        let identity = Identity::new(&settings, environment, sign_in, Arc::new(clock));
+        let arm = Arm::new(&identity, &transport, wishes.patience);
+        let operator = operator(config, &identity).await?;
+        let arena = Arena::new(memory::Settings::default());
+        let vault = VaultData::new(vault_url(config)?, &identity, &transport, (arena.clone(), wishes.patience))?;
+        let values = Values::new(arena, environment.clone());
+        Ok(Self { arm, vault, values, clock: Arc::new(clock), recover: wishes.recover, operator })
+    }
+
+    /// The object id of whoever runs this, and what it is.
+    #[must_use]
+    pub fn operator(&self) -> (Uuid, &'static str) {
+        self.operator
+    }
+}
+
+/// The address of the application's vault.
+///
+/// # Errors
+/// Never for a checked configuration, unless the existing vault has a name that no vault can have.
+pub fn vault_url(config: &Config) -> Result<VaultUrl> {
+    let id = config.id_of("Microsoft.KeyVault/vaults", &config.vault.place);
+    Ok(format!("https://{}.{}", id.name(), Cloud::Public.vault_suffix()).parse()?)
+}
+
+/// What a token says about its bearer.
+#[derive(Deserialize)]
+struct Claims {
+    oid: Option<Uuid>,
+    tid: Option<Uuid>,
+    idtyp: Option<String>,
+}
+
+async fn operator(config: &Config, identity: &Identity) -> Result<(Uuid, &'static str)> {
+    let scope = "https://management.azure.com/.default";
+    let token = identity.get_token(&[scope], None).await.map_err(sign_in)?;
+    let claims = claims(token.token.secret());
+    if let Some(tenant) = claims.as_ref().and_then(|claims| claims.tid)
+        && tenant != config.tenant
+    {
+        bail!(
+            "the sign-in is to the tenant {tenant}, and the file names {}: sign in there, or correct the file",
+            config.tenant
+        );
+    }
+    let said = claims.as_ref().and_then(|claims| claims.oid);
+    let kind = match claims.as_ref().and_then(|claims| claims.idtyp.as_deref()) {
+        Some("user") => "User",
+        _ => "ServicePrincipal",
+    };
+    let id = config
+        .operator
+        .principal
+        .or(said)
+        .context("the token does not say whose it is: set principal under [operator]")?;
+    Ok((id, config.operator.kind.unwrap_or(kind)))
+}
+
+fn sign_in(error: azure_core::Error) -> anyhow::Error {
+    use crate::arm::{ArmError, Problem};
+    let label = crate::item::Label { kind: "Azure", name: String::new() };
+    ArmError { label, operation: "sign in to", problem: Box::new(Problem::from(error)) }.into()
+}
+
+/// The claims of a token; only for whom it was made out is read, which nobody relies on for access.
+fn claims(token: &str) -> Option<Claims> {
+    let payload = token.split('.').nth(1)?;
+    serde_json::from_slice(&Base64UrlUnpadded::decode_vec(payload).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bearer_is_read_from_the_middle_of_a_token() {
+        let payload = br#"{"oid":"00000000-0000-4000-8000-000000000001","idtyp":"app","x":1}"#;
+        let token = format!("head.{}.signature", Base64UrlUnpadded::encode_string(payload));
+        let claims = claims(&token).expect("claims");
+        assert_eq!(claims.oid, Some(uuid::uuid!("00000000-0000-4000-8000-000000000001")));
+        assert_eq!(claims.idtyp.as_deref(), Some("app"));
+        assert!(super::claims("opaque").is_none());
+    }
+}

@@ -1,0 +1,138 @@
+//! Removes what this program made, and nothing else.
+
+use std::io::{self, Write};
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::azure::Azure;
+use crate::graph::{Direction, work_through};
+use crate::item::{Known, Label, Node, Removal};
+use crate::plan::Plan;
+use crate::progress::Progress;
+
+/// What becomes of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is removed.
+    Removed,
+    /// It goes with what it is part of.
+    GoesAlong,
+    /// It is somebody else's.
+    Kept,
+    /// There is nothing.
+    Absent,
+}
+
+/// What becomes of every item, in the order of the items.
+#[derive(Debug)]
+pub struct Removals {
+    /// Each with its fate.
+    pub fates: Vec<(Label, Fate)>,
+}
+
+/// Decides what goes; with `purge`, also what Azure keeps in a deleted state.
+#[must_use]
+pub fn decide(plan: &Plan, nodes: &[Node], purge: bool) -> Removals {
+    let removed = |place: usize| {
+        let observed = &plan.steps[place].observed;
+        observed.ours && observed.document.is_some()
+    };
+    let part_goes = |key| (0..nodes.len()).any(|place| nodes[place].item.key() == key && removed(place));
+    let fate = |place: usize| {
+        let observed = &plan.steps[place].observed;
+        match nodes[place].item.removal() {
+            Removal::Never => Fate::Absent,
+            _ if observed.deleted => {
+                if purge && observed.ours {
+                    Fate::Removed
+                } else {
+                    Fate::Absent
+                }
+            }
+            _ if observed.document.is_none() => Fate::Absent,
+            Removal::With(key) if part_goes(key) => Fate::GoesAlong,
+            _ if removed(place) => Fate::Removed,
+            _ => Fate::Kept,
+        }
+    };
+    Removals { fates: (0..nodes.len()).map(|place| (plan.steps[place].label.clone(), fate(place))).collect() }
+}
+
+impl Removals {
+    /// Whether something is to be removed.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.fates.iter().any(|(_, fate)| *fate == Fate::Removed)
+    }
+
+    /// Shows what goes and what stays.
+    ///
+    /// # Errors
+    /// When `out` cannot be written.
+    pub fn write_table(&self, out: &mut dyn Write) -> io::Result<()> {
+        let shown = || self.fates.iter().filter(|(_, fate)| *fate != Fate::Absent);
+        let width = shown().map(|(label, _)| label.kind.len()).max().unwrap_or_default();
+        for (Label { kind, name }, fate) in shown() {
+            let sign = if *fate == Fate::Kept { '=' } else { '-' };
+            writeln!(out, "{sign} {:<8}{kind:width$}  {name}", word(*fate))?;
+        }
+        let count = |wanted: Fate| self.fates.iter().filter(|(_, fate)| *fate == wanted).count();
+        let gone = count(Fate::Removed) + count(Fate::GoesAlong);
+        match (gone, count(Fate::Kept)) {
+            (0, 0) => writeln!(out, "Nothing to destroy."),
+            (0, kept) => writeln!(out, "\nNothing to destroy: this program made none of the {kept}."),
+            (gone, kept) => writeln!(out, "\nPlan: {gone} to destroy, {kept} to keep."),
+        }
+    }
+
+    /// The same for programs.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let shown = self.fates.iter().filter(|(_, fate)| *fate != Fate::Absent);
+        shown.map(|(label, fate)| json!({"action": word(*fate), "kind": label.kind, "name": label.name})).collect()
+    }
+}
+
+fn word(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Removed | Fate::GoesAlong => "destroy",
+        Fate::Kept | Fate::Absent => "keep",
+    }
+}
+
+/// Removes what is to be removed, what needs others before them. Answers with what stays all the same, and why.
+///
+/// # Errors
+/// Everything that failed, after all that had begun has ended.
+pub async fn carry_out(
+    removals: &Removals,
+    nodes: &[Node],
+    (azure, known): (&Azure, &Known),
+    (progress, purge): (&Progress, bool),
+) -> Result<Vec<String>> {
+    let after: Vec<_> = nodes.iter().map(|node| node.after.clone()).collect();
+    let outcomes = work_through(&after, Direction::Backward, |place| async move {
+        let (label, fate) = &removals.fates[place];
+        if *fate == Fate::Removed {
+            let start = Instant::now();
+            progress.begins(label);
+            let stays = nodes[place].item.remove(azure, known, purge).await?;
+            progress.ended(label, if stays.is_some() { "kept" } else { "destroyed" }, start.elapsed());
+            return Ok(stays.map(|reason| format!("{label} stays: {reason}")));
+        }
+        anyhow::Ok(None)
+    })
+    .await;
+    let mut failure = Ok(());
+    let mut stays = Vec::new();
+    for outcome in outcomes.into_iter().flatten() {
+        match outcome {
+            Ok(reason) => stays.extend(reason),
+            Err(error) if failure.is_ok() => failure = Err(error),
+            Err(error) => tracing::error!("{error:#}"),
+        }
+    }
+    failure.map(|()| stays)
+}

@@ -1,0 +1,130 @@
+//! What an estate is known by to others, and what to do next with it.
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use crate::config::{Config, RunsOn};
+use crate::item::{Key, Known};
+use crate::resources::{identity, vault, workspace};
+
+/// What others need to know of the estate.
+#[derive(Debug)]
+pub struct Outputs {
+    values: Vec<(&'static str, String)>,
+    next: Vec<String>,
+}
+
+impl Outputs {
+    /// What is known of the estate now.
+    #[must_use]
+    pub fn of(config: &Config, vault_url: &str, known: &Known) -> Self {
+        let mut values = vec![
+            ("resource_group", config.group.clone()),
+            // As Azure shows it when asked; what it answers to a creation lacks the stroke at the end.
+            ("key_vault_uri", format!("{vault_url}/")),
+            ("key_vault_id", config.id_of(vault::KIND, &config.vault.place).to_string()),
+        ];
+        if let Some(wanted) = &config.workspace {
+            values.push(("ml_workspace_name", wanted.name.clone()));
+            values.push(("ml_workspace_id", config.group_id().resource(workspace::KIND, &wanted.name).to_string()));
+        }
+        if let Some(wanted) = &config.agent_identity {
+            values.push(("agent_identity_id", config.id_of(identity::KIND, &wanted.place).to_string()));
+            let text = |name, pointer| known.text(Key::Identity, pointer).map(|text| (name, text));
+            values.extend(text("agent_client_id", "/properties/clientId"));
+            values.extend(text("agent_principal_id", "/properties/principalId"));
+        }
+        values.push(("agent_config", config.agent.file.display().to_string()));
+        Self { values, next: next(config) }
+    }
+
+    /// Shows them to people.
+    ///
+    /// # Errors
+    /// When `out` cannot be written.
+    pub fn write_table(&self, out: &mut dyn Write) -> io::Result<()> {
+        let width = self.values.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        for (name, value) in &self.values {
+            writeln!(out, "{name:width$}  {value}")?;
+        }
+        writeln!(out, "\nNext:")?;
+        self.next.iter().try_for_each(|line| writeln!(out, "  {line}"))
+    }
+
+    /// The same for programs.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut object: Value = json!({"next": self.next});
+        for (name, value) in &self.values {
+            object[*name] = value.as_str().into();
+        }
+        object
+    }
+}
+
+/// The exact commands that bring the agent to work.
+fn next(config: &Config) -> Vec<String> {
+    let file = config.agent.file.display();
+    let identity = config.agent_identity.as_ref().map(|wanted| config.id_of(identity::KIND, &wanted.place));
+    let group = &config.group;
+    let assign = match (config.agent.runs_on, &identity, &config.workspace) {
+        // A machine that the file names has been given the identity.
+        (RunsOn::VirtualMachine | RunsOn::ComputeCluster | RunsOn::ComputeInstance, ..)
+            if config.agent.compute.is_some() =>
+        {
+            None
+        }
+        (RunsOn::VirtualMachine, Some(id), _) => {
+            Some(format!("az vm identity assign --resource-group {group} --name NAME --identities {id}"))
+        }
+        (RunsOn::ComputeCluster | RunsOn::ComputeInstance, Some(id), Some(workspace)) => Some(format!(
+            "az ml compute update --resource-group {group} --workspace-name {} --name NAME --identity-type UserAssigned \
+             --user-assigned-identities {id}",
+            workspace.name
+        )),
+        (RunsOn::Kubernetes, Some(_), _) => Some(
+            "kubectl annotate serviceaccount NAME azure.workload.identity/client-id=$(keyside-bootstrap output --config \
+             FILE --output json | jq -r .agent_client_id)"
+                .to_owned(),
+        ),
+        _ => None,
+    };
+    let agent = [format!("keyside check --config {file}"), format!("keyside agent --config {file}")];
+    assign.into_iter().chain(agent).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outputs(more: &str) -> Outputs {
+        let base = "subscription = '00000000-0000-4000-8000-000000000001'\ntenant = '00000000-0000-4000-8000-000000000002'\n\
+                    location = 'westeurope'\nprefix = 'ml'\n[vault]\nname = 'kv1'\n[workspace]\n[agent_identity]\n";
+        let config = Config::parse(&format!("{base}{more}"), 1000).expect("it fits");
+        Outputs::of(&config, "https://kv1.vault.azure.net", &Known::default())
+    }
+
+    #[test]
+    fn the_two_exports_of_the_seed_are_there() {
+        let json = outputs("").to_json();
+        assert_eq!(json["key_vault_uri"], "https://kv1.vault.azure.net/");
+        assert_eq!(json["ml_workspace_name"], "ml-ml");
+    }
+
+    #[test]
+    fn the_next_command_fits_the_compute() {
+        let rows = [
+            ("runs_on = 'virtual-machine'", "az vm identity assign --resource-group ml-rg --name NAME"),
+            ("runs_on = 'virtual-machine'\ncompute = 'vm1'", "keyside check --config agent.toml"),
+            ("runs_on = 'compute-cluster'", "az ml compute update --resource-group ml-rg --workspace-name ml-ml"),
+            ("runs_on = 'compute-instance'\ncompute = 'ci'", "keyside check --config agent.toml"),
+            ("runs_on = 'kubernetes'", "kubectl annotate serviceaccount"),
+            ("", "keyside check --config agent.toml"),
+        ];
+        for (agent, start) in rows {
+            let json = outputs(&format!("[agent]\n{agent}\n")).to_json();
+            assert!(json["next"][0].as_str().is_some_and(|line| line.starts_with(start)), "{agent}: {json}");
+        }
+    }
+}

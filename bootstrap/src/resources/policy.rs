@@ -1,0 +1,117 @@
+//! An access policy of a vault that has no role assignments: added to what others put there, never in place of it.
+
+use anyhow::{Context as _, Result};
+use async_trait::async_trait;
+use azure_core::http::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::arm::Call;
+use crate::azure::Azure;
+use crate::config::Principal;
+use crate::id::ArmId;
+use crate::item::{Item, Key, Known, Label, Observed, Removal};
+
+const API: &str = "2026-02-01";
+
+/// Permissions on secrets for somebody.
+#[derive(Debug)]
+pub struct Policy {
+    /// Whom it is for.
+    pub principal: Principal,
+    /// What they may do.
+    pub permissions: &'static [&'static str],
+    /// In which vault.
+    pub vault: ArmId,
+    /// The directory of the principal.
+    pub tenant: Uuid,
+}
+
+impl Policy {
+    /// What the vault permits the principal now.
+    fn found(vault: &Value, principal: Uuid) -> Vec<String> {
+        let policies = vault.pointer("/properties/accessPolicies").and_then(Value::as_array);
+        let theirs = |policy: &&Value| {
+            policy.get("objectId").and_then(Value::as_str).and_then(|id| id.parse().ok()) == Some(principal)
+        };
+        let secrets = policies.into_iter().flatten().filter(theirs);
+        let secrets = secrets.filter_map(|policy| policy.pointer("/permissions/secrets")?.as_array());
+        secrets.flatten().filter_map(Value::as_str).map(str::to_ascii_lowercase).collect()
+    }
+
+    fn is_met_by(&self, found: &[String]) -> bool {
+        self.permissions.iter().all(|wanted| found.iter().any(|word| word == wanted || word == "all"))
+    }
+}
+
+#[async_trait]
+impl Item for Policy {
+    fn label(&self) -> Label {
+        let name = format!("{} for {} on {}", self.permissions.join("+"), self.principal, self.vault.name());
+        Label { kind: "access policy", name }
+    }
+
+    async fn observe(&self, azure: &Azure, known: &Known) -> Result<Observed> {
+        let Some((principal, _)) = known.principal(&self.principal, azure) else { return Ok(Observed::absent()) };
+        let path = format!("{}?api-version={API}", self.vault);
+        let vault = azure.arm.get(&self.label(), &path).await?.unwrap_or_default();
+        let met = self.is_met_by(&Self::found(&vault, principal));
+        Ok(if met { Observed::present(Value::Null, false) } else { Observed::absent() })
+    }
+
+    async fn write(&self, azure: &Azure, known: &Known, _observed: &Observed) -> Result<Value> {
+        let label = self.label();
+        let (principal, _) = known
+            .principal(&self.principal, azure)
+            .with_context(|| format!("{} has no identity that a policy could name", self.principal))?;
+        let policy = json!({"tenantId": self.tenant, "objectId": principal,
+            "permissions": {"secrets": self.permissions}});
+        let path = format!("{}/accessPolicies/add?api-version={API}", self.vault);
+        let body = Some(json!({"properties": {"accessPolicies": [policy]}}));
+        let call = Call { body, ..Call::new(&label, "add", Method::Put, path) };
+        Ok(azure.arm.send(&call).await?.body)
+    }
+
+    async fn remove(&self, _azure: &Azure, _known: &Known, _purge: bool) -> Result<Option<String>> {
+        Ok(None)
+    }
+
+    /// A vault does not tell who added a policy, so none is taken from a vault that stays.
+    fn removal(&self) -> Removal {
+        Removal::With(Key::Vault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_met_by_the_same_or_wider_permissions_in_any_case() {
+        let principal = uuid::uuid!("00000000-0000-4000-8000-000000000009");
+        let policy = Policy {
+            principal: Principal::Agent,
+            permissions: &["get", "list"],
+            vault: "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/g/providers/a/b/kv"
+                .parse()
+                .expect("an id"),
+            tenant: Uuid::nil(),
+        };
+        let vault = |permissions: Value| {
+            json!({"properties": {"accessPolicies": [
+                {"objectId": Uuid::nil(), "permissions": {"secrets": ["all"]}},
+                {"objectId": principal, "permissions": {"secrets": permissions}}]}})
+        };
+        let rows = [
+            (json!(["Get", "List", "Set"]), true),
+            (json!(["all"]), true),
+            (json!(["get"]), false),
+            (json!([]), false),
+            (Value::Null, false),
+        ];
+        for (permissions, met) in rows {
+            let found = Policy::found(&vault(permissions.clone()), principal);
+            assert_eq!(policy.is_met_by(&found), met, "{permissions}");
+        }
+    }
+}

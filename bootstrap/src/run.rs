@@ -1,0 +1,252 @@
+//! One function per command: connects, has it done, prints what came of it.
+
+use std::io::{self, IsTerminal as _, Write};
+
+use anyhow::{Context as _, Result};
+use keyside::clock::SystemClock;
+use keyside::config::ConfigError;
+use keyside::environment::Environment;
+use serde_json::{Value, json};
+
+use crate::agent_config::{self, Written};
+use crate::arm::{ArmError, Patience};
+use crate::azure::{Azure, Wishes, vault_url};
+use crate::cli::{Command, Exit, Output, SecretCommand};
+use crate::config::{Config, Source};
+use crate::item::{Known, Node};
+use crate::output::Outputs;
+use crate::plan::{self, Plan};
+use crate::progress::{Form, Progress};
+use crate::vault_data::DataError;
+use crate::{apply, destroy, estate, preflight, secrets};
+
+/// Longest wait for an operation that Azure has begun, and for a right to act.
+const OPERATION: std::time::Duration = std::time::Duration::from_mins(45);
+const PROPAGATION: std::time::Duration = std::time::Duration::from_mins(15);
+
+/// Does what `command` says.
+///
+/// # Errors
+/// Whatever kept it from being done; [`exit_of`] says how the process ends then.
+pub async fn run(command: &Command, environment: &Environment, out: &mut (dyn Write + Send)) -> Result<Exit> {
+    let common = command.common();
+    let uid = nix::unistd::geteuid().as_raw();
+    let config = match Config::load(&common.config, uid) {
+        Ok(config) => config,
+        Err(error) => return complain(&error).map(|()| Exit::Config),
+    };
+    let patience = Patience { request: common.patience, operation: OPERATION, propagation: PROPAGATION };
+    let wishes = Wishes { patience, recover: command.recovers() };
+    let azure = Azure::connect(&config, environment, (wishes, SystemClock)).await?;
+    let run = Run { nodes: estate::nodes(&config), known: Known::default(), output: common.output, config, azure };
+    match command {
+        Command::Plan { detailed_exitcode, .. } => run.plan(*detailed_exitcode, out).await,
+        Command::Apply { yes, .. } => run.apply(*yes, out).await,
+        Command::Destroy { yes, purge, .. } => run.destroy((*yes, *purge), out).await,
+        Command::Output { .. } => run.output(out).await,
+        Command::Preflight { .. } => run.preflight(out).await,
+        Command::Secret(command) => run.secret(command, out).await,
+    }
+}
+
+/// How the process ends after `error`.
+#[must_use]
+pub fn exit_of(error: &anyhow::Error) -> Exit {
+    let out_of_reach = error.chain().any(|cause| {
+        cause.downcast_ref::<ArmError>().is_some_and(ArmError::is_out_of_reach)
+            || cause.downcast_ref::<DataError>().is_some_and(DataError::is_out_of_reach)
+    });
+    if out_of_reach { Exit::Unavailable } else { Exit::Refused }
+}
+
+/// Whether whoever read the output has seen enough, as `head` does.
+#[must_use]
+pub fn reader_is_gone(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Tells everything that is wrong with a file.
+fn complain(error: &ConfigError) -> Result<()> {
+    let mut errors = io::stderr().lock();
+    match error {
+        ConfigError::Wrong { path, problems } => {
+            for problem in problems {
+                writeln!(errors, "{}: {problem}", path.display())?;
+            }
+        }
+        ConfigError::Unreadable { cause, .. } => writeln!(errors, "{error}: {cause}")?,
+    }
+    Ok(())
+}
+
+struct Run {
+    config: Config,
+    azure: Azure,
+    nodes: Vec<Node>,
+    known: Known,
+    output: Output,
+}
+
+type Out<'a> = &'a mut (dyn Write + Send);
+
+impl Run {
+    async fn observe(&self) -> Result<Plan> {
+        plan::observe(&self.nodes, &self.azure, &self.known).await
+    }
+
+    async fn plan(&self, detailed: bool, out: Out<'_>) -> Result<Exit> {
+        let plan = self.observe().await?;
+        match self.output {
+            Output::Text => plan.write_table(out)?,
+            Output::Json => print_json(out, &plan.to_json())?,
+        }
+        Ok(match plan {
+            plan if plan.is_refused() => Exit::Refused,
+            plan if plan.has_work() && detailed => Exit::Changes,
+            _ => Exit::Success,
+        })
+    }
+
+    async fn apply(&self, yes: bool, out: Out<'_>) -> Result<Exit> {
+        let plan = self.observe().await?;
+        if self.output == Output::Text {
+            plan.write_table(out)?;
+        }
+        if plan.is_refused() {
+            if self.output == Output::Json {
+                print_json(out, &json!({"plan": plan.to_json()}))?;
+            }
+            return Ok(Exit::Refused);
+        }
+        if plan.has_work() {
+            if !yes && !confirmed("Do this? Type yes: ", "yes")? {
+                return Ok(Exit::NotConfirmed);
+            }
+            apply::carry_out(&plan, &self.nodes, (&self.azure, &self.known), &self.progress()).await?;
+        }
+        let vault = vault_url(&self.config)?;
+        let text = agent_config::text(&self.config, &vault, &self.known);
+        let file = &self.config.agent.file;
+        let written = agent_config::write(file, &text)?;
+        let outputs = Outputs::of(&self.config, &vault.to_string(), &self.known);
+        match self.output {
+            Output::Json => print_json(out, &json!({"plan": plan.to_json(), "outputs": outputs.to_json()}))?,
+            Output::Text => {
+                if written == Written::Anew {
+                    writeln!(out, "\nWrote {}.", file.display())?;
+                }
+                writeln!(out)?;
+                outputs.write_table(out)?;
+            }
+        }
+        Ok(Exit::Success)
+    }
+
+    async fn destroy(&self, (yes, purge): (bool, bool), out: Out<'_>) -> Result<Exit> {
+        let plan = self.observe().await?;
+        let removals = destroy::decide(&plan, &self.nodes, purge);
+        if self.output == Output::Text {
+            removals.write_table(out)?;
+        }
+        let mut stays = Vec::new();
+        if removals.has_work() {
+            let group = &self.config.group;
+            let question = format!(
+                "All of this is lost{}. Type the name of the resource group, {group}, to destroy it: ",
+                if purge { " for good, purged" } else { "; the vault can be recovered for a while" }
+            );
+            if !yes && !confirmed(&question, group)? {
+                return Ok(Exit::NotConfirmed);
+            }
+            let world = (&self.azure, &self.known);
+            stays = destroy::carry_out(&removals, &self.nodes, world, (&self.progress(), purge)).await?;
+        }
+        match self.output {
+            Output::Json => print_json(out, &json!({"steps": removals.to_json(), "stays": stays}))?,
+            Output::Text => stays.iter().try_for_each(|line| writeln!(out, "{line}"))?,
+        }
+        Ok(Exit::Success)
+    }
+
+    async fn output(&self, out: Out<'_>) -> Result<Exit> {
+        let plan = self.observe().await?;
+        let outputs = Outputs::of(&self.config, &vault_url(&self.config)?.to_string(), &self.known);
+        match self.output {
+            Output::Text => outputs.write_table(out)?,
+            Output::Json => print_json(out, &outputs.to_json())?,
+        }
+        if plan.has_work() {
+            writeln!(io::stderr(), "not all of this is there, or as it should be: see `keyside-bootstrap plan`")?;
+        }
+        Ok(Exit::Success)
+    }
+
+    async fn preflight(&self, out: Out<'_>) -> Result<Exit> {
+        let findings = preflight::look(&self.config, &self.azure).await?;
+        match self.output {
+            Output::Text => findings.write_table(out)?,
+            Output::Json => print_json(out, &serde_json::to_value(&findings)?)?,
+        }
+        Ok(if findings.passed() { Exit::Success } else { Exit::Refused })
+    }
+
+    async fn secret(&self, command: &SecretCommand, out: Out<'_>) -> Result<Exit> {
+        let (name, result) = match command {
+            SecretCommand::Set { name, from_file, from_env, .. } => {
+                let file = from_file.clone().map(Source::File);
+                let source = file.or(from_env.clone().map(Source::Variable)).unwrap_or(Source::Stdin);
+                (name, json!({"version": secrets::set(&self.config, &self.azure, name, source).await?}))
+            }
+            SecretCommand::Rotate { name, .. } => {
+                (name, json!({"version": secrets::rotate(&self.config, &self.azure, name).await?}))
+            }
+            SecretCommand::Retire { name, older_than, .. } => {
+                let retired = secrets::retire(&self.azure, name, *older_than).await?;
+                (name, json!({"disabled": retired.iter().map(ToString::to_string).collect::<Vec<_>>()}))
+            }
+        };
+        match (self.output, result.get("version").and_then(Value::as_str)) {
+            (Output::Json, _) => {
+                let mut whole = json!({"name": name.as_str()});
+                crate::declaration::merge(&mut whole, result);
+                print_json(out, &whole)?;
+            }
+            (Output::Text, Some(version)) => writeln!(out, "{name} has the new version {version}")?,
+            (Output::Text, None) => {
+                let count = result.get("disabled").and_then(Value::as_array).map_or(0, Vec::len);
+                writeln!(out, "{count} superseded versions of {name} disabled")?;
+            }
+        }
+        Ok(Exit::Success)
+    }
+
+    fn progress(&self) -> Progress {
+        Progress::new(match self.output {
+            Output::Json => Form::Silent,
+            Output::Text if io::stderr().is_terminal() => Form::Terminal,
+            Output::Text => Form::Lines,
+        })
+    }
+}
+
+fn print_json(out: Out<'_>, value: &Value) -> io::Result<()> {
+    writeln!(out, "{value:#}")
+}
+
+/// Asks on the terminal. Without one there is nobody to ask.
+fn confirmed(question: &str, expected: &str) -> Result<bool> {
+    let mut errors = io::stderr().lock();
+    if !io::stdin().is_terminal() {
+        writeln!(errors, "nothing was done: there is no terminal to ask on, so say --yes")?;
+        return Ok(false);
+    }
+    write!(errors, "\n{question}")?;
+    errors.flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).context("no answer could be read")?;
+    let confirmed = answer.trim() == expected;
+    if !confirmed {
+        writeln!(errors, "nothing was done")?;
+    }
+    Ok(confirmed)
+}

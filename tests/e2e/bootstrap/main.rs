@@ -1,0 +1,8 @@
+//! `keyside-bootstrap` from an empty subscription to an agent at work, and back.
+
+mod adoption;
+mod interruption;
+mod life;
+mod preflight;
+mod secrets;
+mod traps;

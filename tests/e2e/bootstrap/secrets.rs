@@ -1,0 +1,123 @@
+//! Secrets: seeded once, from every source; set, rotated, retired; and shown nowhere.
+
+use keyside_tests::subscription::Subscription;
+
+const VAULT: &str = "name = 'ml-kv-secrets'\n";
+
+#[test]
+fn a_first_value_comes_from_where_the_description_says() {
+    let subscription = Subscription::start("");
+    subscription.describe(&format!(
+        "{VAULT}[[secret]]\nname = 'drawn'\ngenerate = {{ length = 12, alphabet = 'hex' }}\n\
+         [[secret]]\nname = 'from-a-file'\nfrom_file = 'value'\n[[secret]]\nname = 'from-a-variable'\nfrom_env = 'TOKEN'\n\
+         [[secret]]\nname = 'from-input'\nfrom_stdin = true\n"
+    ));
+    std::fs::write(subscription.folder().join("value"), "in-the-file\n").expect("written");
+    let run = subscription.run_with(&["apply", "--yes"], &[("TOKEN", "in-the-variable")], "in-the-input\n");
+    assert_eq!(run.code, Some(0), "{}", run.errors);
+    let read = |name: &str| subscription.read_as_operator("ml-kv-secrets", name).unwrap_or_default();
+    assert_eq!(read("from-a-file"), "in-the-file");
+    assert_eq!(read("from-a-variable"), "in-the-variable");
+    assert_eq!(read("from-input"), "in-the-input");
+    let drawn = read("drawn");
+    assert!(drawn.len() == 12 && drawn.bytes().all(|byte| byte.is_ascii_hexdigit()), "{drawn}");
+}
+
+#[test]
+fn a_value_that_is_there_is_never_overwritten() {
+    let subscription = Subscription::start("");
+    subscription.describe(&format!("{VAULT}[[secret]]\nname = 'db'\nfrom_env = 'DB'\n"));
+    let apply = |value: &str| subscription.run_with(&["apply", "--yes"], &[("DB", value)], "").code;
+    assert_eq!(apply("first"), Some(0));
+    assert_eq!(apply("second"), Some(0));
+    assert_eq!(subscription.run(&["apply", "--yes"]).code, Some(0), "and its source is not even needed again");
+    assert_eq!(subscription.read_as_operator("ml-kv-secrets", "db").as_deref(), Some("first"));
+}
+
+#[test]
+fn a_value_that_could_not_be_seen_in_the_plan_is_not_overwritten_either() {
+    let subscription = Subscription::start(
+        "[[vaults]]\nname = 'ml-kv-secrets'\nlocation = 'westeurope'\nresource_group = 'ml-rg'\n\
+         role_changes_take = '1s'\n[[vaults.secrets]]\nname = 'db'\nvalue = 'former'\n",
+    );
+    subscription.describe(&format!("{VAULT}[[secret]]\nname = 'db'\ngenerate = {{}}\n"));
+    let plan = subscription.succeed(&["plan"]);
+    assert!(plan.out.contains("note: whether it is there shows when the operator's access acts"), "{}", plan.out);
+    subscription.succeed(&["apply", "--yes"]);
+    assert_eq!(subscription.read_as_operator("ml-kv-secrets", "db").as_deref(), Some("former"));
+    assert!(!subscription.writes().iter().any(|line| line.contains("/secrets/db")), "{:?}", subscription.writes());
+}
+
+#[test]
+fn a_secret_is_set_and_rotated_and_what_it_replaced_is_retired() {
+    let subscription = Subscription::start("");
+    subscription.describe(&format!(
+        "{VAULT}[[secret]]\nname = 'db'\ngenerate = {{ length = 20 }}\n[[secret]]\nname = 'key'\nfrom_env = 'KEY'\n"
+    ));
+    assert_eq!(subscription.run_with(&["apply", "--yes"], &[("KEY", "k1")], "").code, Some(0));
+    let read = |name: &str| subscription.read_as_operator("ml-kv-secrets", name).unwrap_or_default();
+    let first = read("db");
+    let rotated = subscription.succeed(&["secret", "rotate", "db"]);
+    assert!(rotated.out.starts_with("db has the new version "), "{}", rotated.out);
+    let second = read("db");
+    assert!(second.len() == 20 && second != first);
+    let refused = subscription.run(&["secret", "rotate", "key"]);
+    assert_eq!(refused.code, Some(70));
+    assert!(refused.errors.contains("secret set key"), "{}", refused.errors);
+
+    let set = subscription.run_with(&["secret", "set", "key", "--output", "json"], &[], "k2\n");
+    assert_eq!(set.code, Some(0), "{}", set.errors);
+    assert_eq!(read("key"), "k2");
+
+    // By the clock of this machine the last rotation lies ahead, so only what the first one superseded is retired.
+    subscription.emulator.run(&["clock", "--advance", "25h"]);
+    subscription.succeed(&["secret", "rotate", "db"]);
+    let young = subscription.succeed(&["secret", "retire", "db", "--older-than", "90d"]);
+    assert!(young.out.starts_with("0 superseded"), "{}", young.out);
+    let retired = subscription.succeed(&["secret", "retire", "db", "--older-than", "0s"]);
+    assert!(retired.out.starts_with("1 superseded"), "{}", retired.out);
+    assert_eq!(read("db").len(), 20, "the newest can still be read");
+    let again = subscription.succeed(&["secret", "retire", "db", "--older-than", "0s"]);
+    assert!(again.out.starts_with("0 superseded"), "{}", again.out);
+    assert_eq!(subscription.run(&["secret", "retire", "absent", "--older-than", "1d"]).code, Some(70));
+}
+
+#[test]
+fn no_value_is_printed_or_logged_even_at_the_most_talkative_level() {
+    let subscription = Subscription::start("");
+    subscription.describe(&format!(
+        "{VAULT}[[secret]]\nname = 'drawn'\ngenerate = {{}}\n[[secret]]\nname = 'given'\nfrom_env = 'GIVEN'\n"
+    ));
+    let talkative = [("RUST_LOG", "trace"), ("GIVEN", "hunter2-in-a-variable")];
+    let mut shown = String::new();
+    for words in [&["apply", "--yes"][..], &["secret", "rotate", "drawn"], &["output"], &["plan", "--output", "json"]] {
+        let run = subscription.run_with(words, &talkative, "");
+        assert_eq!(run.code, Some(0), "{words:?}: {}", run.errors);
+        shown.push_str(&run.out);
+        shown.push_str(&run.errors);
+        if let Some(drawn) = subscription.read_as_operator("ml-kv-secrets", "drawn") {
+            assert!(!shown.contains(&drawn), "{words:?} shows the generated value");
+        }
+    }
+    assert!(shown.contains("request"), "it was talkative");
+    for secret in ["hunter2-in-a-variable", "client-secret-7Q~x", "Bearer ey"] {
+        assert!(!shown.contains(secret), "{secret}");
+    }
+}
+
+#[test]
+fn a_deleted_secret_comes_back_only_when_asked_for() {
+    let subscription = Subscription::start(
+        "[[vaults]]\nname = 'ml-kv-secrets'\nlocation = 'westeurope'\nresource_group = 'ml-rg'\n\
+        [[vaults.secrets]]\nname = 'db'\nvalue = 'former'\n",
+    );
+    subscription.describe(&format!("{VAULT}[[secret]]\nname = 'db'\ngenerate = {{}}\n"));
+    subscription.emulator.run(&["secret", "delete", "ml-kv-secrets", "db"]);
+    subscription.emulator.run(&["clock", "--advance", "1m"]);
+    let refused = subscription.run(&["apply", "--yes"]);
+    assert_eq!(refused.code, Some(70), "{}", refused.errors);
+    assert!(refused.errors.contains("a deleted secret has this name") && refused.errors.contains("--recover"));
+    subscription.succeed(&["apply", "--yes", "--recover"]);
+    subscription.emulator.run(&["clock", "--advance", "1m"]);
+    assert_eq!(subscription.read_as_operator("ml-kv-secrets", "db").as_deref(), Some("former"));
+}
