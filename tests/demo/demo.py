@@ -1,4 +1,4 @@
-"""The main job, step by step: a Key Vault's secrets beside a pipeline, on the configuration that would run in Azure.
+"""The main job, step by step: an estate in Azure, a Key Vault's secrets beside a pipeline, and the way back.
 
 Every step is checked. The exit code is 0 only if all of them held.
 """
@@ -21,41 +21,58 @@ STRANGER_UID = 64202
 ROOT = os.geteuid() == 0
 DEADLINE_SECONDS = 30
 
+TENANT = "11111111-1111-4111-8111-111111111111"
+OPERATOR = "22222222-2222-4222-8222-222222222222"
+OPERATOR_SECRET = "demo-operator-secret"
+SUBSCRIPTION = "00000000-0000-4000-8000-000000000001"
+
+# A subscription with nothing in it but a machine to train on, and an application that owns it.
 SEED = f"""
 [directory]
-tenant = "11111111-1111-4111-8111-111111111111"
-[[directory.managed_identities]]
-client_id = "22222222-2222-4222-8222-222222222222"
+tenant = "{TENANT}"
+[[directory.applications]]
+app_id = "{OPERATOR}"
 object_id = "33333333-3333-4333-8333-333333333333"
-resource_id = "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/demo/providers/Microsoft.ManagedIdentity/userAssignedIdentities/pipeline-agent"
-[[vaults]]
-name = "{VAULT}"
-[[vaults.role_assignments]]
+secrets = ["{OPERATOR_SECRET}"]
+[subscription]
+id = "{SUBSCRIPTION}"
+registered_providers = ["Microsoft.Compute"]
+[[subscription.role_assignments]]
 principal = "33333333-3333-4333-8333-333333333333"
-role = "Key Vault Secrets User"
+role = "Owner"
+[[subscription.virtual_machines]]
+name = "trainer"
+resource_group = "machines"
+location = "westeurope"
 """
 
-CONFIG = """\
-readers = ["uid:{reader}"]
+ESTATE = """\
+subscription = "{subscription}"
+tenant = "{tenant}"
+location = "westeurope"
+prefix = "demo"
 
 [vault]
-url = "https://{vault}.vault.azure.net"
+name = "{vault}"
 
-[identity]
-kind = "managed-identity"
-client_id = "22222222-2222-4222-8222-222222222222"
+[workspace]
 
-[api]
+[agent_identity]
+
+[agent]
+readers = ["uid:{reader}"]
+runs_on = "virtual-machine"
+compute = "/subscriptions/{subscription}/resourceGroups/machines/providers/Microsoft.Compute/virtualMachines/trainer"
 socket = "{run}/agent.sock"
-
-[files]
-directory = "{run}/secrets"
+files = "{run}/secrets"
 
 [[secret]]
 name = "db-password"
+from_env = "DB_PASSWORD"
 
 [[secret]]
 name = "api-token"
+from_env = "API_TOKEN"
 """
 
 
@@ -142,19 +159,47 @@ class Demo:
         command += ["--proxy", "127.0.0.1:0", "--seed", self.folder / "seed.toml"]
         process = self.start(*command, stdout=subprocess.PIPE, text=True)
         check(process.stdout.readline().strip() == "ready", "the emulator does not start")
-        emulator(self.azure, "secret", "set", VAULT, "db-password", "-", text=self.first)
-        emulator(self.azure, "secret", "set", VAULT, "api-token", "-", text=self.token)
-        say("azure", f"an emulated Azure with the vault https://{VAULT}.vault.azure.net and two secrets in it")
+        self.cloud = exports(emulator(self.azure, "env"))
+        say("azure", "an emulated Azure with a subscription that holds one machine and nothing else")
+
+    def bootstrap(self, *words: str, text: str = "", **variables: str) -> str:
+        """Runs `keyside-bootstrap` as the operator, and gives what it printed."""
+        operator = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": OPERATOR, "AZURE_CLIENT_SECRET": OPERATOR_SECRET}
+        command = [TARGET / "keyside-bootstrap", *words, "--config", "estate.toml"]
+        options = {"cwd": self.folder, "env": {**self.cloud, **operator, **variables}, "timeout": DEADLINE_SECONDS}
+        run = subprocess.run(command, input=text, capture_output=True, text=True, **options)
+        check(run.returncode == 0, f"keyside-bootstrap {' '.join(words)}: {run.stdout}{run.stderr}")
+        values = (self.first, self.second, self.token)
+        check(not any(value in run.stdout + run.stderr for value in values), "keyside-bootstrap shows a value")
+        return run.stdout
+
+    def provision(self) -> None:
+        estate = ESTATE.format(subscription=SUBSCRIPTION, tenant=TENANT, vault=VAULT, reader=self.reader, run=self.run)
+        (self.folder / "estate.toml").write_text(estate)
+        secrets_of_estate = {"DB_PASSWORD": self.first, "API_TOKEN": self.token}
+        say("plan", self.summary(self.bootstrap("plan", **secrets_of_estate)))
+        applied = self.bootstrap("apply", "--yes", **secrets_of_estate)
+        check("key_vault_uri" in applied and (self.folder / "agent.toml").exists(), "apply leaves no configuration")
+        say("apply", "a vault, a workspace, an identity with the right to read, two secrets; wrote agent.toml")
+        again = self.bootstrap("apply", "--yes", **secrets_of_estate)
+        check("Nothing to do" in again, "a second apply finds something to do")
+        say("again", self.summary(again))
+
+    @staticmethod
+    def summary(text: str) -> str:
+        """The line of a plan that counts."""
+        lines = [line for line in text.splitlines() if line.startswith(("Plan:", "Nothing to do"))]
+        check(lines, "a plan without a count")
+        return lines[0]
 
     def start_agent(self) -> None:
-        config = self.folder / "agent.toml"
-        config.write_text(CONFIG.format(reader=self.reader, vault=VAULT, run=self.run))
-        variables = exports(emulator(self.azure, "env"))
+        check(f"https://{VAULT}.vault.azure.net" in (self.folder / "agent.toml").read_text(), "another vault is configured")
         with open(self.folder / "agent.log", "wb") as log:
-            self.agent = self.start(TARGET / "keyside", "agent", "--config", config, env=variables, stderr=log)
+            command = [TARGET / "keyside", "agent", "--config", self.folder / "agent.toml"]
+            self.agent = self.start(*command, env=self.cloud, stderr=log)
         until("readiness", lambda: self.agent.poll() is not None or keyside("health", "--ready", **self.access).returncode == 0)
         check(self.agent.poll() is None, (self.folder / "agent.log").read_text())
-        say("agent", "signed in by managed identity, fetched both through a proxy and TLS, keeps them in locked memory")
+        say("agent", "signed in by the machine's identity, fetched both through a proxy and TLS, keeps them locked")
 
     def start_pipeline(self) -> None:
         command = [sys.executable, HERE / "pipeline.py"]
@@ -169,7 +214,7 @@ class Demo:
             say("pipeline", line)
 
     def rotate(self) -> None:
-        emulator(self.azure, "secret", "set", VAULT, "db-password", "-", text=self.second)
+        self.bootstrap("secret", "set", "db-password", text=self.second)
         refresh = [sys.executable, "-c", REFRESH, self.access["KEYSIDE_SOCKET"]]
         subprocess.run(refresh, check=True)
         say("rotate", "a new version of db-password in the vault; the agent is told to look now, not in two minutes")
@@ -214,6 +259,12 @@ class Demo:
         check(copies_in_files(self.folder, values) == 0, "a value is left in a file")
         say("stop", "the agent is gone, and so are its files; no value is left in any file of this demo")
 
+    def destroy(self) -> None:
+        self.bootstrap("destroy", "--yes", "--purge", DB_PASSWORD=self.first, API_TOKEN=self.token)
+        left = self.bootstrap("plan", DB_PASSWORD=self.first, API_TOKEN=self.token)
+        check("Plan:" in left, "something is left in the subscription")
+        say("destroy", f"all of it is gone from Azure, purged; a new plan would begin anew: {self.summary(left)}")
+
     def end(self) -> None:
         for process in reversed(self.processes):
             if process.poll() is None:
@@ -252,7 +303,8 @@ def main() -> int:
     folder.chmod(0o755)
     demo = Demo(folder)
     print("Keyside: a Key Vault's secrets beside a program", flush=True)
-    steps = (demo.start_azure, demo.start_agent, demo.start_pipeline, demo.rotate, demo.refuse, demo.scan, demo.stop)
+    steps = (demo.start_azure, demo.provision, demo.start_agent, demo.start_pipeline, demo.rotate)
+    steps += (demo.refuse, demo.scan, demo.stop, demo.destroy)
     skipped = 0
     try:
         for step in steps:
