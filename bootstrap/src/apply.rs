@@ -1,7 +1,6 @@
 //! Carries out a plan: independent items at once, each looked at again just before it is written.
 
 use anyhow::{Context as _, Result, bail};
-use tokio::time::Instant;
 
 use crate::azure::Azure;
 use crate::graph::{Direction, work_through};
@@ -59,8 +58,7 @@ fn fail(mut failures: Vec<anyhow::Error>, not_begun: usize) -> Result<()> {
 
 async fn one(node: &Node, planned: &Decision, (azure, known): (&Azure, &Known), progress: &Progress) -> Result<usize> {
     let label = node.item.label();
-    let start = Instant::now();
-    progress.begins(&label);
+    let under_way = progress.begins(&label);
     let observed = node.item.observe(azure, known).await?;
     let (word, count, document) = match &observed.decision {
         Decision::Leave => ("left", 0, observed.document.clone()),
@@ -77,7 +75,7 @@ async fn one(node: &Node, planned: &Decision, (azure, known): (&Azure, &Known), 
     if let Some(document) = document {
         known.keep(node.item.key(), document);
     }
-    progress.ended(&label, word, start.elapsed());
+    under_way.ended(word);
     Ok(count)
 }
 

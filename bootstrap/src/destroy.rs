@@ -4,7 +4,6 @@ use std::io::{self, Write};
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::azure::Azure;
 use crate::graph::{Direction, work_through};
@@ -116,10 +115,9 @@ pub async fn carry_out(
     let outcomes = work_through(&after, Direction::Backward, |place| async move {
         let (label, fate) = &removals.fates[place];
         if *fate == Fate::Removed {
-            let start = Instant::now();
-            progress.begins(label);
+            let under_way = progress.begins(label);
             let stays = nodes[place].item.remove(azure, known, purge).await?;
-            progress.ended(label, if stays.is_some() { "kept" } else { "destroyed" }, start.elapsed());
+            under_way.ended(if stays.is_some() { "kept" } else { "destroyed" });
             return Ok(stays.map(|reason| format!("{label} stays: {reason}")));
         }
         anyhow::Ok(None)

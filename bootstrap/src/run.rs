@@ -223,8 +223,7 @@ impl Run {
     fn progress(&self) -> Progress {
         Progress::new(match self.output {
             Output::Json => Form::Silent,
-            Output::Text if io::stderr().is_terminal() => Form::Terminal,
-            Output::Text => Form::Lines,
+            Output::Text => Form::Shown,
         })
     }
 }

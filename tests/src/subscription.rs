@@ -145,6 +145,22 @@ impl Subscription {
         run
     }
 
+    /// Runs a command on a terminal of the kind `term`, and collects all that is written there.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[must_use]
+    pub fn run_on_terminal(&self, words: &str, term: &str) -> String {
+        let program = binaries::path("keyside-bootstrap");
+        let line = format!("{} {words} --config estate.toml", program.display());
+        let mut command = std::process::Command::new("script");
+        command.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(self.folder());
+        let output = binaries::feed(command.env_clear().envs(self.variables()).env("TERM", term), "");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{text}");
+        text
+    }
+
     /// Starts a command without waiting for it.
     ///
     /// # Panics

@@ -147,13 +147,14 @@ fn a_compute_gets_the_identity_beside_those_that_it_has_and_gives_it_back() {
     assert_eq!(puts, 2, "attached, and taken away: {:?}", subscription.writes());
 }
 
-#[test]
-fn a_vault_and_a_workspace_of_the_management_clients_for_python_show_no_change() {
+/// A subscription in which a program for Python has made a vault and a workspace, and the description of both.
+fn made_by_the_management_clients(words: &[&str]) -> Subscription {
     let all = "'Microsoft.KeyVault', 'Microsoft.Storage', 'Microsoft.OperationalInsights', 'Microsoft.Insights', \
                'Microsoft.MachineLearningServices'";
     let subscription = Subscription::start_with_providers(all, "");
     let output = Command::new(interpreter())
         .arg(clients().join("estate.py"))
+        .args(words)
         .env_clear()
         .envs(subscription.variables())
         .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -162,9 +163,26 @@ fn a_vault_and_a_workspace_of_the_management_clients_for_python_show_no_change()
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     subscription
         .describe("name = 'ml-kv-adopted'\n[workspace]\nvault = 'application'\n[storage]\nname = 'mlstadopted'");
+    subscription
+}
+
+#[test]
+fn a_vault_and_a_workspace_of_the_management_clients_for_python_show_no_change() {
+    let subscription = made_by_the_management_clients(&["rights"]);
+    let before = subscription.writes().len();
+    let shown = subscription.run(&["plan", "--detailed-exitcode"]);
+    assert_eq!(shown.code, Some(0), "{}{}", shown.out, shown.errors);
+    assert!(shown.out.ends_with("\nNothing to do: all 15 are as they should be.\n"), "{}", shown.out);
+    assert_eq!(shown.out.matches("= leave   role assignment").count(), 4, "{}", shown.out);
+    subscription.succeed(&["apply", "--yes"]);
+    assert_eq!(subscription.writes().len(), before, "{:?}", subscription.writes().split_off(before));
+}
+
+#[test]
+fn of_a_workspace_whose_identity_was_given_no_rights_just_those_are_missing() {
+    let subscription = made_by_the_management_clients(&[]);
     let planned = plan(&subscription);
     for step in planned["steps"].as_array().expect("steps") {
-        // The rights of the workspace's identity are not among what those clients made.
         let expected = if step["kind"] == "role assignment" { "create" } else { "leave" };
         assert_eq!(step["action"], expected, "{step:#}");
     }

@@ -5,4 +5,5 @@ mod interruption;
 mod life;
 mod preflight;
 mod secrets;
+mod terminal;
 mod traps;

@@ -1,0 +1,25 @@
+//! What somebody at a terminal sees while work is under way.
+
+use keyside_tests::subscription::Subscription;
+
+fn applied_on(term: &str) -> String {
+    let subscription = Subscription::start("");
+    subscription.describe("name = 'ml-kv-seen'");
+    subscription.run_on_terminal("apply --yes", term)
+}
+
+#[test]
+fn whatever_is_under_way_turns_until_its_line_is_erased_for_how_it_ended() {
+    let seen = applied_on("xterm");
+    let (before, _) = seen
+        .split_once("\r\u{1b}[2Kcreated   key vault ml-kv-seen\r\n")
+        .unwrap_or_else(|| panic!("it has ended in {seen:?}"));
+    assert!(before.contains(" 00:00:00 key vault ml-kv-seen "), "{seen:?}");
+}
+
+#[test]
+fn a_terminal_that_cannot_move_its_cursor_shows_just_what_has_ended() {
+    let seen = applied_on("dumb");
+    assert!(seen.contains("\r\ncreated   key vault ml-kv-seen"), "{seen:?}");
+    assert!(!seen.contains('\u{1b}') && !seen.contains("00:00:0"), "{seen:?}");
+}
