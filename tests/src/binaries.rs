@@ -10,7 +10,9 @@ use std::process::{Command, Output, Stdio};
 /// When the program has not been built.
 #[must_use]
 pub fn command(name: &str) -> Command {
-    let mut command = Command::new(path(name));
+    // Tests that run in the background of a shell inherit that an interrupt is ignored; a user's program does not.
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT").arg(path(name));
     command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
     command
 }
