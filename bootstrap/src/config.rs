@@ -12,6 +12,7 @@ use keyside::secret::SecretName;
 use uuid::Uuid;
 
 use crate::id::ArmId;
+use crate::names::Prefix;
 use crate::roles::Role;
 
 /// A description that fits together.
@@ -23,6 +24,8 @@ pub struct Config {
     pub tenant: Uuid,
     /// The region.
     pub location: String,
+    /// What default names begin with, and what tells two estates in one group apart.
+    pub prefix: Prefix,
     /// The resource group.
     pub group: String,
     /// Tags for everything that can have some.

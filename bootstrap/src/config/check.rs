@@ -91,6 +91,7 @@ impl Check<'_> {
             tenant: top.tenant.0,
             location: top.location.0.0,
             group: self.name(top.resource_group, Rule::ResourceGroup, &naming),
+            prefix: naming.prefix,
             tags: tags?,
             vault,
             workspace,
