@@ -377,6 +377,8 @@ mod tests {
             ("[[secret]]\nname = 'a'\nfrom_stdin = true\n[[secret]]\nname = 'b'\nfrom_stdin = true", "one value only"),
             ("[[secret]]\nname = 'a'\ngenerate = {}\nexpires_in = '1s'", "at least a minute"),
             ("[agent]\nruns_on = 'moon'", "or elsewhere"),
+            ("[tags]\nKeyside-Bootstrap = 'x'", "line 6: the tag Keyside-Bootstrap marks what this program made"),
+            ("[tags]\n'a/b' = 'x'", "is no tag"),
         ];
         for (text, part) in rows {
             let found = problems(&format!("{base}{text}\n"));
