@@ -3,11 +3,15 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use keyside::azure::cloud::VaultUrl;
 
 use crate::config::{Config, RunsOn};
 use crate::item::{Key, Known};
+
+/// The first line of every file that this program wrote, by which it knows them again.
+const FIRST_LINE: &str =
+    "# Written by keyside-bootstrap, which writes it anew when the estate changes. Nothing here is secret.";
 
 /// The text of the agent's configuration; the client id of its identity comes from what Azure has.
 #[must_use]
@@ -15,8 +19,7 @@ pub fn text(config: &Config, vault: &VaultUrl, known: &Known) -> String {
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let readers: Vec<_> = config.agent.readers.iter().map(|reader| quoted(reader)).collect();
     let mut lines = vec![
-        "# Written by keyside-bootstrap, which writes it anew when the estate changes. Nothing here is secret."
-            .to_owned(),
+        FIRST_LINE.to_owned(),
         format!("readers = [{}]", readers.join(", ")),
         String::new(),
         "[vault]".to_owned(),
@@ -67,10 +70,14 @@ pub enum Written {
 /// Gives the file at `path` this text, unless it has it.
 ///
 /// # Errors
-/// When it cannot be written.
+/// When it cannot be read or written, or somebody else wrote it.
 pub fn write(path: &Path, text: &str) -> Result<Written> {
-    if std::fs::read_to_string(path).is_ok_and(|before| before == text) {
-        return Ok(Written::Unchanged);
+    match std::fs::read_to_string(path) {
+        Ok(before) if before == text => return Ok(Written::Unchanged),
+        Ok(before) if before.lines().next() == Some(FIRST_LINE) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Ok(_) => bail!("{} was not written by this program: move it away, or set file under [agent]", path.display()),
+        Err(error) => return Err(error).with_context(|| format!("could not read {}", path.display())),
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let beside = folder.join(format!(".{}.new", path.file_name().unwrap_or_default().to_string_lossy()));
@@ -120,9 +127,20 @@ mod tests {
     fn a_file_with_the_same_text_is_not_written_again() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("agent.toml");
-        assert_eq!(write(&path, "a = 1\n").expect("written"), Written::Anew);
-        assert_eq!(write(&path, "a = 1\n").expect("looked at"), Written::Unchanged);
-        assert_eq!(write(&path, "a = 2\n").expect("written"), Written::Anew);
+        let (one, two) = (format!("{FIRST_LINE}\na = 1\n"), format!("{FIRST_LINE}\na = 2\n"));
+        assert_eq!(write(&path, &one).expect("written"), Written::Anew);
+        assert_eq!(write(&path, &one).expect("looked at"), Written::Unchanged);
+        assert_eq!(write(&path, &two).expect("written"), Written::Anew);
         assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_file_that_somebody_else_wrote_stays_as_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("agent.toml");
+        std::fs::write(&path, "# mine\n").expect("written");
+        let error = write(&path, FIRST_LINE).expect_err("refused").to_string();
+        assert!(error.contains("was not written by this program"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).expect("text"), "# mine\n");
     }
 }

@@ -113,12 +113,12 @@ impl Arm {
     /// Gets something; none where there is none.
     ///
     /// # Errors
-    /// [`ArmError`], for everything but 404.
+    /// [`ArmError`], for everything but 404; for that, too, where it is the subscription that is not there.
     pub async fn get(&self, label: &Label, path: &str) -> Result<Option<Value>, ArmError> {
         let call = Call::new(label, "read", Method::Get, path.to_owned());
         match self.send(&call).await {
             Ok(answer) => Ok(Some(answer.body)),
-            Err(error) if error.status() == Some(404) => Ok(None),
+            Err(error) if error.status() == Some(404) && error.code() != "SubscriptionNotFound" => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -12,6 +12,7 @@ use keyside::secret::SecretName;
 use uuid::Uuid;
 
 use crate::id::ArmId;
+use crate::names::Prefix;
 use crate::roles::Role;
 
 /// A description that fits together.
@@ -23,6 +24,8 @@ pub struct Config {
     pub tenant: Uuid,
     /// The region.
     pub location: String,
+    /// What default names begin with, and what tells two estates in one group apart.
+    pub prefix: Prefix,
     /// The resource group.
     pub group: String,
     /// Tags for everything that can have some.
@@ -374,6 +377,8 @@ mod tests {
             ("[[secret]]\nname = 'a'\nfrom_stdin = true\n[[secret]]\nname = 'b'\nfrom_stdin = true", "one value only"),
             ("[[secret]]\nname = 'a'\ngenerate = {}\nexpires_in = '1s'", "at least a minute"),
             ("[agent]\nruns_on = 'moon'", "or elsewhere"),
+            ("[tags]\nKeyside-Bootstrap = 'x'", "line 6: the tag Keyside-Bootstrap marks what this program made"),
+            ("[tags]\n'a/b' = 'x'", "is no tag"),
         ];
         for (text, part) in rows {
             let found = problems(&format!("{base}{text}\n"));

@@ -6,10 +6,12 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::azure::Azure;
+use crate::declaration::OWNER_TAG;
 use crate::graph::{Direction, work_through};
-use crate::item::{Known, Label, Node, Removal};
+use crate::item::{Key, Known, Label, Node, Removal};
 use crate::plan::Plan;
 use crate::progress::Progress;
+use crate::vault_data::{Listed, Reason, Rights};
 
 /// What becomes of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,49 @@ pub enum Fate {
 pub struct Removals {
     /// Each with its fate.
     pub fates: Vec<(Label, Fate)>,
+}
+
+/// What the application's vault holds, where it would go.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// The secrets that go with it, by name.
+    pub lost: Vec<String>,
+    /// What is to be told: why it stays, or that nobody can say what it holds.
+    pub notes: Vec<String>,
+}
+
+/// Lists the secrets of a vault that would go. One that holds a secret that the estate of this number did not make is
+/// marked in `plan` as somebody else's, so that it stays.
+///
+/// # Errors
+/// When the vault cannot be asked for another reason than a missing right or its firewall.
+pub async fn spare_vault(plan: &mut Plan, nodes: &[Node], azure: &Azure, estate: &str) -> Result<Contents> {
+    let mut contents = Contents::default();
+    let vault = (0..nodes.len()).find(|place| nodes[*place].item.key() == Key::Vault);
+    let Some(step) = vault.and_then(|place| plan.steps.get_mut(place)) else { return Ok(contents) };
+    if !step.observed.ours || step.observed.document.is_none() {
+        return Ok(contents);
+    }
+    let listed = match azure.vault.list(Rights::AreWhatTheyAre).await {
+        Ok(listed) => listed,
+        Err(error) if matches!(*error.reason, Reason::Denied { .. } | Reason::Firewalled { .. }) => {
+            contents.notes.push(format!("{} may hold secrets, which the operator has no right to list", step.label));
+            return Ok(contents);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let is_foreign = |one: &Listed| one.tags.get(OWNER_TAG).map(String::as_str) != Some(estate);
+    let (foreign, own): (Vec<_>, Vec<_>) = listed.into_values().partition(is_foreign);
+    let names = |all: Vec<Listed>| all.into_iter().map(|one| one.name).collect::<Vec<_>>();
+    if foreign.is_empty() {
+        contents.lost = names(own);
+        return Ok(contents);
+    }
+    step.observed.ours = false;
+    let foreign = names(foreign).join(", ");
+    let why = "stays: it holds secrets which this program did not make";
+    contents.notes.push(format!("{} {why}: {foreign}", step.label));
+    Ok(contents)
 }
 
 /// Decides what goes; with `purge`, also what Azure keeps in a deleted state.

@@ -142,7 +142,7 @@ impl Estate<'_> {
 
     fn role(&mut self, principal: Principal, role: Role, scope: &ArmId, after: &[usize]) -> usize {
         let subscription = self.config.subscription;
-        self.add(Assignment { principal, role, scope: scope.clone(), subscription }, after)
+        self.add(Assignment { principal, role, scope: scope.clone(), subscription, estate: estate(self.config) }, after)
     }
 
     /// A right on the application's vault. Policies are written one after the other, for Azure keeps them in one list.

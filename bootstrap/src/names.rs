@@ -144,6 +144,12 @@ impl Prefix {
         }
     }
 
+    /// The text of it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The default name of the vault that the workspace keeps the credentials of its datastores in.
     #[must_use]
     pub fn workspace_vault(&self, subscription: Uuid) -> String {

@@ -21,10 +21,11 @@ use crate::declaration::{Declaration, Mark};
 use crate::field::Field;
 use crate::id::derived;
 
-/// The number of an estate, which its resources carry as a tag: it follows from the subscription and the group.
+/// The number of an estate, which its resources carry as a tag: it follows from the subscription, the
+/// group and the prefix, by which two in one group stay apart.
 #[must_use]
 pub fn estate(config: &Config) -> String {
-    derived(&["estate", config.group_id().as_str()]).to_string()
+    derived(&["estate", config.group_id().as_str(), config.prefix.as_str()]).to_string()
 }
 
 /// How what is at `place` is recognised. What already existed is compared by nothing.

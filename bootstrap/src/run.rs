@@ -18,7 +18,7 @@ use crate::output::Outputs;
 use crate::plan::{self, Plan};
 use crate::progress::{Form, Progress};
 use crate::vault_data::DataError;
-use crate::{apply, destroy, estate, preflight, secrets};
+use crate::{apply, destroy, estate, preflight, resources, secrets};
 
 /// Longest wait for an operation that Azure has begun, and for a right to act.
 const OPERATION: std::time::Duration = std::time::Duration::from_mins(45);
@@ -143,23 +143,29 @@ impl Run {
     }
 
     async fn destroy(&self, (yes, purge): (bool, bool), out: Out<'_>) -> Result<Exit> {
-        let plan = self.observe().await?;
+        let mut plan = self.observe().await?;
+        let number = resources::estate(&self.config);
+        let contents = destroy::spare_vault(&mut plan, &self.nodes, &self.azure, &number).await?;
         let removals = destroy::decide(&plan, &self.nodes, purge);
         if self.output == Output::Text {
             removals.write_table(out)?;
+            if !contents.lost.is_empty() {
+                writeln!(out, "Secrets that are lost with the vault: {}", contents.lost.join(", "))?;
+            }
         }
-        let mut stays = Vec::new();
+        let mut stays = contents.notes;
         if removals.has_work() {
             let group = &self.config.group;
             let question = format!(
                 "All of this is lost{}. Type the name of the resource group, {group}, to destroy it: ",
                 if purge { " for good, purged" } else { "; the vault can be recovered for a while" }
             );
+            stays.iter().try_for_each(|note| writeln!(io::stderr(), "{note}"))?;
             if !yes && !confirmed(&question, group)? {
                 return Ok(Exit::NotConfirmed);
             }
             let world = (&self.azure, &self.known);
-            stays = destroy::carry_out(&removals, &self.nodes, world, (&self.progress(), purge)).await?;
+            stays.extend(destroy::carry_out(&removals, &self.nodes, world, (&self.progress(), purge)).await?);
         }
         match self.output {
             Output::Json => print_json(out, &json!({"steps": removals.to_json(), "stays": stays}))?,

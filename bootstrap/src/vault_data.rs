@@ -32,6 +32,9 @@ use crate::arm::Patience;
 /// Pause between two tries: a right that was just given acts after seconds to minutes.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// Shortest pause where the vault asks for one, which may be none at all.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
 /// The data of one vault.
 pub struct VaultData {
     url: VaultUrl,
@@ -229,7 +232,7 @@ impl VaultData {
                 reason if reason.passes() => self.patience.request,
                 _ => return Err(error),
             };
-            let wait = error.reason.retry_after().unwrap_or(PAUSE);
+            let wait = error.reason.retry_after().map_or(PAUSE, |asked| asked.max(PAUSE_MIN));
             if start.elapsed() + wait > limit {
                 return Err(error);
             }

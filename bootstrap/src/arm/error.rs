@@ -134,6 +134,7 @@ fn remedy(code: &str) -> String {
         "RoleAssignmentUpdateNotPermitted" => "remove the role assignment of that name, then run this again",
         "PrincipalNotFound" => "run this again in a few minutes, when the new principal is known everywhere",
         "InvalidResourceGroupLocation" => "set location to that of the resource group, or name another resource group",
+        "SubscriptionNotFound" => "correct subscription in the file, or sign in as somebody who sees it",
         "MissingSubscriptionRegistration" => "register the resource provider, or let this program do it",
         "SubscriptionRequestsThrottled" | "TooManyRequests" => "run this again later, which goes on where this ended",
         _ => return String::new(),

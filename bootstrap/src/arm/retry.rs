@@ -50,6 +50,9 @@ pub(super) fn verdict(error: &ArmError, passing: Option<(&[&str], Duration)>) ->
     }
 }
 
+/// Shortest pause where Azure asks for one: it is known to ask for none at all, and would be asked without end.
+const ASKED_MIN: Duration = Duration::from_secs(1);
+
 /// The pauses between tries: as long as Azure asks, else longer each time.
 #[derive(Debug)]
 pub(super) struct Pause(ExponentialBackoff, Duration);
@@ -66,7 +69,7 @@ impl Pause {
 
     pub(super) fn next(&mut self, asked: Option<Duration>) -> Duration {
         let own = self.0.next().unwrap_or(self.1);
-        asked.unwrap_or(own)
+        asked.map_or(own, |asked| asked.max(ASKED_MIN))
     }
 }
 
@@ -110,6 +113,7 @@ mod tests {
         let mut pause = Pause::new();
         assert_eq!(pause.next(None), Duration::from_millis(500));
         assert_eq!(pause.next(Some(Duration::from_secs(17))), Duration::from_secs(17));
+        assert_eq!(pause.next(Some(Duration::ZERO)), ASKED_MIN, "no pause at all is none that is kept");
         assert!(pause.next(None) > Duration::from_secs(1));
         for _ in 0..50 {
             assert!(pause.next(None) <= PAUSE_LAST);

@@ -47,7 +47,7 @@ impl FromStr for Location {
 }
 
 /// Tags, as Azure shows them.
-pub(super) type Tags = BTreeMap<String, String>;
+pub(super) type Tags = BTreeMap<Spanned<String>, String>;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -29,6 +29,8 @@ pub struct Assignment {
     pub scope: ArmId,
     /// The subscription, which the role's definition is looked up in.
     pub subscription: Uuid,
+    /// The estate's number: an equal assignment of another estate has another name, and is not ours to remove.
+    pub estate: String,
 }
 
 impl Assignment {
@@ -37,7 +39,7 @@ impl Assignment {
     }
 
     fn name(&self, principal: Uuid) -> Uuid {
-        derived(&["role", self.scope.as_str(), &principal.to_string(), &self.role.id().to_string()])
+        derived(&["role", &self.estate, self.scope.as_str(), &principal.to_string(), &self.role.id().to_string()])
     }
 
     fn definition(&self) -> String {
@@ -139,6 +141,7 @@ mod tests {
             role: Role::SECRETS_USER,
             scope: scope.parse().expect("an id"),
             subscription: uuid::uuid!("00000000-0000-4000-8000-000000000001"),
+            estate: "e".to_owned(),
         }
     }
 
@@ -158,10 +161,11 @@ mod tests {
     }
 
     #[test]
-    fn its_name_follows_from_scope_principal_and_role() {
+    fn its_name_follows_from_estate_scope_principal_and_role() {
         let one = assignment();
         assert_eq!(one.name(PRINCIPAL), assignment().name(PRINCIPAL));
         assert_ne!(one.name(PRINCIPAL), Assignment { role: Role::CONTRIBUTOR, ..assignment() }.name(PRINCIPAL));
         assert_ne!(one.name(PRINCIPAL), one.name(Uuid::nil()));
+        assert_ne!(one.name(PRINCIPAL), Assignment { estate: "f".to_owned(), ..assignment() }.name(PRINCIPAL));
     }
 }

@@ -121,3 +121,19 @@ fn a_deleted_secret_comes_back_only_when_asked_for() {
     subscription.emulator.run(&["clock", "--advance", "1m"]);
     assert_eq!(subscription.read_as_operator("ml-kv-secrets", "db").as_deref(), Some("former"));
 }
+
+#[test]
+fn a_vault_with_a_secret_that_somebody_else_made_survives_a_destroy() {
+    let subscription = Subscription::start("");
+    let own = format!("{VAULT}[[secret]]\nname = 'db'\ngenerate = {{}}\n");
+    subscription.describe(&own);
+    subscription.succeed(&["apply", "--yes"]);
+    subscription.emulator.run(&["secret", "set", "ml-kv-secrets", "by-hand", "precious"]);
+    let destroyed = subscription.succeed(&["destroy", "--yes", "--purge"]);
+    assert!(destroyed.out.contains("did not make: by-hand"), "{}", destroyed.out);
+    assert!(
+        !subscription.writes().iter().any(|line| line.starts_with("DELETE") && line.ends_with("/vaults/ml-kv-secrets"))
+    );
+    let plan = subscription.succeed(&["plan"]);
+    assert!(!plan.out.contains("create  key vault") && !plan.out.contains("recover key vault"), "{}", plan.out);
+}
