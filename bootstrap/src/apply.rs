@@ -8,13 +8,6 @@ use crate::item::{Decision, Known, Node};
 use crate::plan::Plan;
 use crate::progress::Progress;
 
-/// What was done, by what was decided.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Done {
-    /// How many items were written or waited for.
-    pub written: usize,
-}
-
 /// Carries out the steps of `plan` that are work.
 ///
 /// # Errors
@@ -24,59 +17,55 @@ pub async fn carry_out(
     nodes: &[Node],
     (azure, known): (&Azure, &Known),
     progress: &Progress,
-) -> Result<Done> {
+) -> Result<()> {
     let after: Vec<_> = nodes.iter().map(|node| node.after.clone()).collect();
     let outcomes = work_through(&after, Direction::Forward, |place| async move {
         let decision = &plan.steps[place].observed.decision;
-        if decision.is_work() { one(&nodes[place], decision, (azure, known), progress).await } else { Ok(0) }
+        if !decision.is_work() {
+            return Ok(());
+        }
+        let label = nodes[place].item.label();
+        let under_way = progress.begins(&label);
+        let outcome = one(&nodes[place], decision, (azure, known)).await;
+        under_way.ended(outcome.as_ref().map_or("failed", |word| word));
+        outcome.map(drop)
     })
     .await;
     let not_begun = outcomes.iter().filter(|outcome| outcome.is_none()).count();
-    let mut written = 0;
-    let mut failures = Vec::new();
-    for outcome in outcomes.into_iter().flatten() {
-        match outcome {
-            Ok(count) => written += count,
-            Err(error) => failures.push(error),
-        }
+    let failure = first_failure(outcomes.into_iter().flatten().filter_map(Result::err));
+    match failure {
+        Some(error) if not_begun > 0 => Err(error)
+            .with_context(|| format!("{not_begun} items were not begun; run this again when the cause is mended")),
+        Some(error) => Err(error),
+        None => Ok(()),
     }
-    fail(failures, not_begun)?;
-    Ok(Done { written })
 }
 
-/// Fails with the first failure; the others are told before it.
-fn fail(mut failures: Vec<anyhow::Error>, not_begun: usize) -> Result<()> {
-    let Some(last) = failures.pop() else { return Ok(()) };
-    for error in failures {
-        tracing::error!("{error:#}");
-    }
-    if not_begun == 0 {
-        return Err(last);
-    }
-    Err(last).with_context(|| format!("{not_begun} items were not begun; run this again when the cause is mended"))
+/// The first failure; the others are told before it.
+pub(crate) fn first_failure(failures: impl IntoIterator<Item = anyhow::Error>) -> Option<anyhow::Error> {
+    let mut failures = failures.into_iter();
+    let first = failures.next();
+    failures.for_each(|error| tracing::error!("{error:#}"));
+    first
 }
 
-async fn one(node: &Node, planned: &Decision, (azure, known): (&Azure, &Known), progress: &Progress) -> Result<usize> {
+/// Looks at an item again and writes it; answers with the word for what was done.
+async fn one(node: &Node, planned: &Decision, (azure, known): (&Azure, &Known)) -> Result<&'static str> {
     let label = node.item.label();
-    let under_way = progress.begins(&label);
     let observed = node.item.observe(azure, known).await?;
-    let (word, count, document) = match &observed.decision {
-        Decision::Leave => ("left", 0, observed.document.clone()),
+    let (word, document) = match &observed.decision {
+        Decision::Leave => ("left", observed.document.clone()),
         Decision::Refuse(reason) => bail!("{label}: {reason}"),
         // Nobody has seen these changes in the plan.
-        Decision::Change(_) if matches!(planned, Decision::Create) => {
-            bail!("{label} appeared since the plan was made, and differs: run this again to see how")
+        Decision::Change(_) if !matches!(planned, Decision::Change(_)) => {
+            bail!("{label} differs in what the plan could not show: run this again to see how")
         }
-        decision => {
-            let written = node.item.write(azure, known, &observed).await?;
-            (past(decision), 1, Some(written))
-        }
+        decision => (past(decision), Some(node.item.write(azure, known, &observed).await?)),
     };
     if let Some(document) = document {
         known.keep(node.item.key(), document);
     }
-    under_way.ended(word);
-    Ok(count)
+    Ok(word)
 }
 
 fn past(decision: &Decision) -> &'static str {
@@ -86,5 +75,19 @@ fn past(decision: &Decision) -> &'static str {
         Decision::Change(_) => "changed",
         Decision::Await(_) => "is ready",
         Decision::Leave | Decision::Refuse(_) => "left",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn the_first_of_several_failures_is_the_one_that_counts() {
+        let first = first_failure([anyhow!("one"), anyhow!("two"), anyhow!("three")]);
+        assert_eq!(first.map(|error| error.to_string()).as_deref(), Some("one"));
+        assert!(first_failure([]).is_none());
     }
 }

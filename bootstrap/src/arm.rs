@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use url::Url;
 
 pub use self::error::{ArmError, Problem, Refusal};
-use self::link::{Link, link};
+use self::link::{Link, link, next_page};
 use self::retry::{Pause, Verdict};
 use crate::item::Label;
 
@@ -33,6 +33,9 @@ const SCOPE: &str = "https://management.azure.com/.default";
 /// minute, workspaces one.
 const LOOK_FIRST: Duration = Duration::from_millis(250);
 const LOOK_LAST: Duration = Duration::from_secs(5);
+
+/// Most pages of one list, far above what any estate fills: a list that links to itself ends here.
+const PAGES_MAX: usize = 1_000;
 
 /// How long to go on.
 #[derive(Clone, Copy, Debug)]
@@ -121,6 +124,29 @@ impl Arm {
             Err(error) if error.status() == Some(404) && error.code() != "SubscriptionNotFound" => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Lists a collection, page after page; empty where there is none.
+    ///
+    /// # Errors
+    /// [`ArmError`], also for a link to another host and for a list that does not end.
+    pub async fn list(&self, label: &Label, path: &str) -> Result<Vec<Value>, ArmError> {
+        let call = Call::new(label, "list", Method::Get, path.to_owned());
+        let mut page = match self.send(&call).await {
+            Ok(answer) => answer.body,
+            Err(error) if error.status() == Some(404) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut all = Vec::new();
+        for _ in 0..PAGES_MAX {
+            if let Some(Value::Array(items)) = page.get_mut("value").map(Value::take) {
+                all.extend(items);
+            }
+            let next = next_page(&page, &self.endpoint).map_err(|problem| call.error(problem))?;
+            let Some(next) = next else { return Ok(all) };
+            page = self.send_to(next, &call).await?.body;
+        }
+        Err(call.error(Problem::Unusable("the list does not end")))
     }
 
     /// Sends a request, again and again while its failures may pass.

@@ -106,7 +106,7 @@ struct Claims {
 
 async fn operator(config: &Config, identity: &Identity) -> Result<(Uuid, &'static str)> {
     let scope = "https://management.azure.com/.default";
-    let token = identity.get_token(&[scope], None).await.map_err(sign_in)?;
+    let token = identity.get_token(&[scope], None).await.map_err(|error| sign_in(error, config.tenant))?;
     let claims = claims(token.token.secret());
     if let Some(tenant) = claims.as_ref().and_then(|claims| claims.tid)
         && tenant != config.tenant
@@ -129,9 +129,9 @@ async fn operator(config: &Config, identity: &Identity) -> Result<(Uuid, &'stati
     Ok((id, config.operator.kind.unwrap_or(kind)))
 }
 
-fn sign_in(error: azure_core::Error) -> anyhow::Error {
+fn sign_in(error: azure_core::Error, tenant: Uuid) -> anyhow::Error {
     use crate::arm::{ArmError, Problem};
-    let label = crate::item::Label { kind: "Azure", name: String::new() };
+    let label = crate::item::Label { kind: "tenant", name: tenant.to_string() };
     ArmError { label, operation: "sign in to", problem: Box::new(Problem::from(error)) }.into()
 }
 

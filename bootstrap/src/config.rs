@@ -376,6 +376,7 @@ mod tests {
             ("[[secret]]\nname = 'a'\ngenerate = {}\n[[secret]]\nname = 'A'\ngenerate = {}", "used twice"),
             ("[[secret]]\nname = 'a'\nfrom_stdin = true\n[[secret]]\nname = 'b'\nfrom_stdin = true", "one value only"),
             ("[[secret]]\nname = 'a'\ngenerate = {}\nexpires_in = '1s'", "at least a minute"),
+            ("[[secret]]\nname = 'a'\ngenerate = {}\nexpires_in = '9999999d'", "ten years at most"),
             ("[agent]\nruns_on = 'moon'", "or elsewhere"),
             ("[tags]\nKeyside-Bootstrap = 'x'", "line 6: the tag Keyside-Bootstrap marks what this program made"),
             ("[tags]\n'a/b' = 'x'", "is no tag"),

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use crate::apply::first_failure;
 use crate::azure::Azure;
 use crate::declaration::OWNER_TAG;
 use crate::graph::{Direction, work_through};
@@ -161,21 +162,20 @@ pub async fn carry_out(
         let (label, fate) = &removals.fates[place];
         if *fate == Fate::Removed {
             let under_way = progress.begins(label);
-            let stays = nodes[place].item.remove(azure, known, purge).await?;
-            under_way.ended(if stays.is_some() { "kept" } else { "destroyed" });
-            return Ok(stays.map(|reason| format!("{label} stays: {reason}")));
+            let outcome = nodes[place].item.remove(azure, known, purge).await;
+            under_way.ended(match &outcome {
+                Ok(None) => "destroyed",
+                Ok(Some(_)) => "kept",
+                Err(_) => "failed",
+            });
+            return Ok(outcome?.map(|reason| format!("{label} stays: {reason}")));
         }
         anyhow::Ok(None)
     })
     .await;
-    let mut failure = Ok(());
-    let mut stays = Vec::new();
-    for outcome in outcomes.into_iter().flatten() {
-        match outcome {
-            Ok(reason) => stays.extend(reason),
-            Err(error) if failure.is_ok() => failure = Err(error),
-            Err(error) => tracing::error!("{error:#}"),
-        }
+    let (stays, failures): (Vec<_>, Vec<_>) = outcomes.into_iter().flatten().partition(Result::is_ok);
+    match first_failure(failures.into_iter().filter_map(Result::err)) {
+        Some(error) => Err(error),
+        None => Ok(stays.into_iter().flatten().flatten().collect()),
     }
-    failure.map(|()| stays)
 }

@@ -119,7 +119,7 @@ impl Run {
             return Ok(Exit::Refused);
         }
         if plan.has_work() {
-            if !yes && !confirmed("Do this? Type yes: ", "yes")? {
+            if !yes && !self.confirmed("Do this? Type yes: ", "yes")? {
                 return Ok(Exit::NotConfirmed);
             }
             apply::carry_out(&plan, &self.nodes, (&self.azure, &self.known), &self.progress()).await?;
@@ -161,7 +161,7 @@ impl Run {
                 if purge { " for good, purged" } else { "; the vault can be recovered for a while" }
             );
             stays.iter().try_for_each(|note| writeln!(io::stderr(), "{note}"))?;
-            if !yes && !confirmed(&question, group)? {
+            if !yes && !self.confirmed(&question, group)? {
                 return Ok(Exit::NotConfirmed);
             }
             let world = (&self.azure, &self.known);
@@ -224,6 +224,15 @@ impl Run {
             }
         }
         Ok(Exit::Success)
+    }
+
+    /// Asks, but not where what it asks about was not shown.
+    fn confirmed(&self, question: &str, expected: &str) -> Result<bool> {
+        if self.output == Output::Json {
+            writeln!(io::stderr(), "nothing was done: with --output json nothing is asked, so say --yes")?;
+            return Ok(false);
+        }
+        confirmed(question, expected)
     }
 
     fn progress(&self) -> Progress {

@@ -147,12 +147,13 @@ impl VaultData {
     /// wiped there.
     ///
     /// # Errors
-    /// [`DataError`].
+    /// [`DataError`], also for a value that is no text.
     pub async fn set(&self, name: &SecretName, new: &NewVersion<'_>, rights: Rights) -> Result<Version, DataError> {
+        let unusable = || DataError::new("set", name.as_str(), Reason::Unusable);
+        let text = std::str::from_utf8(new.value.as_bytes()).map_err(|_| unusable())?;
         let secret = self.persist("set", name.as_str(), rights, || async {
-            let text = String::from_utf8(new.value.as_bytes().to_vec()).unwrap_or_default();
             let parameters = SetSecretParameters {
-                value: Some(text),
+                value: Some(text.to_owned()),
                 content_type: new.content_type.map(str::to_owned),
                 secret_attributes: Some(SecretAttributes {
                     expires: new.expires.and_then(|at| OffsetDateTime::from_unix_timestamp(at.as_second()).ok()),
@@ -166,7 +167,7 @@ impl VaultData {
             answer.into_model()
         });
         let id = secret.await?.resource_id().ok().and_then(|id| id.version?.parse().ok());
-        id.ok_or_else(|| DataError::new("set", name.as_str(), Reason::Unusable))
+        id.ok_or_else(unusable)
     }
 
     /// Disables a version, which nobody can read from then on.

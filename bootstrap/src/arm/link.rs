@@ -1,5 +1,6 @@
 //! Where to look for the end of an operation: the links of an answer, followed as they are and only to their origin.
 
+use serde_json::Value;
 use url::Url;
 
 use super::{Answer, Problem};
@@ -24,10 +25,7 @@ impl Link {
 /// The link of an answer, if it has one: `Azure-AsyncOperation` before `Location`, which counts for 201 and 202 only.
 /// Source: <https://learn.microsoft.com/azure/azure-resource-manager/management/async-operations>.
 pub(super) fn link(answer: &Answer, endpoint: &Url) -> Result<Option<Link>, Problem> {
-    let checked = |text: &String| {
-        let url = Url::parse(text).ok().filter(|url| url.origin() == endpoint.origin());
-        url.ok_or(Problem::Unusable("the answer links to another host, to which no token is sent"))
-    };
+    let checked = |text: &String| checked(text, endpoint);
     match (&answer.operation, &answer.location) {
         (Some(operation), _) => checked(operation).map(|url| Some(Link::Status(url))),
         (None, Some(location)) if matches!(answer.status, 201 | 202) => {
@@ -37,9 +35,21 @@ pub(super) fn link(answer: &Answer, endpoint: &Url) -> Result<Option<Link>, Prob
     }
 }
 
+/// Where a list goes on, if it does; a page may be empty and go on all the same.
+/// Source: <https://github.com/microsoft/api-guidelines/blob/vNext/azure/Guidelines.md#collections>.
+pub(super) fn next_page(page: &Value, endpoint: &Url) -> Result<Option<Url>, Problem> {
+    let next = page.get("nextLink").and_then(Value::as_str).filter(|text| !text.is_empty());
+    next.map(|text| checked(text, endpoint)).transpose()
+}
+
+fn checked(text: &str, endpoint: &Url) -> Result<Url, Problem> {
+    let url = Url::parse(text).ok().filter(|url| url.origin() == endpoint.origin());
+    url.ok_or(Problem::Unusable("the answer links to another host, to which no token is sent"))
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::json;
 
     use super::*;
 
@@ -58,6 +68,18 @@ mod tests {
         assert!(matches!(link(&answer(202, None, location), &endpoint), Ok(Some(Link::Result(_)))));
         assert!(matches!(link(&answer(200, None, location), &endpoint), Ok(None)));
         assert!(matches!(link(&answer(200, None, None), &endpoint), Ok(None)));
+    }
+
+    #[test]
+    fn an_empty_page_goes_on_where_it_links_to_and_never_to_another_host() {
+        let endpoint = Url::parse("https://management.azure.com/").expect("a URL");
+        let page = json!({"value": [], "nextLink": "https://management.azure.com/p?$skiptoken=2"});
+        let next = next_page(&page, &endpoint).expect("a link").expect("one");
+        assert_eq!(next.as_str(), "https://management.azure.com/p?$skiptoken=2");
+        assert!(next_page(&json!({"nextLink": "https://evil.example/p"}), &endpoint).is_err());
+        for last in [json!({"value": []}), json!({"nextLink": null}), json!({"nextLink": ""}), Value::Null] {
+            assert!(matches!(next_page(&last, &endpoint), Ok(None)), "{last}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use keyside::config::Problem;
 use keyside::config::document::{Document, Parsed};
@@ -25,6 +26,9 @@ use crate::roles::Role;
 /// Longest value that Key Vault keeps, in bytes.
 /// Source: <https://learn.microsoft.com/azure/key-vault/secrets/about-secrets>.
 const VALUE_BYTES_MAX: usize = 25 * 1024;
+
+/// Longest life of a version, ten years: a longer one is a slip, and past the end of the calendar there is no expiry.
+const EXPIRES_IN_MAX: Duration = Duration::from_hours(10 * 366 * 24);
 
 /// Longest content type, in characters. Source: as above.
 const CONTENT_TYPE_MAX: usize = 255;
@@ -318,6 +322,11 @@ impl Check<'_> {
             {
                 self.document.report(&text.span(), format!("content_type has {CONTENT_TYPE_MAX} characters at most"));
             }
+            if let Some(span) = &table.expires_in
+                && span.get_ref().0.0 > EXPIRES_IN_MAX
+            {
+                self.document.report(&span.span(), "expires_in is ten years at most".to_owned());
+            }
             let from_stdin = |secret: &Secret| secret.source == Source::Stdin;
             if table.from_stdin && secrets.iter().any(from_stdin) {
                 self.document.report(&span, "standard input can give one value only".to_owned());
@@ -326,7 +335,7 @@ impl Check<'_> {
             secrets.push(Secret {
                 name,
                 content_type: table.content_type.map(Spanned::into_inner),
-                expires_in: table.expires_in.map(|span| span.0.0),
+                expires_in: table.expires_in.map(|span| span.into_inner().0.0),
                 source,
             });
         }

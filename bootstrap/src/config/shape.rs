@@ -164,7 +164,7 @@ pub(super) struct AccessTable {
 pub(super) struct SecretTable {
     pub(super) name: Spanned<Parsed<SecretName>>,
     pub(super) content_type: Option<Spanned<String>>,
-    pub(super) expires_in: Option<Parsed<Span>>,
+    pub(super) expires_in: Option<Spanned<Parsed<Span>>>,
     pub(super) generate: Option<GenerateTable>,
     pub(super) from_file: Option<PathBuf>,
     pub(super) from_env: Option<String>,

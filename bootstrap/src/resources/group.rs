@@ -38,8 +38,7 @@ impl Group {
     /// What is in the group, by id.
     async fn resources(&self, azure: &Azure) -> Result<Vec<String>> {
         let path = format!("{}/resources?api-version={API}", self.0.id);
-        let list = azure.arm.get(&self.0.label(), &path).await?.unwrap_or_default();
-        let resources = list.get("value").and_then(Value::as_array).cloned().unwrap_or_default();
+        let resources = azure.arm.list(&self.0.label(), &path).await?;
         let id = |one: &Value| one.get("id").and_then(Value::as_str).map(str::to_owned);
         Ok(resources.iter().filter_map(id).filter(|id| !is_companion(id)).collect())
     }
@@ -69,7 +68,7 @@ impl Item for Group {
     async fn remove(&self, azure: &Azure, _known: &Known, purge: bool) -> Result<Option<String>> {
         let left = self.resources(azure).await?;
         if !left.is_empty() {
-            return Ok(Some(format!("it still holds what this description does not name: {}", left.join(", "))));
+            return Ok(Some(format!("it still holds what this program did not make: {}", left.join(", "))));
         }
         self.0.delete(azure, purge).await?;
         Ok(None)

@@ -60,8 +60,7 @@ impl Assignment {
         let filter = format!("$filter=principalId%20eq%20'{principal}'");
         let path =
             format!("{}/providers/Microsoft.Authorization/roleAssignments?api-version={API}&{filter}", self.scope);
-        let list = azure.arm.get(&self.label(), &path).await?.unwrap_or_default();
-        let all = list.get("value").and_then(Value::as_array).cloned().unwrap_or_default();
+        let all = azure.arm.list(&self.label(), &path).await?;
         Ok(all.into_iter().find(|one| self.is(one, principal)))
     }
 }
