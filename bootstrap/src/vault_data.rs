@@ -1,6 +1,7 @@
 //! The secrets of the application's vault, through the SDK's client; it never asks for a value.
 
 mod error;
+mod own_host;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -27,6 +28,8 @@ use keyside::secret::{SecretName, SecretValue, Version};
 use tokio::time::Instant;
 
 pub use self::error::{DataError, Reason};
+pub use self::own_host::AnotherHost;
+use self::own_host::OwnHost;
 use crate::arm::Patience;
 
 /// Pause between two tries: a right that was just given acts after seconds to minutes.
@@ -98,8 +101,10 @@ impl VaultData {
         (arena, patience): (Arena, Patience),
     ) -> Result<Self> {
         let sdk_transport = Arc::new(SdkTransport(Arc::clone(transport)));
+        let host = format!("{}.{}", url.name(), url.cloud().vault_suffix()).to_ascii_lowercase();
         let options = SecretClientOptions {
             client_options: ClientOptions {
+                per_call_policies: vec![Arc::new(OwnHost(host))],
                 per_try_policies: vec![Arc::new(RejectionWatch(Arc::clone(identity)))],
                 retry: RetryOptions::none(),
                 transport: Some(azure_core::http::Transport::with_policy(sdk_transport)),

@@ -9,6 +9,8 @@ use keyside::azure::transport::TransportError;
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::own_host::AnotherHost;
+
 /// A request to a vault that did not succeed.
 #[derive(Debug, Error)]
 #[error("could not {operation} {name}")]
@@ -62,6 +64,9 @@ pub enum Reason {
     /// There was no token.
     #[error("no token for the vault: sign in with `az login`, or set the variables of an application")]
     SignIn(#[source] TokenError),
+    /// A list went on elsewhere.
+    #[error("a list of the vault cannot be followed: look at what stands between this machine and the vault")]
+    Elsewhere(#[source] AnotherHost),
     /// The client of the SDK refused, or could not read the answer, which it may quote.
     #[error("the vault's answer cannot be used")]
     Unusable,
@@ -147,7 +152,7 @@ impl From<azure_core::Error> for Reason {
             Ok(error) => Self::Unreachable(error),
             Err(error) => match error.into_downcast::<TokenError>() {
                 Ok(error) => Self::SignIn(error),
-                Err(_) => Self::Unusable,
+                Err(error) => error.into_downcast::<AnotherHost>().map_or(Self::Unusable, Self::Elsewhere),
             },
         }
     }
