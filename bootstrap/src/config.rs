@@ -2,6 +2,7 @@
 
 mod check;
 mod shape;
+mod tags;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,5 @@
 //! From the file's shape to the estate: what must fit together, with a line for each thing that does not.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,9 +15,8 @@ use super::shape::{
 };
 use super::{
     ALPHANUMERIC, Access, Agent, AgentIdentity, Authorization, Config, Logs, Network, Operator, Place, Principal,
-    Recipe, RunsOn, Secret, ServiceAccount, Source, Vault, Workspace, WorkspaceVault,
+    Recipe, RunsOn, Secret, ServiceAccount, Source, Vault, Workspace, WorkspaceVault, tags,
 };
-use crate::declaration::OWNER_TAG;
 use crate::id::ArmId;
 use crate::names::{self, Prefix, Rule};
 use crate::roles::Role;
@@ -32,10 +30,6 @@ const EXPIRES_IN_MAX: Duration = Duration::from_hours(10 * 366 * 24);
 
 /// Longest content type, in characters. Source: as above.
 const CONTENT_TYPE_MAX: usize = 255;
-
-/// Longest name of a tag, in characters, and what it never has. Source: the same as of [`Check::tags`].
-const TAG_NAME_MAX: usize = 512;
-const TAG_NAME_NEVER: [char; 7] = ['<', '>', '%', '&', '\\', '?', '/'];
 
 /// Reads and checks the text of a file.
 ///
@@ -88,7 +82,7 @@ impl Check<'_> {
 
         let secrets = self.secrets(secrets);
         let agent = agent.map(|table| self.agent(table, uid));
-        let tags = tags.map(|tags| self.tags(tags));
+        let tags = tags.map(|tags| tags::checked(&mut self.document, tags));
         let top = top?;
         let naming = Naming { prefix: top.prefix.0, subscription: top.subscription.0 };
         let vault = self.vault(vault?, &naming);
@@ -114,23 +108,6 @@ impl Check<'_> {
             operator: operator.map(operator_settings)?,
             agent: agent?,
         })
-    }
-
-    /// Names of tags, by Azure's rule and without the one by which this program knows what it made.
-    /// Source: <https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources>.
-    fn tags(&mut self, tags: Tags) -> BTreeMap<String, String> {
-        for name in tags.keys() {
-            let text = name.get_ref();
-            if text.eq_ignore_ascii_case(OWNER_TAG) {
-                let message = format!("the tag {text} marks what this program made: choose another name");
-                self.document.report(&name.span(), message);
-            }
-            if text.is_empty() || text.chars().count() > TAG_NAME_MAX || text.contains(TAG_NAME_NEVER) {
-                let rule = "has 1 to 512 characters, and none of < > % & \\ ? /";
-                self.document.report(&name.span(), format!("'{}' is no tag: its name {rule}", text.escape_debug()));
-            }
-        }
-        tags.into_iter().map(|(name, value)| (name.into_inner(), value)).collect()
     }
 
     fn name(&mut self, name: Option<Spanned<String>>, rule: Rule, naming: &Naming) -> String {
