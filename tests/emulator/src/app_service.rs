@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
-use axum::{Json, Router};
 use serde_json::json;
 
 use crate::clock::Clock;
-use crate::directory::{Directory, Principal, is_resource};
-use crate::managed_identity::{Endpoint, selector, status_and_message};
+use crate::directory::Directory;
+use crate::managed_identity::{Endpoint, Terms, selector, status_and_message};
 use crate::parameters::Parameters;
 
 /// The only version that answers to `X-IDENTITY-HEADER`
@@ -28,30 +28,16 @@ pub fn router(directory: Arc<Directory>, clock: Clock) -> Router {
 async fn token(State(endpoint): State<Endpoint>, headers: HeaderMap, uri: Uri) -> Response {
     let Endpoint { directory, .. } = &endpoint;
     let parameters = Parameters::of_query(&uri);
-    let refuse = |message| status_and_message(StatusCode::BAD_REQUEST, message);
     if headers.get("x-identity-header").is_none_or(|value| value != directory.identity_header()) {
         return status_and_message(StatusCode::UNAUTHORIZED, "X-IDENTITY-HEADER is missing or wrong.");
     }
-    if parameters.value("api-version") != Some(VERSION) {
-        return refuse("The api-version is missing or not supported.");
-    }
-    let Some(resource) = parameters.value("resource").filter(|resource| is_resource(resource)) else {
-        return refuse("The resource is missing or not an App ID URI.");
+    let terms = Terms {
+        version: VERSION,
+        selector: selector(&parameters),
+        unknown_identity: "No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId.",
+        expires_on: |_, expires| json!(expires.as_second().to_string()),
     };
-    let Ok(identity) = directory.managed_identity(&selector(&parameters)) else {
-        return refuse(
-            "No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId.",
-        );
-    };
-    let issued = directory.issue(Principal::ManagedIdentity(&identity), resource, endpoint.now());
-    Json(json!({
-        "access_token": issued.token,
-        "client_id": identity.client_id,
-        "expires_on": issued.expires.as_second().to_string(),
-        "resource": resource,
-        "token_type": "Bearer",
-    }))
-    .into_response()
+    endpoint.grant(&parameters, &terms)
 }
 
 #[cfg(test)]

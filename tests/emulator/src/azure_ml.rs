@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
-use axum::{Json, Router};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
-use crate::directory::{Directory, ExpiresOnForm, Principal, Selector, is_resource};
-use crate::managed_identity::{Endpoint, status_and_message};
+use crate::directory::{Directory, ExpiresOnForm, Selector};
+use crate::managed_identity::{Endpoint, Terms, status_and_message};
 use crate::parameters::Parameters;
 
 /// The version that the Azure SDKs and MSAL ask for.
@@ -28,28 +28,16 @@ pub fn router(directory: Arc<Directory>, clock: Clock) -> Router {
 async fn token(State(endpoint): State<Endpoint>, headers: HeaderMap, uri: Uri) -> Response {
     let Endpoint { directory, .. } = &endpoint;
     let parameters = Parameters::of_query(&uri);
-    let refuse = |message| status_and_message(StatusCode::BAD_REQUEST, message);
     if headers.get("secret").is_none_or(|value| value != directory.msi_secret()) {
         return status_and_message(StatusCode::UNAUTHORIZED, "The header secret is missing or wrong.");
     }
-    if parameters.value("api-version") != Some(VERSION) {
-        return refuse("The api-version is missing or not supported.");
-    }
-    let Some(resource) = parameters.value("resource").filter(|resource| is_resource(resource)) else {
-        return refuse("The resource is missing or not an App ID URI.");
+    let terms = Terms {
+        version: VERSION,
+        selector: selector(&parameters),
+        unknown_identity: "No identity of this compute has the given clientid.",
+        expires_on: |directory, expires| expires_on(expires, directory.expires_on()),
     };
-    let Ok(identity) = directory.managed_identity(&selector(&parameters)) else {
-        return refuse("No identity of this compute has the given clientid.");
-    };
-    let issued = directory.issue(Principal::ManagedIdentity(&identity), resource, endpoint.now());
-    Json(json!({
-        "access_token": issued.token,
-        "client_id": identity.client_id,
-        "expires_on": expires_on(issued.expires, directory.expires_on()),
-        "resource": resource,
-        "token_type": "Bearer",
-    }))
-    .into_response()
+    endpoint.grant(&parameters, &terms)
 }
 
 /// This endpoint knows no other parameter than `clientid`, without the underscore.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
-use crate::directory::{Directory, Selector};
+use crate::directory::{Directory, Principal, Selector, is_resource};
 use crate::parameters::Parameters;
 
 /// What a handler works with.
@@ -23,6 +23,41 @@ impl Endpoint {
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
+
+    /// Grants a token to a caller who has shown the platform's secret, or says with 400 what is wrong with the request.
+    pub(crate) fn grant(&self, parameters: &Parameters, terms: &Terms) -> Response {
+        let refuse = |message| status_and_message(StatusCode::BAD_REQUEST, message);
+        if parameters.value("api-version") != Some(terms.version) {
+            return refuse("The api-version is missing or not supported.");
+        }
+        let Some(resource) = parameters.value("resource").filter(|resource| is_resource(resource)) else {
+            return refuse("The resource is missing or not an App ID URI.");
+        };
+        let Ok(identity) = self.directory.managed_identity(&terms.selector) else {
+            return refuse(terms.unknown_identity);
+        };
+        let issued = self.directory.issue(Principal::ManagedIdentity(&identity), resource, self.now());
+        Json(json!({
+            "access_token": issued.token,
+            "client_id": identity.client_id,
+            "expires_on": (terms.expires_on)(&self.directory, issued.expires),
+            "resource": resource,
+            "token_type": "Bearer",
+        }))
+        .into_response()
+    }
+}
+
+/// In what the platforms differ.
+pub(crate) struct Terms {
+    /// The one api-version that answers.
+    pub(crate) version: &'static str,
+    /// Which identity is asked for.
+    pub(crate) selector: Selector,
+    /// What is said when there is none of that kind.
+    pub(crate) unknown_identity: &'static str,
+    /// How the end of the token's life is written.
+    pub(crate) expires_on: fn(&Directory, Timestamp) -> Value,
 }
 
 /// The identity that a request asks for, by the parameter names that IMDS and App Service know.
