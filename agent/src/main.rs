@@ -1,17 +1,10 @@
-//! Arguments, log, exit code.
+//! Arguments, environment, exit code.
 
-use std::io::{self, IsTerminal as _, Write as _};
-use std::path::Path;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
-use keyside::agent::{self, Span};
-use keyside::check::{self, Report};
-use keyside::cli::{self, AgentArgs, CheckArgs, Cli, Command, Exit, Output, WipeArgs};
-use keyside::client::{self, Search};
-use keyside::environment::Environment;
-use keyside::principal::SystemAccounts;
-use keyside::{files, logging};
+use keyside::cli::{Cli, Exit};
+use keyside::command;
 use zeroizing_alloc::ZeroAlloc;
 
 /// Every buffer that a secret passes through is wiped when it is freed.
@@ -19,8 +12,10 @@ use zeroizing_alloc::ZeroAlloc;
 static ALLOCATOR: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
+    #[expect(clippy::disallowed_methods, reason = "this is the one reader of the environment")]
+    let environment = std::env::vars_os().collect();
     let exit = match Cli::understand(std::env::args_os()) {
-        Ok(cli) => dispatch(cli).unwrap_or_else(|error| {
+        Ok(cli) => command::run(cli.command, &environment).unwrap_or_else(|error| {
             // When standard error is closed, nobody is left to tell.
             drop(writeln!(io::stderr(), "keyside: {error:#}"));
             Exit::Internal
@@ -28,53 +23,4 @@ fn main() -> ExitCode {
         Err(exit) => exit,
     };
     exit.into()
-}
-
-fn dispatch(cli: Cli) -> Result<Exit> {
-    let mut out = io::stdout().lock();
-    match cli.command {
-        Command::Agent(args) => run_agent(&args),
-        Command::Check(args) => Ok(run_check(&args, &mut out)?),
-        Command::Wipe(args) => run_wipe(&args),
-        Command::Client(command) => Ok(client::run(&command, &Search::of_this_process(), &mut out, &mut io::stderr())),
-        Command::Completions { shell } => Ok(cli::print_completions(shell, &mut out).map(|()| Exit::Success)?),
-        Command::Man { directory } => cli::write_manual(&directory)
-            .map(|()| Exit::Success)
-            .with_context(|| format!("could not write manual pages to {}", directory.display())),
-    }
-}
-
-fn run_agent(args: &AgentArgs) -> Result<Exit> {
-    #[expect(clippy::disallowed_methods, reason = "this is the one reader of the environment")]
-    let environment: Environment = std::env::vars_os().collect();
-    let (config, report) = match check::examine(&args.config, &SystemAccounts, Path::new("/")) {
-        Ok(found) => found,
-        Err(report) => return Ok(refuse(&report)?),
-    };
-    logging::start(config.log, environment.get("RUST_LOG"), io::stderr().is_terminal())?;
-    for warning in report.warnings() {
-        tracing::warn!("{warning}");
-    }
-    agent::run(config, &environment, if args.once { Span::OneLook } else { Span::UntilStopped })
-}
-
-fn refuse(report: &Report) -> io::Result<Exit> {
-    report.write(Output::Text, &mut io::stderr()).map(|()| Exit::Config)
-}
-
-fn run_check(args: &CheckArgs, out: &mut impl io::Write) -> io::Result<Exit> {
-    match check::examine(&args.config, &SystemAccounts, Path::new("/")) {
-        Ok((_, report)) => report.write(args.output, out).map(|()| Exit::Success),
-        Err(report) => report.write(args.output, out).map(|()| Exit::Config),
-    }
-}
-
-fn run_wipe(args: &WipeArgs) -> Result<Exit> {
-    // Root may wipe what another user's agent left, though it could not run an agent there.
-    let config = match check::read(&args.config, &SystemAccounts) {
-        Ok(config) => config,
-        Err(report) => return Ok(refuse(&report)?),
-    };
-    config.files.map_or(Ok(()), |files| files::wipe_all(&files.directory))?;
-    Ok(Exit::Success)
 }
