@@ -7,6 +7,7 @@ use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
 use azure_core::error::ErrorKind;
 use azure_core::http::policies::{Policy, PolicyResult};
 use azure_core::http::{AsyncRawResponse, ClientOptions, Context, Request, RetryOptions};
+use hyper::Uri;
 use serde::Deserialize;
 use thiserror::Error;
 use url::Url;
@@ -44,6 +45,11 @@ impl Authority {
     pub(super) fn token_endpoint(&self, tenant_id: &str) -> String {
         let path = format!("/{tenant_id}/oauth2/v2.0/token");
         self.0.join(&path).map_or(path, String::from)
+    }
+
+    /// The service's own address.
+    pub(in crate::azure) fn uri(&self) -> Option<Uri> {
+        Uri::try_from(self.0.as_str()).ok()
     }
 
     /// Options for a credential of `azure_identity`. Naming the cloud keeps it from reading the process's environment.

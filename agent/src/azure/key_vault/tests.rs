@@ -85,7 +85,8 @@ fn vault_by(ca: &TestCa, proxy: &str, arena: Arena) -> (KeyVault, Arc<Identity>)
         identity: identity::Settings { kind: identity::Kind::ClientSecret, ..identity::Settings::default() },
         timeouts: Timeouts { read: Duration::from_secs(1), ..Timeouts::default() },
     };
-    connect(settings, &environment, arena, Arc::new(SystemClock)).expect("a connection")
+    let connection = connect(settings, &environment, arena, Arc::new(SystemClock)).expect("a connection");
+    (connection.vault, connection.identity)
 }
 
 fn token(number: usize) -> Reply {

@@ -1,0 +1,393 @@
+//! What was found, as it is told to people and programs: nothing of a value and nothing of a token.
+
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::advice::{Advice, Scene, of_clock, of_way};
+use super::findings::Findings;
+use crate::azure::ConnectError;
+use crate::azure::identity::{Attempt, Settings, SignedIn};
+use crate::azure::key_vault::Refused;
+use crate::azure::knock::Knock;
+use crate::causes::with_causes;
+use crate::check::Report;
+use crate::cli::Exit;
+use crate::config::Config;
+use crate::refresh::Wanted;
+use crate::secret::Metadata;
+use crate::vault::FetchError;
+
+/// The whole of what was found. Its shape is kept: members are added, none changes its meaning.
+#[derive(Debug, Serialize)]
+pub(super) struct Document {
+    pub(super) verdict: Verdict,
+    pub(super) vault: String,
+    pub(super) way: Option<Way>,
+    pub(super) identity: Identity,
+    pub(super) token: Option<Token>,
+    pub(super) list: Answer,
+    pub(super) secrets: Vec<SecretState>,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// What follows from everything together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Verdict {
+    /// Every required secret can be read.
+    Ready,
+    /// Nothing but time is missing.
+    NotYet,
+    /// Somebody has to change something first.
+    Blocked,
+    /// The environment rules every connection out.
+    Misconfigured,
+}
+
+/// How the vault is reached.
+#[derive(Debug, Serialize)]
+pub(super) struct Way {
+    /// Whether it answered, over TLS by a certificate that is trusted.
+    pub(super) reached: bool,
+    pub(super) proxy: Option<String>,
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) seen_as: Option<IpAddr>,
+    pub(super) trusted_certificates: usize,
+    pub(super) trusted_from: String,
+    /// How far Azure's clock is ahead of this machine's.
+    pub(super) clock_ahead_seconds: Option<i64>,
+    pub(super) tenant_id: Option<Uuid>,
+}
+
+/// Which identity was taken, and which were not.
+#[derive(Debug, Serialize)]
+pub(super) struct Identity {
+    pub(super) kind: String,
+    pub(super) source: Option<String>,
+    /// Who was asked for the token, and through which proxy.
+    pub(super) endpoint: Option<String>,
+    pub(super) endpoint_proxy: Option<String>,
+    pub(super) skipped: Vec<Skipped>,
+}
+
+/// A source of tokens that gave none.
+#[derive(Debug, Serialize)]
+pub(super) struct Skipped {
+    pub(super) source: String,
+    pub(super) reason: String,
+}
+
+/// What the token says about itself.
+#[derive(Debug, Serialize)]
+pub(super) struct Token {
+    pub(super) audience: Option<String>,
+    pub(super) tenant_id: Option<Uuid>,
+    pub(super) object_id: Option<Uuid>,
+    pub(super) client_id: Option<Uuid>,
+    /// `user` or `application`, which a managed identity is, too.
+    pub(super) holder: &'static str,
+    pub(super) expires: Timestamp,
+}
+
+/// Whether something is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Answer {
+    /// It is.
+    Allowed,
+    /// It is not.
+    Denied,
+    /// That could not be asked.
+    Unknown,
+}
+
+/// What came of one secret.
+#[derive(Debug, Serialize)]
+pub(super) struct SecretState {
+    pub(super) name: String,
+    pub(super) vault_name: String,
+    pub(super) required: bool,
+    /// None where it could not be asked for.
+    pub(super) readable: Option<bool>,
+    /// The code of what keeps it from being read.
+    pub(super) problem: Option<&'static str>,
+    pub(super) version: Option<String>,
+    pub(super) expires: Option<Timestamp>,
+    pub(super) expired: bool,
+}
+
+/// Something that somebody should know.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    pub(super) code: &'static str,
+    pub(super) weight: Weight,
+    pub(super) transient: bool,
+    /// The secrets that it is about, none where it is about all of them.
+    pub(super) secrets: Vec<String>,
+    pub(super) message: String,
+    pub(super) commands: Vec<String>,
+}
+
+/// Whether a finding keeps an agent from being ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Weight {
+    /// It does.
+    Problem,
+    /// It does not.
+    Warning,
+}
+
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    online: &'a Document,
+}
+
+impl Verdict {
+    pub(super) fn exit(self) -> Exit {
+        match self {
+            Self::Ready => Exit::Success,
+            Self::NotYet => Exit::NotYet,
+            Self::Blocked => Exit::Unavailable,
+            Self::Misconfigured => Exit::Config,
+        }
+    }
+
+    /// Ready where nothing is a problem, and a matter of time where every problem is.
+    fn of(findings: &[Finding]) -> Self {
+        let lasting = |finding: &Finding| finding.weight == Weight::Problem && !finding.transient;
+        if findings.iter().any(lasting) {
+            Self::Blocked
+        } else if findings.iter().any(|finding| finding.weight == Weight::Problem) {
+            Self::NotYet
+        } else {
+            Self::Ready
+        }
+    }
+}
+
+impl Document {
+    /// What the findings come down to at `now`.
+    pub(super) fn of(config: &Config, found: &Findings, now: Timestamp) -> Self {
+        let scene = scene(config, found);
+        let mut findings = general(&scene, found);
+        let mut secrets = Vec::new();
+        for (wanted, outcome) in &found.secrets {
+            let advice = outcome.as_ref().and_then(|outcome| outcome.as_ref().err());
+            let advice = advice.map(|refused| scene.of_secret(wanted, refused));
+            let state = SecretState::of(wanted, outcome.as_ref(), advice.as_ref(), now);
+            if let Some(advice) = advice.or_else(|| expired(&state, &scene)) {
+                let weight = if state.required && state.problem.is_some() { Weight::Problem } else { Weight::Warning };
+                add(&mut findings, Finding::about(&state.name, weight, advice));
+            }
+            secrets.push(state);
+        }
+        Self {
+            verdict: Verdict::of(&findings),
+            vault: config.vault.to_string(),
+            way: Some(Way::of(found)),
+            identity: Identity::of(&config.identity, found),
+            token: found.sign_in.as_ref().ok().map(Token::of),
+            list: match &found.list {
+                Some(Ok(())) => Answer::Allowed,
+                Some(Err(Refused { error: FetchError::Denied { .. }, .. })) => Answer::Denied,
+                Some(Err(_)) | None => Answer::Unknown,
+            },
+            secrets,
+            findings,
+        }
+    }
+
+    /// What there is to say where no connection can even be tried.
+    pub(super) fn unconnected(config: &Config, error: &ConnectError) -> Self {
+        let message = with_causes(error);
+        let advice = Advice { code: "environment", transient: false, message, commands: Vec::new() };
+        Self {
+            verdict: Verdict::Misconfigured,
+            vault: config.vault.to_string(),
+            way: None,
+            identity: Identity::none(&config.identity),
+            token: None,
+            list: Answer::Unknown,
+            secrets: config.wanted.iter().map(SecretState::unasked).collect(),
+            findings: vec![Finding::general(Weight::Problem, advice)],
+        }
+    }
+
+    /// Writes `report` and this as one JSON document.
+    ///
+    /// # Errors
+    /// When `out` cannot be written.
+    pub(super) fn write_json(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, &Whole { report, online: self })?;
+        writeln!(out)
+    }
+}
+
+fn scene<'a>(config: &'a Config, found: &'a Findings) -> Scene<'a> {
+    let signed_in = found.sign_in.as_ref().ok();
+    let claims = signed_in.map(|signed_in| &signed_in.claims);
+    let knock = found.knock.as_ref().ok();
+    let refusals = found.secrets.iter().filter_map(|(_, outcome)| outcome.as_ref()?.as_ref().err());
+    let all = found.list.iter().filter_map(|list| list.as_ref().err()).chain(refusals);
+    let denied = matches!(&found.list, Some(Err(Refused { error: FetchError::Denied { .. }, .. })));
+    let some_readable = found.secrets.iter().any(|(_, outcome)| matches!(outcome, Some(Ok(_))));
+    Scene {
+        vault: &config.vault,
+        principal: claims.and_then(|claims| claims.object_id),
+        is_user: claims.is_some_and(|claims| claims.is_user),
+        source: signed_in.map(|signed_in| signed_in.source),
+        token_tenant: claims.and_then(|claims| claims.tenant_id),
+        vault_tenant: knock.and_then(|knock| knock.tenant_id),
+        seen_as: knock.and_then(|knock| knock.seen_as),
+        resource: all.filter_map(|refused| refused.evidence.resource.as_ref()).next(),
+        narrow: denied && some_readable,
+    }
+}
+
+/// What is not about single secrets.
+fn general(scene: &Scene<'_>, found: &Findings) -> Vec<Finding> {
+    let way = found.knock.as_ref().err().map(of_way);
+    let sign_in = found.sign_in.as_ref().err().map(|error| scene.of_sign_in(error));
+    let problems = way.into_iter().chain(sign_in).map(|advice| Finding::general(Weight::Problem, advice));
+    let clock = found.knock.as_ref().ok().and_then(|knock| of_clock(knock.clock_ahead?));
+    problems.chain(clock.map(|advice| Finding::general(Weight::Warning, advice))).collect()
+}
+
+fn expired(state: &SecretState, scene: &Scene<'_>) -> Option<Advice> {
+    let expires = state.expires.filter(|_| state.expired)?;
+    Some(Advice {
+        code: "expired",
+        transient: false,
+        message: format!("expired at {expires}; the vault and Keyside give it all the same, whoever checks it may not"),
+        commands: vec![format!(
+            "az keyvault secret set --vault-name {} --name {} --file FILE",
+            scene.vault.name(),
+            state.vault_name
+        )],
+    })
+}
+
+/// Adds a finding, or its secrets to one that is the same but for them.
+fn add(findings: &mut Vec<Finding>, new: Finding) {
+    let same = |known: &&mut Finding| {
+        known.code == new.code
+            && known.weight == new.weight
+            && known.message == new.message
+            && known.commands == new.commands
+    };
+    match findings.iter_mut().find(same) {
+        Some(known) => known.secrets.extend(new.secrets),
+        None => findings.push(new),
+    }
+}
+
+impl Finding {
+    fn general(weight: Weight, advice: Advice) -> Self {
+        let Advice { code, transient, message, commands } = advice;
+        Self { code, weight, transient, secrets: Vec::new(), message, commands }
+    }
+
+    fn about(secret: &str, weight: Weight, advice: Advice) -> Self {
+        Self { secrets: vec![secret.to_owned()], ..Self::general(weight, advice) }
+    }
+}
+
+impl Way {
+    fn of(found: &Findings) -> Self {
+        let knock: Option<&Knock> = found.knock.as_ref().ok();
+        Self {
+            reached: knock.is_some(),
+            proxy: found.proxy.clone(),
+            addresses: found.addresses.clone(),
+            seen_as: knock.and_then(|knock| knock.seen_as),
+            trusted_certificates: found.trust.certificates,
+            trusted_from: found.trust.places.clone(),
+            clock_ahead_seconds: knock.and_then(|knock| Some(knock.clock_ahead?.as_secs())),
+            tenant_id: knock.and_then(|knock| knock.tenant_id),
+        }
+    }
+}
+
+impl Identity {
+    fn none(settings: &Settings) -> Self {
+        let kind = settings.kind.to_string();
+        Self { kind, source: None, endpoint: None, endpoint_proxy: None, skipped: Vec::new() }
+    }
+
+    fn of(settings: &Settings, found: &Findings) -> Self {
+        let (source, attempts) = match &found.sign_in {
+            Ok(signed_in) => (Some(signed_in.source.to_string()), &signed_in.passed),
+            Err(error) => (None, &error.attempts),
+        };
+        let (endpoint, endpoint_proxy) = found.token_endpoint.clone().unzip();
+        Self {
+            source,
+            endpoint,
+            endpoint_proxy: endpoint_proxy.flatten(),
+            skipped: attempts.iter().map(Skipped::of).collect(),
+            ..Self::none(settings)
+        }
+    }
+}
+
+impl Skipped {
+    fn of(attempt: &Attempt) -> Self {
+        Self { source: attempt.source.to_string(), reason: attempt.reason.clone() }
+    }
+}
+
+impl Token {
+    fn of(signed_in: &SignedIn) -> Self {
+        let claims = &signed_in.claims;
+        Self {
+            audience: claims.audience.clone(),
+            tenant_id: claims.tenant_id,
+            object_id: claims.object_id,
+            client_id: claims.client_id,
+            holder: if claims.is_user { "user" } else { "application" },
+            expires: signed_in.expires,
+        }
+    }
+}
+
+impl SecretState {
+    fn unasked(wanted: &Wanted) -> Self {
+        Self {
+            name: wanted.name.to_string(),
+            vault_name: wanted.vault_name.to_string(),
+            required: !wanted.optional,
+            readable: None,
+            problem: None,
+            version: wanted.version.as_ref().map(ToString::to_string),
+            expires: None,
+            expired: false,
+        }
+    }
+
+    fn of(
+        wanted: &Wanted,
+        outcome: Option<&Result<Metadata, Refused>>,
+        advice: Option<&Advice>,
+        now: Timestamp,
+    ) -> Self {
+        let unasked = Self::unasked(wanted);
+        match outcome {
+            None => unasked,
+            Some(Err(_)) => Self { readable: Some(false), problem: advice.map(|advice| advice.code), ..unasked },
+            Some(Ok(metadata)) => Self {
+                readable: Some(true),
+                version: Some(metadata.version.to_string()),
+                expires: metadata.expires,
+                expired: metadata.expires.is_some_and(|expires| expires <= now),
+                ..unasked
+            },
+        }
+    }
+}
