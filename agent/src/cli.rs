@@ -147,7 +147,7 @@ pub struct Direct {
     /// Fetch it from the vault, without an agent: for a laptop.
     #[arg(long)]
     pub direct: bool,
-    /// The vault that --direct asks, by the vault's own name of the secret. Default: KEY_VAULT_URL.
+    /// The vault that --direct asks, by the vault's own name of the secret. Default: the variable `KEY_VAULT_URL`.
     #[arg(long, value_name = "URL", requires = "direct")]
     pub vault_url: Option<VaultUrl>,
     /// The configuration file that says where --direct finds the secret, and as whom.

@@ -57,13 +57,13 @@ pub struct Refused {
     /// What follows from it.
     pub error: FetchError,
     /// What it said.
-    pub evidence: Evidence,
+    pub evidence: Box<Evidence>,
 }
 
 impl From<FetchError> for Refused {
     /// For what the vault itself did not refuse.
     fn from(error: FetchError) -> Self {
-        Self { error, evidence: Evidence::default() }
+        Self { error, evidence: Box::default() }
     }
 }
 

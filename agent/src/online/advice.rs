@@ -61,8 +61,8 @@ impl Advice {
         Self { transient: true, ..Self::lasting(code, message) }
     }
 
-    fn by<const N: usize>(self, commands: [String; N]) -> Self {
-        Self { commands: commands.to_vec(), ..self }
+    fn by(self, commands: impl Into<Vec<String>>) -> Self {
+        Self { commands: commands.into(), ..self }
     }
 }
 
@@ -183,7 +183,8 @@ impl Scene<'_> {
                     "the vault is in the directory {vault}, and the identity in {token}: use one of the vault's directory, \
                      by tenant_id in [identity] or AZURE_TENANT_ID"
                 );
-                Advice { commands: self.log_in(Some(vault)), ..Advice::lasting("wrong_tenant", message) }
+                let by_command = self.source == Some(Source::AzureCli);
+                Advice::lasting("wrong_tenant", message).by(if by_command { vec![log_in(Some(vault))] } else { vec![] })
             }
             _ => Advice::lasting("token_rejected", with_causes(error)),
         }
@@ -191,16 +192,16 @@ impl Scene<'_> {
 
     /// Why no token could be had.
     pub(super) fn of_sign_in(&self, error: &TokenError) -> Advice {
-        let mut advice = Advice::lasting("no_token", error.to_string());
-        if error.attempts.iter().any(|attempt| attempt.source == Source::AzureCli) {
-            advice.message += "; on a machine of your own sign in by the Azure CLI, elsewhere give it an identity";
-            advice.commands = vec![log_in(self.vault_tenant)];
+        if let [only] = &error.attempts[..] {
+            let commands = if only.source == Source::AzureCli { vec![log_in(self.vault_tenant)] } else { Vec::new() };
+            return Advice::lasting("no_token", format!("no token: {only}")).by(commands);
         }
-        advice
-    }
-
-    fn log_in(&self, tenant: Option<Uuid>) -> Vec<String> {
-        if self.source == Some(Source::AzureCli) { vec![log_in(tenant)] } else { Vec::new() }
+        let message = format!(
+            "none of the {} sources of tokens gives one, each for its own reason: on a machine of your own sign in by the \
+             Azure CLI, elsewhere give the machine or the job an identity",
+            error.attempts.len()
+        );
+        Advice::lasting("no_token", message).by([log_in(self.vault_tenant)])
     }
 }
 

@@ -132,8 +132,8 @@ pub(super) struct Finding {
     pub(super) commands: Vec<String>,
 }
 
-/// Whether a finding keeps an agent from being ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// Whether a finding keeps an agent from being ready; the graver comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Weight {
     /// It does.
@@ -235,7 +235,7 @@ fn scene<'a>(config: &'a Config, found: &'a Findings) -> Scene<'a> {
     let claims = signed_in.map(|signed_in| &signed_in.claims);
     let knock = found.knock.as_ref().ok();
     let refusals = found.secrets.iter().filter_map(|(_, outcome)| outcome.as_ref()?.as_ref().err());
-    let all = found.list.iter().filter_map(|list| list.as_ref().err()).chain(refusals);
+    let mut all = found.list.iter().filter_map(|list| list.as_ref().err()).chain(refusals);
     let denied = matches!(&found.list, Some(Err(Refused { error: FetchError::Denied { .. }, .. })));
     let some_readable = found.secrets.iter().any(|(_, outcome)| matches!(outcome, Some(Ok(_))));
     Scene {
@@ -246,7 +246,7 @@ fn scene<'a>(config: &'a Config, found: &'a Findings) -> Scene<'a> {
         token_tenant: claims.and_then(|claims| claims.tenant_id),
         vault_tenant: knock.and_then(|knock| knock.tenant_id),
         seen_as: knock.and_then(|knock| knock.seen_as),
-        resource: all.filter_map(|refused| refused.evidence.resource.as_ref()).next(),
+        resource: all.find_map(|refused| refused.evidence.resource.as_ref()),
         narrow: denied && some_readable,
     }
 }
@@ -274,16 +274,15 @@ fn expired(state: &SecretState, scene: &Scene<'_>) -> Option<Advice> {
     })
 }
 
-/// Adds a finding, or its secrets to one that is the same but for them.
+/// Adds a finding, or its secrets to one that is the same but for them; it weighs what the gravest of them does.
 fn add(findings: &mut Vec<Finding>, new: Finding) {
-    let same = |known: &&mut Finding| {
-        known.code == new.code
-            && known.weight == new.weight
-            && known.message == new.message
-            && known.commands == new.commands
-    };
+    let same =
+        |known: &&mut Finding| known.code == new.code && known.message == new.message && known.commands == new.commands;
     match findings.iter_mut().find(same) {
-        Some(known) => known.secrets.extend(new.secrets),
+        Some(known) => {
+            known.secrets.extend(new.secrets);
+            known.weight = known.weight.min(new.weight);
+        }
         None => findings.push(new),
     }
 }

@@ -71,7 +71,7 @@ pub(super) fn refusal(error: azure_core::Error, vault: &str, now: Timestamp) -> 
         let body = Body::of(response);
         let evidence =
             Evidence::read(body.error.precise_code(), body.error.message.as_deref().unwrap_or_default(), vault);
-        return Refused { error: refused(u16::from(*status), response, now), evidence };
+        return Refused { error: refused(u16::from(*status), response, now), evidence: Box::new(evidence) };
     }
     unanswered(error).into()
 }
