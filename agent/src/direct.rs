@@ -9,6 +9,7 @@ use crate::azure::cloud::VaultUrl;
 use crate::azure::{self, ConnectError, identity};
 use crate::causes::with_causes;
 use crate::cli::Exit;
+use crate::client::text::legible;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::encoding::Encoding;
@@ -84,7 +85,7 @@ impl Question {
             Ok(()) => Exit::Success,
             Err(failure) => {
                 // A terminal that is gone changes nothing about the exit code.
-                drop(writeln!(err, "keyside: {}", with_causes(&failure)));
+                drop(writeln!(err, "keyside: {}", legible(&with_causes(&failure))));
                 failure.exit()
             }
         }

@@ -1,6 +1,7 @@
 //! Whether a configuration works with Azure itself: who Keyside is there, what it may read, and what grants the rest.
 
 mod advice;
+mod assessment;
 mod document;
 mod findings;
 mod probe;

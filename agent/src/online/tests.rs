@@ -8,13 +8,13 @@ use uuid::Uuid;
 use super::advice::{Advice, Scene, of_clock, of_way};
 use super::document::{Answer, Document, Verdict, Weight};
 use super::findings::Findings;
-use super::text;
+use super::{Audience, text};
 use crate::azure::cloud::VaultUrl;
 use crate::azure::identity::{Attempt, Claims, SignedIn, Source, TokenError};
 use crate::azure::key_vault::{Evidence, Refused, VaultResource};
 use crate::azure::knock::{Knock, KnockError};
 use crate::azure::transport::{Stage, TransportError, Trust};
-use crate::cli::Exit;
+use crate::cli::{Exit, Output};
 use crate::config::{Config, Defaults};
 use crate::principal::SystemAccounts;
 use crate::refresh::Wanted;
@@ -89,16 +89,16 @@ fn every_refusal_has_its_code_and_the_command_that_helps() {
                 \"$(az keyvault show --name ml-vault --query id --output tsv)\"";
     let policy = "az keyvault set-policy --name ml-vault --object-id 33333333-3333-4333-8333-333333333333 \
                   --secret-permissions get list";
-    let rule = "az keyvault network-rule add --name ml-vault";
+    let firewall = "az keyvault network-rule add --name ml-vault";
     let rows: Vec<(Refused, &str, bool, Vec<String>)> = vec![
         (refused(denied("ForbiddenByRbac"), "ForbiddenByRbac"), "missing_role", false, vec![role.to_owned()]),
         (refused(denied("AccessDenied"), "AccessDenied"), "missing_access_policy", false, vec![policy.to_owned()]),
         (refused(denied("ForbiddenByPolicy"), "x"), "missing_access_policy", false, vec![policy.to_owned()]),
-        (seen("203.0.113.7"), "firewall", false, vec![format!("{rule} --ip-address 203.0.113.7/32")]),
-        (seen("::ffff:203.0.113.7"), "firewall", false, vec![format!("{rule} --ip-address 203.0.113.7/32")]),
-        (seen("10.1.2.3"), "firewall", false, vec![format!("{rule} --subnet SUBNET_ID")]),
+        (seen("203.0.113.7"), "firewall", false, vec![format!("{firewall} --ip-address 203.0.113.7/32")]),
+        (seen("::ffff:203.0.113.7"), "firewall", false, vec![format!("{firewall} --ip-address 203.0.113.7/32")]),
+        (seen("10.1.2.3"), "firewall", false, vec![format!("{firewall} --subnet SUBNET_ID")]),
         (seen("2001:db8::1"), "firewall", false, vec![]),
-        (seen(""), "firewall", false, vec![format!("{rule} --ip-address ADDRESS")]),
+        (seen(""), "firewall", false, vec![format!("{firewall} --ip-address ADDRESS")]),
         (
             refused(unavailable(), "ForbiddenByConnection"),
             "private_endpoint_only",
@@ -230,11 +230,14 @@ fn a_sign_in_that_fails_by_one_source_is_told_in_its_words() {
     assert!(of(&[Source::Imds, Source::AzureCli]).message.starts_with("none of the 2 sources"));
 }
 
+/// When a secret expires, or why it cannot be read.
+type Outcome = Result<Option<Timestamp>, Refused>;
+
 /// What is found where everything is well but the secrets, of which these are the outcomes.
-fn findings(config: &Config, outcomes: Vec<Option<Result<Option<Timestamp>, Refused>>>) -> Findings {
+fn findings(config: &Config, outcomes: Vec<Outcome>) -> Findings {
     let claims = Claims { tenant_id: Some(OURS), object_id: Some(OBJECT), ..Claims::default() };
     let known = |expires| crate::secret::Metadata { expires, ..metadata('a') };
-    let outcomes = outcomes.into_iter().map(|outcome| outcome.map(|outcome| outcome.map(known)));
+    let outcomes = outcomes.into_iter().map(|outcome| Some(outcome.map(known)));
     Findings {
         proxy: None,
         addresses: Vec::new(),
@@ -249,23 +252,21 @@ fn findings(config: &Config, outcomes: Vec<Option<Result<Option<Timestamp>, Refu
 
 const THREE: &str = "[[secret]]\nname = 'one'\n[[secret]]\nname = 'two'\n[[secret]]\nname = 'three'\noptional = true\n";
 
-fn readable() -> Option<Result<Option<Timestamp>, Refused>> {
-    Some(Ok(None))
-}
+const READABLE: Outcome = Ok(None);
 
-fn failing(error: FetchError) -> Option<Result<Option<Timestamp>, Refused>> {
-    Some(Err(error.into()))
+fn failing(error: FetchError) -> Outcome {
+    Err(error.into())
 }
 
 #[test]
 fn the_verdict_follows_from_what_is_required_and_what_lasts() {
     let config = config(THREE);
     let rows = [
-        (vec![readable(), readable(), readable()], Verdict::Ready, Exit::Success),
-        (vec![readable(), readable(), failing(FetchError::NotFound)], Verdict::Ready, Exit::Success),
-        (vec![readable(), failing(unavailable()), readable()], Verdict::NotYet, Exit::NotYet),
-        (vec![failing(FetchError::NotFound), failing(unavailable()), readable()], Verdict::Blocked, Exit::Unavailable),
-        (vec![failing(unavailable()), readable(), failing(FetchError::NotFound)], Verdict::NotYet, Exit::NotYet),
+        (vec![READABLE, READABLE, READABLE], Verdict::Ready, Exit::Success),
+        (vec![READABLE, READABLE, failing(FetchError::NotFound)], Verdict::Ready, Exit::Success),
+        (vec![READABLE, failing(unavailable()), READABLE], Verdict::NotYet, Exit::NotYet),
+        (vec![failing(FetchError::NotFound), failing(unavailable()), READABLE], Verdict::Blocked, Exit::Unavailable),
+        (vec![failing(unavailable()), READABLE, failing(FetchError::NotFound)], Verdict::NotYet, Exit::NotYet),
     ];
     for (outcomes, verdict, exit) in rows {
         let shown = format!("{outcomes:?}");
@@ -277,7 +278,8 @@ fn the_verdict_follows_from_what_is_required_and_what_lasts() {
 #[test]
 fn without_a_way_or_a_token_no_secret_is_asked_for_and_none_is_called_unreadable() {
     let config = config(THREE);
-    let mut found = findings(&config, vec![None, None, None]);
+    let mut found = findings(&config, vec![READABLE, READABLE, READABLE]);
+    found.secrets.iter_mut().for_each(|(_, outcome)| *outcome = None);
     found.list = None;
     found.knock = Err(KnockError::NoKeyVault(hyper::StatusCode::FOUND));
     let document = Document::of(&config, &found, new_year());
@@ -289,7 +291,7 @@ fn without_a_way_or_a_token_no_secret_is_asked_for_and_none_is_called_unreadable
 #[test]
 fn secrets_that_lack_the_same_are_told_of_together() {
     let config = config(THREE);
-    let outcomes = vec![readable(), failing(denied("ForbiddenByRbac")), failing(denied("ForbiddenByRbac"))];
+    let outcomes = vec![READABLE, failing(denied("ForbiddenByRbac")), failing(denied("ForbiddenByRbac"))];
     let mut found = findings(&config, outcomes);
     let document = Document::of(&config, &found, new_year());
     assert_eq!(document.findings.len(), 1, "one role on the vault is enough: {:?}", document.findings);
@@ -306,7 +308,7 @@ fn secrets_that_lack_the_same_are_told_of_together() {
 #[test]
 fn an_expired_secret_is_readable_and_warned_of() {
     let config = config("[[secret]]\nname = 'one'\n");
-    let document = Document::of(&config, &findings(&config, vec![Some(Ok(Some(new_year())))]), new_year());
+    let document = Document::of(&config, &findings(&config, vec![Ok(Some(new_year()))]), new_year());
     assert_eq!(document.verdict, Verdict::Ready);
     assert_eq!((document.findings[0].code, document.findings[0].weight), ("expired", Weight::Warning));
     let page = text::page(&document);
@@ -315,9 +317,50 @@ fn an_expired_secret_is_readable_and_warned_of() {
 }
 
 #[test]
+fn the_way_is_told_in_words() {
+    let config = config("[[secret]]\nname = 'one'\n");
+    let page = |change: &dyn Fn(&mut Findings)| {
+        let mut found = findings(&config, vec![READABLE]);
+        change(&mut found);
+        text::page(&Document::of(&config, &found, new_year()))
+    };
+    let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("an address")).collect();
+    let private = page(&|found| found.addresses = addresses(&["10.0.0.4"]));
+    assert!(private.contains("found at   10.0.0.4, a private endpoint\n"), "{private}");
+    let public = page(&|found| found.addresses = addresses(&["203.0.113.7", "10.0.0.4"]));
+    assert!(public.contains("found at   203.0.113.7, 10.0.0.4\n"), "{public}");
+    let none = page(&|_| {});
+    assert!(none.contains("found at   no address\n") && none.contains("proxy      none\n"), "{none}");
+    let proxy = page(&|found| found.proxy = Some("p:1".to_owned()));
+    assert!(proxy.contains("found at   the proxy looks for its address\n"), "{proxy}");
+    for (seconds, words) in [(0, "agrees with Azure's"), (3, "3 s behind Azure's"), (-3, "3 s ahead of Azure's")] {
+        let clock_ahead = Some(SignedDuration::from_secs(seconds));
+        let page = page(&|found| found.knock = Ok(Knock { clock_ahead, seen_as: None, tenant_id: None }));
+        assert!(page.contains(&format!("clock      {words}\n")), "{page}");
+    }
+}
+
+#[test]
+fn what_may_pass_says_so_and_what_lasts_does_not() {
+    let config = config("[[secret]]\nname = 'one'\n");
+    let page = |error| text::page(&Document::of(&config, &findings(&config, vec![failing(error)]), new_year()));
+    assert!(page(unavailable()).contains("one: the vault cannot be reached: broken; it may pass by itself\n"));
+    assert!(!page(FetchError::NotFound).contains("it may pass"));
+}
+
+#[test]
+fn who_watches_is_told_what_is_being_done_and_the_output_is_not() {
+    let (mut out, mut seen) = (Vec::new(), Vec::new());
+    let mut audience = Audience { out: &mut out, progress: Some(&mut seen), output: Output::Json };
+    audience.tell("signing in");
+    Audience { progress: None, ..audience }.tell("unseen");
+    assert_eq!((out, seen), (vec![], "signing in …\n".as_bytes().to_vec()));
+}
+
+#[test]
 fn what_a_server_says_cannot_steer_the_terminal() {
     let config = config("[[secret]]\nname = 'one'\n");
-    let outcome = Some(Err(FetchError::Unavailable("\u{1b}]0;owned\u{7}".into()).into()));
+    let outcome = failing(FetchError::Unavailable("\u{1b}]0;owned\u{7}".into()));
     let mut found = findings(&config, vec![outcome]);
     found.sign_in = Err(TokenError {
         attempts: vec![Attempt { source: Source::Imds, reason: "\u{1b}[2J\nforged line".to_owned() }],

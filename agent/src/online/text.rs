@@ -1,6 +1,7 @@
 //! What people see of a document: facts, secrets, then what to do.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use super::document::{Answer, Document, Finding, Identity, SecretState, Token, Verdict, Way, Weight};
 use crate::client::text::{Row, columns, legible, row};
@@ -25,6 +26,7 @@ fn way(way: &Way) -> Vec<Row> {
     let found_at = match &way.proxy {
         Some(_) => "the proxy looks for its address".to_owned(),
         None if addresses.is_empty() => "no address".to_owned(),
+        None if way.addresses.iter().all(is_private) => addresses.join(", ") + ", a private endpoint",
         None => addresses.join(", "),
     };
     let clock = way.clock_ahead_seconds.map(|seconds| match seconds {
@@ -41,6 +43,10 @@ fn way(way: &Way) -> Vec<Row> {
         row(["  TLS", tls]),
     ];
     rows.into_iter().chain(seen_as).chain(clock.map(|text| row(["  clock", &text]))).collect()
+}
+
+fn is_private(address: &IpAddr) -> bool {
+    matches!(address.to_canonical(), IpAddr::V4(address) if address.is_private())
 }
 
 fn identity(identity: &Identity) -> Vec<Row> {
@@ -93,7 +99,8 @@ fn secrets(secrets: &[SecretState]) -> String {
 fn paragraph(finding: &Finding) -> String {
     let warning = if finding.weight == Weight::Warning { "warning: " } else { "" };
     let about = if finding.secrets.is_empty() { String::new() } else { finding.secrets.join(", ") + ": " };
-    let mut text = format!("\n{warning}{about}{}\n", legible(&finding.message));
+    let hope = if finding.transient { "; it may pass by itself" } else { "" };
+    let mut text = format!("\n{warning}{about}{}{hope}\n", legible(&finding.message));
     for command in &finding.commands {
         // Writing to a text does not fail.
         let _ = writeln!(text, "  $ {command}");

@@ -116,6 +116,9 @@ async fn auto_takes_the_first_that_yields_a_token_and_keeps_to_it() {
     let logging = log.start();
     assert_eq!(token(&identity).await.expect("a token"), "token-3");
     drop(logging);
+    let signed_in = identity.sign_in(SCOPE).await.expect("the same token");
+    assert_eq!((signed_in.source, signed_in.passed.len()), (Source::AppService, 3));
+    assert_eq!(signed_in.platform, Some((Uri::from_static("http://127.0.0.1:1"), Reach::Direct)));
     assert_eq!(identity.source(), Some(Source::AppService));
     let passed =
         "client secret: down; client certificate: AZURE_CLIENT_CERTIFICATE_PATH is not set; workload identity: down";

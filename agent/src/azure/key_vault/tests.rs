@@ -199,6 +199,24 @@ async fn answers_that_are_no_secret_are_unusable_and_quote_nothing() {
 }
 
 #[tokio::test]
+async fn the_list_is_tried_with_one_name_and_a_refusal_tells_where_the_vault_is() {
+    let azure = FakeAzure::start(|_| Reply::ok(r#"{"value":[],"nextLink":null}"#)).await;
+    azure.vault_in(Arena::unlocked()).0.try_list().await.expect("allowed");
+    let asked = azure.seen.lock().expect("no panic").last().cloned().expect("a request");
+    assert!(asked.starts_with("GET my-vault.vault.azure.net/secrets?") && asked.contains("maxresults=1"), "{asked}");
+
+    let id = "/subscriptions/00000000-0000-4000-8000-000000000001/resourcegroups/rg/providers/microsoft.keyvault/vaults/my-vault";
+    let refusal = format!(
+        r#"{{"error":{{"code":"Forbidden","message":"No.\r\nResource: '{id}'\r\n","innererror":{{"code":"ForbiddenByRbac"}}}}}}"#
+    );
+    let azure = FakeAzure::start(move |_| Reply::status(403, &refusal)).await;
+    let refused = azure.vault_in(Arena::unlocked()).0.try_list().await.expect_err("denied");
+    assert!(matches!(refused.error, FetchError::Denied { code: "ForbiddenByRbac", .. }), "{refused:?}");
+    let group = refused.evidence.resource.as_ref().map(|resource| resource.group.as_str());
+    assert_eq!((refused.evidence.code.as_deref(), group), (Some("ForbiddenByRbac"), Some("rg")));
+}
+
+#[tokio::test]
 async fn a_pinned_version_is_not_replaced_by_another() {
     let azure = FakeAzure::start(|_| good()).await;
     let (vault, _identity) = azure.vault_in(Arena::unlocked());
