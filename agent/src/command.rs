@@ -1,6 +1,8 @@
 //! What each command does: it gathers what the command needs of the process and hands it to the module that does the work.
 
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -27,7 +29,7 @@ pub fn run(command: Command, environment: &Environment) -> Result<Exit> {
         Command::Check(args) => run_check(&args, environment, &mut out),
         Command::Wipe(args) => run_wipe(&args),
         Command::Client(ClientCommand::Get { name, direct, .. }) if direct.direct => {
-            get_direct(name, &direct, environment, &mut out)
+            get_direct(name, &direct, environment)
         }
         Command::Client(command) => Ok(client::run(&command, &Search::of_this_process(), &mut out, &mut io::stderr())),
         Command::Completions { shell } => Ok(cli::print_completions(shell, &mut out).map(|()| Exit::Success)?),
@@ -67,13 +69,15 @@ fn run_check(args: &CheckArgs, environment: &Environment, out: &mut impl Write) 
     }
 }
 
-fn get_direct(name: SecretName, direct: &Direct, environment: &Environment, out: &mut impl Write) -> Result<Exit> {
+fn get_direct(name: SecretName, direct: &Direct, environment: &Environment) -> Result<Exit> {
     let question = match question(name, direct, environment) {
         Ok(question) => question,
         Err(exit) => return Ok(exit?),
     };
     log_if_asked(environment)?;
-    Ok(question.ask(environment, out, &mut io::stderr()))
+    // The buffer of the standard library would keep a copy of the value.
+    let mut unbuffered = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    Ok(question.ask(environment, &mut unbuffered, &mut io::stderr()))
 }
 
 /// What to ask for: by a file or a vault that is named, else by the vault in the environment, else by the file that is
