@@ -47,6 +47,9 @@ pub enum KnockError {
     /// No answer came.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// Whoever answered says that it cannot serve.
+    #[error("the vault cannot serve now: it answers {0}")]
+    Busy(StatusCode),
     /// Whoever answered asks for no token, as every vault does.
     #[error(
         "something that is no Key Vault answers at the vault's address: it answers {0} to a request without a token"
@@ -105,18 +108,32 @@ impl Way {
         let request = Request::get(url).body(Full::<Bytes>::default()).map_err(|_| TransportError::Address)?;
         let asked = self.clock.now();
         let answer = self.transport.send(request, Reach::ByEnvironment, self.transport.timeouts()).await?;
-        let tenant_id = tenant(&answer.headers);
-        if answer.status != StatusCode::UNAUTHORIZED || tenant_id.is_none() {
-            return Err(KnockError::NoKeyVault(answer.status));
-        }
-        let clock_ahead = clock_ahead(&answer.headers, asked, self.clock.now());
-        Ok(Knock { clock_ahead, seen_as: seen_as(&answer.headers), tenant_id })
+        let headers = &answer.headers;
+        let answered = is_vault(answer.status, headers);
+        answered.map(|()| Knock {
+            clock_ahead: clock_ahead(headers, asked, self.clock.now()),
+            seen_as: seen_as(headers),
+            tenant_id: tenant(headers),
+        })
     }
 }
 
 impl std::fmt::Debug for Way {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Way").field("vault_url", &self.vault_url).finish_non_exhaustive()
+    }
+}
+
+/// A vault asks for a token, or refuses under its own name, where it looks at the caller's address first.
+fn is_vault(status: StatusCode, headers: &HeaderMap) -> Result<(), KnockError> {
+    const VERSION: HeaderName = HeaderName::from_static("x-ms-keyvault-service-version");
+    let named = headers.contains_key(VERSION);
+    match status {
+        StatusCode::UNAUTHORIZED if named || tenant(headers).is_some() => Ok(()),
+        StatusCode::FORBIDDEN if named => Ok(()),
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Err(KnockError::Busy(status)),
+        _ if status.is_server_error() => Err(KnockError::Busy(status)),
+        _ => Err(KnockError::NoKeyVault(status)),
     }
 }
 
@@ -170,6 +187,36 @@ mod tests {
             assert_eq!(tenant(&headers("www-authenticate", &challenge)).is_some(), named, "{challenge}");
         }
         assert_eq!(tenant(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_vault_is_known_by_its_challenge_or_its_name() {
+        let none = HeaderMap::new();
+        let named = headers("x-ms-keyvault-service-version", "1.9.3347.1");
+        let challenge = "Bearer authorization=\"https://login.windows.net/11111111-1111-4111-8111-111111111111\"";
+        let challenge = headers("www-authenticate", challenge);
+        let rows = [
+            (401, &challenge, "a vault"),
+            (401, &named, "a vault"),
+            (403, &named, "a vault"),
+            (401, &none, "no vault"),
+            (403, &none, "no vault"),
+            (200, &challenge, "no vault"),
+            (302, &none, "no vault"),
+            (407, &none, "no vault"),
+            (408, &none, "busy"),
+            (429, &named, "busy"),
+            (503, &none, "busy"),
+        ];
+        for (status, headers, expected) in rows {
+            let status = StatusCode::from_u16(status).expect("a status");
+            let found = match is_vault(status, headers) {
+                Ok(()) => "a vault",
+                Err(KnockError::Busy(_)) => "busy",
+                Err(_) => "no vault",
+            };
+            assert_eq!(found, expected, "{status} {headers:?}");
+        }
     }
 
     #[test]

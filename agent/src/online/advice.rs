@@ -212,7 +212,11 @@ fn log_in(tenant: Option<Uuid>) -> String {
 /// Why the vault could not be reached.
 pub(super) fn of_way(error: &KnockError) -> Advice {
     let message = with_causes(error);
-    let KnockError::Transport(error) = error else { return Advice::lasting("no_key_vault", message) };
+    let error = match error {
+        KnockError::Transport(error) => error,
+        KnockError::Busy(_) => return Advice::passing("unavailable", message),
+        KnockError::NoKeyVault(_) => return Advice::lasting("no_key_vault", message),
+    };
     match error {
         TransportError::Resolve { .. } => {
             Advice::lasting("no_address", message + "; is the vault's name right, and is there a name server?")

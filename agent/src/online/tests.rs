@@ -206,6 +206,8 @@ fn every_way_that_leads_nowhere_has_its_code() {
         assert_eq!((advice.code, advice.transient), (code, transient), "{advice:?}");
     }
     assert_eq!(of_way(&KnockError::NoKeyVault(hyper::StatusCode::OK)).code, "no_key_vault");
+    let busy = of_way(&KnockError::Busy(hyper::StatusCode::SERVICE_UNAVAILABLE));
+    assert_eq!((busy.code, busy.transient), ("unavailable", true));
 }
 
 #[test]

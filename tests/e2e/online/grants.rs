@@ -131,5 +131,10 @@ fn what_passes_by_itself_ends_with_75() {
         assert_eq!(checked.code, Some(75), "{}", checked.out);
         assert!(checked.out.contains("1 of 2 required secret(s) can be read: not yet, try again"), "{}", checked.out);
         estate.emulator.run(&["fault", "clear"]);
+        estate.emulator.run(&["fault", "add", "--host", "*.vault.azure.net", "--status", status]);
+        let checked = check(&estate, CONFIG, &[]);
+        assert_eq!(checked.code, Some(75), "{}", checked.out);
+        assert!(checked.out.contains("\nthe vault cannot serve now: it answers "), "{}", checked.out);
+        estate.emulator.run(&["fault", "clear"]);
     }
 }
