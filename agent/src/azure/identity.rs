@@ -29,7 +29,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use self::attempt::listed;
+use self::attempt::{Obstacle, listed};
 use self::chain::Candidate;
 use self::minter::{Mint, Minter};
 use self::source::Plan;
@@ -229,20 +229,20 @@ impl Identity {
                 continue;
             }
             let source = candidate.source;
-            let reason = match &candidate.plan {
-                Err(missing) => missing.clone(),
+            let Obstacle { reason, passing } = match &candidate.plan {
+                Err(missing) => missing.clone().into(),
                 Ok(plan) => match self.minter.mint(plan, scope).await {
                     Ok(token) => {
                         self.keep(scope, &token, index, attempts);
                         return Ok(token);
                     }
-                    Err(reason) => {
-                        tracing::debug!(%source, reason, "no token from this source");
-                        reason
+                    Err(obstacle) => {
+                        tracing::debug!(%source, reason = obstacle.reason, "no token from this source");
+                        obstacle
                     }
                 },
             };
-            attempts.push(Attempt { source, reason });
+            attempts.push(Attempt { source, reason, passing });
         }
         let error = TokenError { attempts };
         let mut state = self.state();

@@ -192,6 +192,9 @@ impl Scene<'_> {
 
     /// Why no token could be had.
     pub(super) fn of_sign_in(&self, error: &TokenError) -> Advice {
+        if let Some(passing) = error.attempts.iter().find(|attempt| attempt.passing) {
+            return Advice::passing("no_token", format!("no token now: {passing}"));
+        }
         if let [only] = &error.attempts[..] {
             let commands = if only.source == Source::AzureCli { vec![log_in(self.vault_tenant)] } else { Vec::new() };
             return Advice::lasting("no_token", format!("no token: {only}")).by(commands);
@@ -224,7 +227,7 @@ pub(super) fn of_way(error: &KnockError) -> Advice {
         TransportError::Untrusted { .. } => Advice::lasting("untrusted", message),
         TransportError::Tls { .. } => Advice::lasting("tls", message),
         TransportError::Proxy { .. } | TransportError::ProxyRefused { .. } => Advice::lasting("proxy", message),
-        _ => Advice::passing("unreachable", message),
+        _ => Advice { transient: error.is_passing(), ..Advice::lasting("unreachable", message) },
     }
 }
 

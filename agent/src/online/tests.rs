@@ -221,7 +221,7 @@ fn clocks_are_told_about_when_they_differ_by_more_than_a_minute() {
 #[test]
 fn a_sign_in_that_fails_by_one_source_is_told_in_its_words() {
     let vault = vault();
-    let attempt = |source| Attempt { source, reason: "Entra refuses the sign-in".to_owned() };
+    let attempt = |source| Attempt { source, reason: "Entra refuses the sign-in".to_owned(), passing: false };
     let of = |sources: &[Source]| {
         scene(&vault).of_sign_in(&TokenError { attempts: sources.iter().copied().map(attempt).collect() })
     };
@@ -230,6 +230,9 @@ fn a_sign_in_that_fails_by_one_source_is_told_in_its_words() {
     assert_eq!(one.commands, Vec::<String>::new());
     assert_eq!(of(&[Source::AzureCli]).commands, [format!("az login --tenant {OURS}")]);
     assert!(of(&[Source::Imds, Source::AzureCli]).message.starts_with("none of the 2 sources"));
+    let busy = Attempt { passing: true, ..attempt(Source::ClientSecret) };
+    let advice = scene(&vault).of_sign_in(&TokenError { attempts: vec![busy, attempt(Source::AzureCli)] });
+    assert_eq!((advice.transient, advice.commands.len()), (true, 0), "{advice:?}");
 }
 
 /// When a secret expires, or why it cannot be read.
@@ -365,7 +368,7 @@ fn what_a_server_says_cannot_steer_the_terminal() {
     let outcome = failing(FetchError::Unavailable("\u{1b}]0;owned\u{7}".into()));
     let mut found = findings(&config, vec![outcome]);
     found.sign_in = Err(TokenError {
-        attempts: vec![Attempt { source: Source::Imds, reason: "\u{1b}[2J\nforged line".to_owned() }],
+        attempts: vec![Attempt { source: Source::Imds, reason: "\u{1b}[2J\nforged line".to_owned(), passing: false }],
     });
     let page = text::page(&Document::of(&config, &found, new_year()));
     assert!(!page.contains('\u{1b}') && !page.contains("\nforged"), "{page}");

@@ -90,3 +90,19 @@ fn without_any_identity_no_secret_is_asked_for() {
     assert_eq!(online["findings"][0]["commands"], json!([format!("az login --tenant {TENANT}")]));
     assert!(online["secrets"].as_array().expect("a list").iter().all(|one| one["readable"].is_null()), "{online:#}");
 }
+
+#[test]
+fn a_sign_in_service_that_cannot_serve_is_a_matter_of_time_and_a_refusal_is_not() {
+    let estate = Estate::start(&VALUES);
+    let sign_in = ["fault", "add", "--host", "login.microsoftonline.com"];
+    for (fault, expected) in [(&["--status", "503"], 75), (&["--cut", "0"], 75), (&["--status", "401"], 69)] {
+        estate.emulator.run(&[&sign_in[..], fault].concat());
+        let (code, online) = identity(&estate, "kind = 'client-secret'", &principal());
+        assert_eq!(code, Some(expected), "{fault:?}: {online:#}");
+        assert_eq!(online["findings"][0]["transient"], expected == 75);
+        estate.emulator.run(&["fault", "clear"]);
+    }
+    estate.emulator.run(&["fault", "add", "--path", "/metadata/*", "--status", "429"]);
+    let (code, online) = identity(&estate, "", &[]);
+    assert_eq!(code, Some(75), "{online:#}");
+}

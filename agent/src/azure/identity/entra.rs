@@ -75,6 +75,13 @@ pub(super) struct EntraRefusal {
     description: String,
 }
 
+impl EntraRefusal {
+    /// Whether the service says that it cannot serve now.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self.status, 408 | 429 | 500..=599)
+    }
+}
+
 /// Turns an error of the sign-in service into an [`EntraRefusal`] before `azure_identity` sees it, which cannot read a
 /// description that holds line breaks, and all of them do.
 #[derive(Debug)]

@@ -48,6 +48,14 @@ pub(super) enum EndpointError {
     Resource,
 }
 
+impl EndpointError {
+    /// Whether an endpoint that is there cannot serve now. Where none answers there may simply be none.
+    /// Source: <https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token#error-handling>.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, Self::Refused { status: 404 | 410 | 429 | 500..=599, .. })
+    }
+}
+
 impl Endpoint {
     /// The endpoint at `address`. One on this machine or on its link is reached without a proxy.
     pub(super) fn new(address: &str) -> Option<Self> {

@@ -46,7 +46,7 @@ impl FakeMint {
 
 #[async_trait]
 impl Mint for FakeMint {
-    async fn mint(&self, plan: &Plan, _scope: &str) -> Result<AccessToken, String> {
+    async fn mint(&self, plan: &Plan, _scope: &str) -> Result<AccessToken, Obstacle> {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let name = match plan {
             Plan::ClientSecret { .. } => "client secret",
@@ -61,7 +61,7 @@ impl Mint for FakeMint {
             log.len()
         };
         if self.failures.lock().expect("no panic").pop_front().unwrap_or(false) {
-            return Err("down".to_owned());
+            return Err("down".to_owned().into());
         }
         let expires = self.clock.now() + HOUR;
         let expires = OffsetDateTime::from_unix_timestamp(expires.as_second()).expect("in range");
