@@ -122,7 +122,8 @@ impl KeyVault {
         page.map(drop).ok_or_else(|| unusable(UnusableAnswer::NotASecret).into())
     }
 
-    async fn in_time<T>(&self, asking: impl Future<Output = Result<T, Refused>>) -> Result<T, Refused> {
+    /// Waits for one request, at most as long as one may take.
+    async fn in_time<T, E: From<FetchError>>(&self, asking: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         tokio::time::timeout(self.deadline, Box::pin(asking)).await.unwrap_or_else(|_| {
             let text = format!("no answer within {:?}, sign-in included", self.deadline);
             Err(FetchError::Unavailable(text.into()).into())
