@@ -135,7 +135,8 @@ impl Parts {
             identity: config.identity.clone(),
             timeouts: Timeouts::default(),
         };
-        let (vault, identity) = azure::connect(settings, environment, arena.clone(), Arc::clone(&clock))?;
+        let connection = azure::connect(settings, environment, arena.clone(), Arc::clone(&clock))?;
+        let azure::Connection { vault, identity, .. } = connection;
         let metrics = Arc::new(Metrics::new());
         let (publisher, reader) = store::channel(config.wanted.iter().map(|one| (one.name.clone(), one.optional)));
         let refresh = Refresh {

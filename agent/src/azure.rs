@@ -3,6 +3,7 @@
 pub mod cloud;
 pub mod identity;
 pub mod key_vault;
+pub mod knock;
 mod quotation;
 #[cfg(test)]
 mod testing;
@@ -16,6 +17,7 @@ use thiserror::Error;
 use self::cloud::VaultUrl;
 use self::identity::{Authority, Identity, InvalidAuthority, SignIn};
 use self::key_vault::{KeyVault, Means};
+use self::knock::Way;
 use self::transport::{Timeouts, Transport, TransportError};
 use crate::clock::Clock;
 use crate::environment::Environment;
@@ -46,6 +48,17 @@ pub enum ConnectError {
     Client(#[source] azure_core::Error),
 }
 
+/// What leads to a vault.
+#[derive(Debug)]
+pub struct Connection {
+    /// The vault.
+    pub vault: KeyVault,
+    /// As whom it is read.
+    pub identity: Arc<Identity>,
+    /// How it is reached.
+    pub way: Way,
+}
+
 /// Prepares the connection to a vault. Reads the trusted roots; sends nothing before the first fetch.
 ///
 /// # Errors
@@ -55,13 +68,16 @@ pub fn connect(
     environment: &Environment,
     arena: Arena,
     clock: Arc<dyn Clock>,
-) -> Result<(KeyVault, Arc<Identity>), ConnectError> {
+) -> Result<Connection, ConnectError> {
     let Settings { vault_url, identity, timeouts } = settings;
     let transport = Arc::new(Transport::new(environment, timeouts)?);
     let authority = Authority::new(environment, vault_url.cloud())?;
-    let sign_in = SignIn { transport: Arc::clone(&transport), authority };
-    let identity = Identity::new(&identity, environment, sign_in, Arc::clone(&clock));
+    let sign_in = SignIn { transport, authority };
+    let identity = Identity::new(&identity, environment, sign_in.clone(), Arc::clone(&clock));
+    let SignIn { transport, authority } = sign_in;
+    let way =
+        Way { vault_url: vault_url.clone(), transport: Arc::clone(&transport), authority, clock: Arc::clone(&clock) };
     let means = Means { identity: Arc::clone(&identity), transport, arena, clock };
     let vault = KeyVault::new(vault_url, means).map_err(ConnectError::Client)?;
-    Ok((vault, identity))
+    Ok(Connection { vault, identity, way })
 }

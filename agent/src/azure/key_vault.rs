@@ -1,20 +1,26 @@
 //! One Azure Key Vault, read through its official client, behind [`Vault`].
 
 mod answer;
+mod evidence;
 #[cfg(test)]
 mod tests;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use azure_core::http::{ClientMethodOptions, ClientOptions, Context, RetryOptions};
 use azure_core::time::OffsetDateTime;
-use azure_security_keyvault_secrets::models::{SecretAttributes, SecretClientGetSecretOptions};
+use azure_security_keyvault_secrets::models::{
+    SecretAttributes, SecretClientGetSecretOptions, SecretClientListSecretPropertiesOptions,
+};
 use azure_security_keyvault_secrets::{ResourceExt as _, SecretClient, SecretClientOptions, models};
+use futures::StreamExt as _;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use self::answer::fetch_error;
+use self::answer::refusal;
+pub use self::evidence::{Evidence, VaultResource};
 use super::cloud::VaultUrl;
 use super::identity::{Identity, RejectionWatch};
 use super::transport::{SdkTransport, Transport, ValueSink};
@@ -43,6 +49,22 @@ pub(super) struct Means {
     pub(super) arena: Arena,
     /// Dates what the vault asks to wait for.
     pub(super) clock: Arc<dyn Clock>,
+}
+
+/// Why the vault gave nothing, with what else it said.
+#[derive(Debug)]
+pub struct Refused {
+    /// What follows from it.
+    pub error: FetchError,
+    /// What it said.
+    pub evidence: Box<Evidence>,
+}
+
+impl From<FetchError> for Refused {
+    /// For what the vault itself did not refuse.
+    fn from(error: FetchError) -> Self {
+        Self { error, evidence: Box::default() }
+    }
 }
 
 /// The vault answered that all is well, with something that Key Vault does not answer.
@@ -80,7 +102,35 @@ impl KeyVault {
         Ok(Self { url, client, arena, deadline: transport.timeouts().total, clock })
     }
 
-    async fn ask(&self, name: &SecretName, version: Option<&Version>) -> Result<Secret, FetchError> {
+    /// Fetches one secret, as [`Vault::fetch`] does.
+    ///
+    /// # Errors
+    /// [`Refused`], with what the vault says for those who can change it.
+    pub async fn examine(&self, name: &SecretName, version: Option<&Version>) -> Result<Secret, Refused> {
+        self.in_time(self.ask(name, version)).await
+    }
+
+    /// Asks for the names of secrets, one of them, to see whether that is allowed.
+    ///
+    /// # Errors
+    /// [`Refused`], for instance where the identity has rights to single secrets only.
+    pub async fn try_list(&self) -> Result<(), Refused> {
+        let options = SecretClientListSecretPropertiesOptions { maxresults: Some(1), ..Default::default() };
+        let refused = |error| refusal(error, self.url.name(), self.clock.now());
+        let mut pages = self.client.list_secret_properties(Some(options)).map_err(refused)?.into_pages();
+        let page = self.in_time(async { pages.next().await.transpose().map_err(refused) }).await?;
+        page.map(drop).ok_or_else(|| unusable(UnusableAnswer::NotASecret).into())
+    }
+
+    /// Waits for one request, at most as long as one may take.
+    async fn in_time<T, E: From<FetchError>>(&self, asking: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        tokio::time::timeout(self.deadline, Box::pin(asking)).await.unwrap_or_else(|_| {
+            let text = format!("no answer within {:?}, sign-in included", self.deadline);
+            Err(FetchError::Unavailable(text.into()).into())
+        })
+    }
+
+    async fn ask(&self, name: &SecretName, version: Option<&Version>) -> Result<Secret, Refused> {
         let sink = ValueSink::new(self.arena.clone());
         let options = SecretClientGetSecretOptions {
             secret_version: version.map(|version| version.as_str().to_owned()),
@@ -88,7 +138,7 @@ impl KeyVault {
             ..SecretClientGetSecretOptions::default()
         };
         let answer = self.client.get_secret(name.as_str(), Some(options)).await;
-        let answer = answer.map_err(|error| fetch_error(error, self.clock.now()))?;
+        let answer = answer.map_err(|error| refusal(error, self.url.name(), self.clock.now()))?;
         // The parser's error is dropped, for it may quote what it could not parse.
         let model = answer.into_model().map_err(|_| unusable(UnusableAnswer::NotASecret))?;
         let metadata = self.metadata(model, name, version).map_err(unusable)?;
@@ -126,11 +176,7 @@ impl KeyVault {
 
 impl Vault for KeyVault {
     async fn fetch(&self, name: &SecretName, version: Option<&Version>) -> Result<Secret, FetchError> {
-        let asking = Box::pin(self.ask(name, version));
-        tokio::time::timeout(self.deadline, asking).await.unwrap_or_else(|_| {
-            let text = format!("no answer within {:?}, sign-in included", self.deadline);
-            Err(FetchError::Unavailable(text.into()))
-        })
+        self.examine(name, version).await.map_err(|refused| refused.error)
     }
 }
 

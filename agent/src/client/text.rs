@@ -78,15 +78,17 @@ fn age(seconds: u64) -> String {
     whole.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
-type Row = Vec<String>;
+/// One line of a table, a cell for each column.
+pub(crate) type Row = Vec<String>;
 
-fn row<const N: usize>(cells: [&str; N]) -> Row {
+/// A line of legible cells.
+pub(crate) fn row<const N: usize>(cells: [&str; N]) -> Row {
     cells.map(legible).to_vec()
 }
 
 /// What an agent sent, with everything escaped by which it could tell the terminal what to do or forge a line.
 #[must_use]
-pub(super) fn legible(text: &str) -> String {
+pub(crate) fn legible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -98,7 +100,7 @@ pub(super) fn legible(text: &str) -> String {
 }
 
 /// Rows with each column as wide as its widest cell.
-fn columns(rows: &[Row]) -> String {
+pub(crate) fn columns(rows: &[Row]) -> String {
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let mut text = String::new();
     for row in rows {

@@ -10,6 +10,8 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::Refused;
+use super::evidence::Evidence;
 use crate::azure::identity::TokenError;
 use crate::azure::quotation::first_line;
 use crate::azure::transport::{TransportError, ValueError};
@@ -48,11 +50,33 @@ struct Inner {
     code: Option<String>,
 }
 
-/// Decides what an error of the client means.
-pub(super) fn fetch_error(error: azure_core::Error, now: Timestamp) -> FetchError {
-    if let ErrorKind::HttpResponse { status, raw_response, .. } = error.kind() {
-        return refused(u16::from(*status), raw_response.as_deref(), now);
+impl Body {
+    /// What can be read of it; nothing in a body that is not Key Vault's.
+    fn of(response: Option<&RawResponse>) -> Self {
+        response.and_then(|response| serde_json::from_slice(response.body()).ok()).unwrap_or_default()
     }
+}
+
+impl Detail {
+    fn precise_code(&self) -> Option<String> {
+        let inner = self.innererror.as_ref().and_then(|inner| inner.code.as_ref());
+        inner.or(self.code.as_ref()).map(|code| first_line(code))
+    }
+}
+
+/// Decides what an error of the client means, and reads what `vault` says about it.
+pub(super) fn refusal(error: azure_core::Error, vault: &str, now: Timestamp) -> Refused {
+    if let ErrorKind::HttpResponse { status, raw_response, .. } = error.kind() {
+        let response = raw_response.as_deref();
+        let body = Body::of(response);
+        let evidence =
+            Evidence::read(body.error.precise_code(), body.error.message.as_deref().unwrap_or_default(), vault);
+        return Refused { error: refused(u16::from(*status), response, now), evidence: Box::new(evidence) };
+    }
+    unanswered(error).into()
+}
+
+fn unanswered(error: azure_core::Error) -> FetchError {
     match error.into_downcast::<TransportError>() {
         Ok(TransportError::Value { cause: ValueError::Truncated, host }) => {
             FetchError::Unavailable(TransportError::Value { host, cause: ValueError::Truncated }.into())
@@ -68,7 +92,7 @@ pub(super) fn fetch_error(error: azure_core::Error, now: Timestamp) -> FetchErro
 }
 
 fn refused(status: u16, response: Option<&RawResponse>, now: Timestamp) -> FetchError {
-    let body: Body = response.and_then(|response| serde_json::from_slice(response.body()).ok()).unwrap_or_default();
+    let body = Body::of(response);
     let code = body.error.code.as_deref().unwrap_or_default();
     let inner = body.error.innererror.as_ref().and_then(|inner| inner.code.as_deref()).unwrap_or_default();
     let cause = |meaning| -> Cause { Refusal::new(meaning, status, &body.error).into() };
@@ -114,8 +138,7 @@ fn denial(inner: &str) -> Option<FetchError> {
 
 impl Refusal {
     fn new(meaning: &'static str, status: u16, detail: &Detail) -> Self {
-        let inner = detail.innererror.as_ref().and_then(|inner| inner.code.as_ref());
-        let code = inner.or(detail.code.as_ref()).map(|code| format!(" {}", first_line(code))).unwrap_or_default();
+        let code = detail.precise_code().map(|code| format!(" {code}")).unwrap_or_default();
         let message = detail.message.as_ref().map(|message| format!(" ({})", first_line(message))).unwrap_or_default();
         Self { meaning, status, code, message }
     }

@@ -85,7 +85,8 @@ fn vault_by(ca: &TestCa, proxy: &str, arena: Arena) -> (KeyVault, Arc<Identity>)
         identity: identity::Settings { kind: identity::Kind::ClientSecret, ..identity::Settings::default() },
         timeouts: Timeouts { read: Duration::from_secs(1), ..Timeouts::default() },
     };
-    connect(settings, &environment, arena, Arc::new(SystemClock)).expect("a connection")
+    let connection = connect(settings, &environment, arena, Arc::new(SystemClock)).expect("a connection");
+    (connection.vault, connection.identity)
 }
 
 fn token(number: usize) -> Reply {
@@ -195,6 +196,24 @@ async fn answers_that_are_no_secret_are_unusable_and_quote_nothing() {
         let shown = format!("{error} {error:?} {}", error.source().expect("a cause"));
         assert!(!shown.contains("hunter2"), "row {index}: {shown}");
     }
+}
+
+#[tokio::test]
+async fn the_list_is_tried_with_one_name_and_a_refusal_tells_where_the_vault_is() {
+    let azure = FakeAzure::start(|_| Reply::ok(r#"{"value":[],"nextLink":null}"#)).await;
+    azure.vault_in(Arena::unlocked()).0.try_list().await.expect("allowed");
+    let asked = azure.seen.lock().expect("no panic").last().cloned().expect("a request");
+    assert!(asked.starts_with("GET my-vault.vault.azure.net/secrets?") && asked.contains("maxresults=1"), "{asked}");
+
+    let id = "/subscriptions/00000000-0000-4000-8000-000000000001/resourcegroups/rg/providers/microsoft.keyvault/vaults/my-vault";
+    let refusal = format!(
+        r#"{{"error":{{"code":"Forbidden","message":"No.\r\nResource: '{id}'\r\n","innererror":{{"code":"ForbiddenByRbac"}}}}}}"#
+    );
+    let azure = FakeAzure::start(move |_| Reply::status(403, &refusal)).await;
+    let refused = azure.vault_in(Arena::unlocked()).0.try_list().await.expect_err("denied");
+    assert!(matches!(refused.error, FetchError::Denied { code: "ForbiddenByRbac", .. }), "{refused:?}");
+    let group = refused.evidence.resource.as_ref().map(|resource| resource.group.as_str());
+    assert_eq!((refused.evidence.code.as_deref(), group), (Some("ForbiddenByRbac"), Some("rg")));
 }
 
 #[tokio::test]
