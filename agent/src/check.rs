@@ -9,7 +9,7 @@ use crate::causes::with_causes;
 use crate::cli::Output;
 use crate::config::{Config, ConfigError, Defaults};
 use crate::principal::Accounts;
-use crate::{files, socket};
+use crate::{files, hooks, socket};
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -43,6 +43,7 @@ pub fn examine(path: &Path, accounts: &dyn Accounts, root: &Path) -> Result<(Con
     for finding in of_socket(&config) {
         report.add(if finding.is_refusal() { Weight::Problem } else { Weight::Warning }, &finding);
     }
+    hooks::examine(&config.hooks).iter().for_each(|finding| report.add(Weight::Problem, finding));
     let of_files = config.files.as_ref().map(|settings| files::examine(root, settings)).unwrap_or_default();
     of_files.refusals.iter().for_each(|finding| report.add(Weight::Problem, finding));
     of_files.warnings.iter().for_each(|finding| report.add(Weight::Warning, finding));

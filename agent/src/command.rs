@@ -11,7 +11,7 @@ use crate::cli::{self, AgentArgs, CheckArgs, Command, Exit, Output, WipeArgs};
 use crate::client::{self, Search};
 use crate::environment::Environment;
 use crate::principal::SystemAccounts;
-use crate::{files, logging};
+use crate::{files, hooks, logging};
 
 /// Carries a command out.
 ///
@@ -24,6 +24,7 @@ pub fn run(command: Command, environment: &Environment) -> Result<Exit> {
         Command::Check(args) => Ok(run_check(&args, &mut out)?),
         Command::Wipe(args) => run_wipe(&args),
         Command::Client(command) => Ok(client::run(&command, &Search::of_this_process(), &mut out, &mut io::stderr())),
+        Command::HooksHelper => hooks::run_helper().map(|()| Exit::Success),
         Command::Completions { shell } => Ok(cli::print_completions(shell, &mut out).map(|()| Exit::Success)?),
         Command::Man { directory } => cli::write_manual(&directory)
             .map(|()| Exit::Success)

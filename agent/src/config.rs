@@ -2,6 +2,7 @@
 
 mod assemble;
 pub mod document;
+mod on_change;
 mod shape;
 
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use thiserror::Error;
 
 use crate::azure::cloud::VaultUrl;
 use crate::azure::identity;
+use crate::hooks::Hook;
 use crate::principal::Accounts;
 use crate::refresh::Wanted;
 use crate::{files, logging, memory, serve};
@@ -42,6 +44,8 @@ pub struct Config {
     pub files: Option<files::Settings>,
     /// How values are kept.
     pub memory: memory::Settings,
+    /// What is done when secrets change.
+    pub hooks: Vec<Hook>,
     /// The log.
     pub log: logging::Settings,
 }

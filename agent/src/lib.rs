@@ -12,6 +12,7 @@ pub mod config;
 pub mod encoding;
 pub mod environment;
 pub mod files;
+pub mod hooks;
 pub mod kernel;
 pub mod logging;
 pub mod memory;

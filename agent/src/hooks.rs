@@ -1,0 +1,200 @@
+//! What is done when secrets change: a signal or a command, after the change is published, from a helper process.
+
+mod board;
+mod channel;
+mod command;
+mod finding;
+mod helper;
+mod pid_file;
+mod process;
+mod queue;
+mod settings;
+mod trust;
+mod unit;
+
+use std::io;
+use std::path::Path;
+use std::process::Child;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use self::board::Ended;
+pub use self::board::{Board, Standing, State};
+pub use self::channel::{COMMAND, Helper, Outcome};
+use self::channel::{Channel, Order, Report};
+pub use self::finding::{Finding, examine};
+pub use self::helper::run as run_helper;
+use self::queue::{Queue, Seen};
+pub use self::settings::{Action, Hook, InvalidTimeout, InvalidUnit, Recipient, Signal, Timeout, Unit, UnknownSignal};
+pub use self::trust::Distrust;
+use crate::causes::with_causes;
+use crate::clock::Clock;
+use crate::environment::Environment;
+use crate::metrics::Metrics;
+use crate::store::Reader;
+
+/// What commands keep of the agent's environment. Everything else may tell how to be the agent to Azure, or hold somebody's
+/// password: the agent's environment is where platforms put such things.
+const KEPT_VARIABLES: [&str; 14] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LC_MESSAGES",
+    "LC_TIME",
+    "TZ",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+];
+
+/// The environment of every command: what is kept of the agent's, and where the secrets are.
+#[must_use]
+pub fn variables(environment: &Environment, socket: &Path, files: Option<&Path>) -> Vec<(String, String)> {
+    let kept = KEPT_VARIABLES.iter().filter_map(|name| Some((*name, environment.get(name)?.to_owned())));
+    let places = [("KEYSIDE_SOCKET", Some(socket)), ("KEYSIDE_SECRETS_DIR", files)];
+    let places = places.into_iter().filter_map(|(name, path)| Some((name, path?.to_str()?.to_owned())));
+    kept.chain(places).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The agent's side of the hooks.
+pub struct Hooks {
+    /// Their names.
+    pub names: Vec<String>,
+    /// Where it is shown how they fare.
+    pub board: Board,
+    /// Where their runs are counted.
+    pub metrics: Arc<Metrics>,
+    /// Dates their ends.
+    pub clock: Arc<dyn Clock>,
+    queue: Queue,
+}
+
+impl std::fmt::Debug for Hooks {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Hooks").field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+impl Hooks {
+    /// Nothing to do yet.
+    #[must_use]
+    pub fn new(hooks: &[Hook], metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> Self {
+        let names: Vec<_> = hooks.iter().map(|hook| hook.name.clone()).collect();
+        names.iter().for_each(|name| metrics.hook_available(name, true));
+        Self { names, board: Board::new(hooks), metrics, clock, queue: Queue::new(hooks) }
+    }
+
+    /// Has hooks run whenever their secrets have changed and everybody can see it, until stopped. Then what still runs is
+    /// ended, and waited for.
+    ///
+    /// Nothing that a hook does holds up anything else. Without a helper the changes are counted as missed: a new one
+    /// could do no more than the agent may by then.
+    ///
+    /// # Errors
+    /// When the way to the helper cannot be used at all.
+    pub async fn run(self, helper: Helper, reader: Reader, stop: CancellationToken) -> anyhow::Result<()> {
+        let Helper { mut child, channel } = helper;
+        self.follow(Channel::new(channel)?, reader, stop).await;
+        reap(&mut child);
+        Ok(())
+    }
+
+    async fn follow(mut self, channel: Channel, mut reader: Reader, stop: CancellationToken) {
+        let mut channel = Some(channel);
+        let mut seen = Seen::default();
+        let mut publisher_lives = true;
+        loop {
+            let snapshot = reader.snapshot();
+            if snapshot.is_shown() {
+                self.queue.note(&seen.changed(&snapshot));
+            }
+            drop(snapshot);
+            self.start_due(&mut channel).await;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                report = hear(&mut channel) => match report {
+                    Some(report) => self.ended(report),
+                    None => self.lose(&mut channel),
+                },
+                lives = reader.changed(), if publisher_lives => publisher_lives = lives,
+            }
+        }
+        if let Some(channel) = &mut channel {
+            // Only where the other end is closed already.
+            drop(channel.close().await);
+            while let Ok(Some(_)) = channel.hear::<Report>().await {}
+        }
+    }
+
+    async fn start_due(&mut self, channel: &mut Option<Channel>) {
+        while let Some(order) = self.queue.next() {
+            let name = &self.names[order.hook];
+            tracing::debug!(hook = %name, changed = order.changed.join(" "), "a hook starts");
+            self.board.started(order.hook);
+            if !say(channel, &order).await {
+                self.ended(Report { hook: order.hook, outcome: Outcome::Unavailable, detail: None });
+            }
+        }
+    }
+
+    /// Notes how a run ended. What was not ordered is not believed.
+    fn ended(&mut self, report: Report) {
+        let Report { hook, outcome, detail } = report;
+        if !self.queue.ended(hook) {
+            return;
+        }
+        let name = &self.names[hook];
+        match outcome {
+            Outcome::Succeeded => tracing::info!(hook = %name, "a hook ran"),
+            _ => tracing::warn!(hook = %name, outcome = outcome.as_str(), detail, "a hook did not succeed"),
+        }
+        self.metrics.hook_ran(name, outcome.as_str());
+        self.board.ended(hook, Ended { outcome, detail, at: self.clock.now() });
+    }
+
+    fn lose(&mut self, channel: &mut Option<Channel>) {
+        *channel = None;
+        tracing::error!(
+            "the hooks' helper ended: no hook runs until the agent is restarted; secrets are kept fresh as before"
+        );
+        for hook in self.queue.running() {
+            self.ended(Report { hook, outcome: Outcome::Unavailable, detail: None });
+        }
+        self.board.lost();
+        self.names.iter().for_each(|name| self.metrics.hook_available(name, false));
+    }
+}
+
+/// Hears the helper, forever where there is none; none when it ended or makes no sense.
+async fn hear(channel: &mut Option<Channel>) -> Option<Report> {
+    match channel {
+        Some(channel) => channel.hear().await.unwrap_or_else(|error: io::Error| {
+            tracing::warn!(error = with_causes(&error), "the hooks' helper makes no sense");
+            None
+        }),
+        None => std::future::pending().await,
+    }
+}
+
+async fn say(channel: &mut Option<Channel>, order: &Order) -> bool {
+    match channel {
+        Some(channel) => channel.say(order).await.is_ok(),
+        None => false,
+    }
+}
+
+/// Takes the helper's end, which is at hand: it closes its end of the way only by ending.
+fn reap(child: &mut Child) {
+    match child.wait() {
+        Ok(status) if status.success() => {}
+        Ok(status) => tracing::warn!(%status, "the hooks' helper did not end well"),
+        Err(error) => tracing::warn!(error = with_causes(&error), "the hooks' helper cannot be waited for"),
+    }
+}
