@@ -198,3 +198,153 @@ fn reap(child: &mut Child) {
         Err(error) => tracing::warn!(error = with_causes(&error), "the hooks' helper cannot be waited for"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::secret::SecretName;
+    use crate::store::{self, Publisher};
+    use crate::testing::{TimerClock, name, publish, secret};
+
+    fn hook(name: &str, secrets: &[&str]) -> Hook {
+        let action = Action::Command { command: vec!["/bin/true".to_owned()], timeout: Duration::from_secs(1) };
+        let secrets = Some(secrets.iter().map(|local| local.parse::<SecretName>().expect("a name")).collect());
+        Hook { name: name.to_owned(), secrets, action }
+    }
+
+    /// Hooks whose helper is the test.
+    struct Followed {
+        publisher: Publisher,
+        helper: Channel,
+        board: Board,
+        stop: CancellationToken,
+        task: tokio::task::JoinHandle<()>,
+    }
+
+    impl Followed {
+        fn start(hooks: &[Hook]) -> Self {
+            let (publisher, reader) = store::channel([(name("db"), false), (name("token"), false)]);
+            let (here, there) = UnixStream::pair().expect("a pair");
+            let hooks = Hooks::new(hooks, Arc::new(Metrics::new()), Arc::new(TimerClock::start()));
+            let (board, stop) = (hooks.board.clone(), CancellationToken::new());
+            let task = tokio::spawn(hooks.follow(Channel::over(here), reader, stop.clone()));
+            Self { publisher, helper: Channel::over(there), board, stop, task }
+        }
+
+        /// Publishes, and lets whoever follows see that generation.
+        async fn set(&self, local: &str, digit: char) {
+            publish(&self.publisher, local, Ok(secret(digit, b"one")));
+            tokio::task::yield_now().await;
+        }
+
+        async fn order(&mut self) -> (usize, String) {
+            let order: Order = self.helper.hear().await.expect("heard").expect("an order");
+            (order.hook, order.changed.join(" "))
+        }
+
+        async fn report(&mut self, hook: usize, outcome: Outcome) {
+            let said = self.helper.say(&Report { hook, outcome, detail: None }).await;
+            said.expect("said");
+        }
+
+        async fn until(&self, hook: usize, state: State, outcome: Option<Outcome>) {
+            loop {
+                let standing = self.board.standings().swap_remove(hook);
+                if standing.state == state && standing.last.map(|last| last.outcome) == outcome {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hook_runs_after_a_change_and_once_more_for_all_that_changes_meanwhile() {
+        let mut followed = Followed::start(&[hook("reload", &["db", "token"])]);
+        for local in ["db", "token"] {
+            followed.set(local, 'a').await;
+        }
+        followed.set("db", 'b').await;
+        assert_eq!(followed.order().await, (0, "db".to_owned()), "and nothing for the first versions");
+        followed.until(0, State::Running, None).await;
+        for (local, digit) in [("token", 'b'), ("db", 'c'), ("token", 'c')] {
+            followed.set(local, digit).await;
+        }
+        followed.report(0, Outcome::Failed).await;
+        assert_eq!(followed.order().await, (0, "db token".to_owned()));
+        followed.report(0, Outcome::Succeeded).await;
+        followed.until(0, State::Idle, Some(Outcome::Succeeded)).await;
+        followed.stop.cancel();
+        assert!(followed.helper.hear::<Order>().await.expect("heard").is_none(), "no further run");
+        drop(followed.helper);
+        followed.task.await.expect("a clean end");
+    }
+
+    #[tokio::test]
+    async fn no_hook_runs_before_the_files_show_the_change() {
+        let mut followed = Followed::start(&[hook("reload", &["db"]), hook("other", &["token"])]);
+        let mut files = followed.publisher.hold_readiness();
+        followed.set("db", 'a').await;
+        files.show(1);
+        followed.set("token", 'a').await;
+        files.show(2);
+        tokio::task::yield_now().await;
+        followed.set("db", 'b').await;
+        tokio::task::yield_now().await;
+        assert_eq!(followed.board.standings()[0].state, State::Idle, "the file still holds the old value");
+        files.show(3);
+        assert_eq!(followed.order().await, (0, "db".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn without_its_helper_a_hook_is_unavailable_and_changes_are_counted() {
+        let mut followed = Followed::start(&[hook("reload", &["db"]), hook("other", &["token"])]);
+        for (local, digit) in [("db", 'a'), ("token", 'a'), ("db", 'b')] {
+            followed.set(local, digit).await;
+        }
+        assert_eq!(followed.order().await, (0, "db".to_owned()));
+        drop(std::mem::replace(&mut followed.helper, Channel::over(UnixStream::pair().expect("a pair").0)));
+        followed.until(0, State::Unavailable, Some(Outcome::Unavailable)).await;
+        followed.until(1, State::Unavailable, None).await;
+        followed.set("token", 'b').await;
+        followed.until(1, State::Unavailable, Some(Outcome::Unavailable)).await;
+        assert!(!followed.task.is_finished(), "an end of this task would end the agent");
+        followed.stop.cancel();
+        followed.task.await.expect("a clean end");
+    }
+
+    #[tokio::test]
+    async fn an_end_that_nobody_waits_for_is_not_believed() {
+        let mut followed = Followed::start(&[hook("reload", &["db"])]);
+        for hook in [0, 7] {
+            followed.report(hook, Outcome::Succeeded).await;
+        }
+        followed.set("db", 'a').await;
+        followed.set("db", 'b').await;
+        assert_eq!(followed.order().await, (0, "db".to_owned()));
+        assert_eq!(followed.board.standings()[0].last, None);
+    }
+
+    #[test]
+    fn commands_get_what_programs_need_and_nothing_by_which_they_could_be_the_agent() {
+        let environment = Environment::from([
+            ("PATH", "/usr/bin"),
+            ("TZ", "UTC"),
+            ("AZURE_CLIENT_SECRET", "hunter2"),
+            ("MSI_SECRET", "hunter2"),
+            ("IDENTITY_HEADER", "hunter2"),
+            ("HTTPS_PROXY", "http://ada:hunter2@proxy"),
+            ("ANYTHING_ELSE", "hunter2"),
+        ]);
+        let shown = variables(&environment, Path::new("/run/x/agent.sock"), Some(Path::new("/run/x/secrets")));
+        let shown: Vec<_> = shown.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let expected =
+            ["PATH=/usr/bin", "TZ=UTC", "KEYSIDE_SOCKET=/run/x/agent.sock", "KEYSIDE_SECRETS_DIR=/run/x/secrets"];
+        assert_eq!(shown, expected);
+        assert_eq!(variables(&Environment::default(), Path::new("/s"), None).len(), 1, "no files, no variable");
+    }
+}
