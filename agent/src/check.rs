@@ -43,7 +43,9 @@ pub fn examine(path: &Path, accounts: &dyn Accounts, root: &Path) -> Result<(Con
     for finding in of_socket(&config) {
         report.add(if finding.is_refusal() { Weight::Problem } else { Weight::Warning }, &finding);
     }
-    hooks::examine(&config.hooks).iter().for_each(|finding| report.add(Weight::Problem, finding));
+    for finding in hooks::examine(&config.hooks) {
+        report.add(Weight::Problem, &finding);
+    }
     let of_files = config.files.as_ref().map(|settings| files::examine(root, settings)).unwrap_or_default();
     of_files.refusals.iter().for_each(|finding| report.add(Weight::Problem, finding));
     of_files.warnings.iter().for_each(|finding| report.add(Weight::Warning, finding));

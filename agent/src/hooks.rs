@@ -64,15 +64,12 @@ pub fn variables(environment: &Environment, socket: &Path, files: Option<&Path>)
 
 /// The agent's side of the hooks.
 pub struct Hooks {
-    /// Their names.
-    pub names: Vec<String>,
     /// Where it is shown how they fare.
     pub board: Board,
-    /// Where their runs are counted.
-    pub metrics: Arc<Metrics>,
-    /// Dates their ends.
-    pub clock: Arc<dyn Clock>,
+    names: Vec<String>,
     queue: Queue,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
 }
 
 impl std::fmt::Debug for Hooks {
@@ -86,7 +83,9 @@ impl Hooks {
     #[must_use]
     pub fn new(hooks: &[Hook], metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> Self {
         let names: Vec<_> = hooks.iter().map(|hook| hook.name.clone()).collect();
-        names.iter().for_each(|name| metrics.hook_available(name, true));
+        for name in &names {
+            metrics.hook_available(name, true);
+        }
         Self { names, board: Board::new(hooks), metrics, clock, queue: Queue::new(hooks) }
     }
 
@@ -151,9 +150,10 @@ impl Hooks {
             return;
         }
         let name = &self.names[hook];
-        match outcome {
-            Outcome::Succeeded => tracing::info!(hook = %name, "a hook ran"),
-            _ => tracing::warn!(hook = %name, outcome = outcome.as_str(), detail, "a hook did not succeed"),
+        if outcome == Outcome::Succeeded {
+            tracing::info!(hook = %name, "a hook ran");
+        } else {
+            tracing::warn!(hook = %name, outcome = outcome.as_str(), detail, "a hook did not succeed");
         }
         self.metrics.hook_ran(name, outcome.as_str());
         self.board.ended(hook, Ended { outcome, detail, at: self.clock.now() });
@@ -168,7 +168,9 @@ impl Hooks {
             self.ended(Report { hook, outcome: Outcome::Unavailable, detail: None });
         }
         self.board.lost();
-        self.names.iter().for_each(|name| self.metrics.hook_available(name, false));
+        for name in &self.names {
+            self.metrics.hook_available(name, false);
+        }
     }
 }
 
@@ -204,6 +206,7 @@ mod tests {
     use std::time::Duration;
 
     use tokio::net::UnixStream;
+    use tokio::task::JoinSet;
 
     use super::*;
     use crate::secret::SecretName;
@@ -222,7 +225,7 @@ mod tests {
         helper: Channel,
         board: Board,
         stop: CancellationToken,
-        task: tokio::task::JoinHandle<()>,
+        tasks: JoinSet<()>,
     }
 
     impl Followed {
@@ -231,8 +234,9 @@ mod tests {
             let (here, there) = UnixStream::pair().expect("a pair");
             let hooks = Hooks::new(hooks, Arc::new(Metrics::new()), Arc::new(TimerClock::start()));
             let (board, stop) = (hooks.board.clone(), CancellationToken::new());
-            let task = tokio::spawn(hooks.follow(Channel::over(here), reader, stop.clone()));
-            Self { publisher, helper: Channel::over(there), board, stop, task }
+            let mut tasks = JoinSet::new();
+            tasks.spawn(hooks.follow(Channel::over(here), reader, stop.clone()));
+            Self { publisher, helper: Channel::over(there), board, stop, tasks }
         }
 
         /// Publishes, and lets whoever follows see that generation.
@@ -281,7 +285,7 @@ mod tests {
         followed.stop.cancel();
         assert!(followed.helper.hear::<Order>().await.expect("heard").is_none(), "no further run");
         drop(followed.helper);
-        followed.task.await.expect("a clean end");
+        followed.tasks.join_next().await.expect("it ran").expect("a clean end");
     }
 
     #[tokio::test]
@@ -312,9 +316,9 @@ mod tests {
         followed.until(1, State::Unavailable, None).await;
         followed.set("token", 'b').await;
         followed.until(1, State::Unavailable, Some(Outcome::Unavailable)).await;
-        assert!(!followed.task.is_finished(), "an end of this task would end the agent");
+        assert!(followed.tasks.try_join_next().is_none(), "an end of this task would end the agent");
         followed.stop.cancel();
-        followed.task.await.expect("a clean end");
+        followed.tasks.join_next().await.expect("it ran").expect("a clean end");
     }
 
     #[tokio::test]

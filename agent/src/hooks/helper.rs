@@ -23,6 +23,8 @@ use crate::causes::with_causes;
 use crate::clock::SystemClock;
 use crate::secret::SecretName;
 
+const NO_AGENT: &str = "this command is started by an agent, for its hooks";
+
 /// Does what the agent at standard input orders, until it closes its end.
 ///
 /// # Errors
@@ -30,7 +32,9 @@ use crate::secret::SecretName;
 pub fn run() -> Result<()> {
     // The agent held some back while it started, and commands inherit that.
     SigSet::empty().thread_set_mask().context("could not let signals through")?;
-    let channel = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from).context("no agent is there")?;
+    let channel = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from).context(NO_AGENT)?;
+    // Somebody's terminal is left as it is.
+    channel.peer_addr().context(NO_AGENT)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
         // Service managers and terminals signal every process of a service or a job. The helper ends with the agent, which
@@ -40,24 +44,21 @@ pub fn run() -> Result<()> {
             .into_iter()
             .collect::<io::Result<Vec<Signal>>>()
             .context("could not listen for signals")?;
-        serve(Channel::new(channel).context("no agent is there")?).await
+        serve(Channel::new(channel).context(NO_AGENT)?).await
     })
 }
 
 async fn serve(mut channel: Channel) -> Result<()> {
     let setup = channel.hear::<Setup>().await.ok().flatten();
-    let Some(Setup { actions }) = setup else { bail!("this command is started by an agent, for its hooks") };
+    let Some(Setup { actions }) = setup else { bail!(NO_AGENT) };
     let stop = CancellationToken::new();
     let mut running = FuturesUnordered::new();
     loop {
         tokio::select! {
             order = channel.hear::<Order>() => match order {
                 Ok(Some(order)) => running.push(carry_out(&actions, order, &stop)),
-                Ok(None) => break,
-                Err(error) => {
-                    end(running, &stop).await;
-                    return Err(error).context("what the agent said makes no sense");
-                }
+                // The agent ended, or makes no sense.
+                Ok(None) | Err(_) => break,
             },
             Some(report) = running.next() => {
                 if channel.say(&report).await.is_err() {
@@ -66,13 +67,9 @@ async fn serve(mut channel: Channel) -> Result<()> {
             }
         }
     }
-    end(running, &stop).await;
-    Ok(())
-}
-
-async fn end<F: Future<Output = Report>>(mut running: FuturesUnordered<F>, stop: &CancellationToken) {
     stop.cancel();
     while running.next().await.is_some() {}
+    Ok(())
 }
 
 async fn carry_out(actions: &[Action], order: Order, stop: &CancellationToken) -> Report {
