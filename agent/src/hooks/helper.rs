@@ -30,8 +30,6 @@ const NO_AGENT: &str = "this command is started by an agent, for its hooks";
 /// # Errors
 /// When standard input is no agent.
 pub fn run() -> Result<()> {
-    // The agent held some back while it started, and commands inherit that.
-    SigSet::empty().thread_set_mask().context("could not let signals through")?;
     let channel = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from).context(NO_AGENT)?;
     // Somebody's terminal is left as it is.
     channel.peer_addr().context(NO_AGENT)?;
@@ -44,6 +42,8 @@ pub fn run() -> Result<()> {
             .into_iter()
             .collect::<io::Result<Vec<Signal>>>()
             .context("could not listen for signals")?;
+        // The agent held some back while it started, and commands inherit that.
+        SigSet::empty().thread_set_mask().context("could not let signals through")?;
         serve(Channel::new(channel).context(NO_AGENT)?).await
     })
 }
@@ -147,13 +147,23 @@ mod tests {
     #[tokio::test]
     async fn an_agent_that_goes_away_ends_what_runs() {
         let (here, there) = tokio::net::UnixStream::pair().expect("a pair");
+        let folder = tempfile::tempdir().expect("a folder");
+        let own = folder.path().join("own");
         let agent = async {
             let mut channel = Channel::over(here);
-            channel.say(&Setup { actions: vec![script("sleep 60")] }).await.expect("said");
+            let text = format!("echo $$ >{}; exec sleep 60", own.display());
+            channel.say(&Setup { actions: vec![script(&text)] }).await.expect("said");
             channel.say(&order(0, "db")).await.expect("said");
+            loop {
+                match std::fs::read_to_string(&own) {
+                    Ok(pid) if pid.ends_with('\n') => break pid,
+                    _ => tokio::task::yield_now().await,
+                }
+            }
         };
-        let (ended, ()) = tokio::join!(serve(Channel::over(there)), agent);
+        let (ended, pid) = tokio::join!(serve(Channel::over(there)), agent);
         ended.expect("a clean end");
+        assert!(!std::path::Path::new("/proc").join(pid.trim()).exists(), "it was ended and reaped");
     }
 
     #[tokio::test]

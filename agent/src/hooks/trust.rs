@@ -132,11 +132,15 @@ mod tests {
             fs::create_dir(directory).expect("made");
             set_mode(directory, mode);
         }
+        let inner = open.join("inner");
+        fs::create_dir(&inner).expect("made");
         symlink(&closed, open.join("link")).expect("linked");
+        symlink(&inner, closed.join("deep")).expect("linked");
         symlink(&open, closed.join("link")).expect("linked");
         assert!(check_way(&closed.join("app.pid")).is_ok());
         assert!(check_way(&open.join("link/app.pid")).is_err(), "others can lead it elsewhere");
         assert!(check_way(&closed.join("link/app.pid")).is_err(), "it leads to where others write");
+        assert!(check_way(&closed.join("deep/app.pid")).is_err(), "it leads below where others write");
     }
 
     #[test]

@@ -41,7 +41,10 @@ pub(super) fn systemctl() -> Option<&'static Path> {
 /// Finds the main process. Only the service manager knows which one it is: the service's control group lists all of its
 /// processes and marks none, while to read a property of a unit takes no rights.
 pub(super) async fn main_process(unit: &Unit) -> Result<Process, UnitError> {
-    let program = systemctl().ok_or(UnitError::NoSystemctl)?;
+    main_process_by(systemctl().ok_or(UnitError::NoSystemctl)?, unit).await
+}
+
+async fn main_process_by(program: &Path, unit: &Unit) -> Result<Process, UnitError> {
     let before = main_pid(program, unit).await?;
     let process = Process::open(before).map_err(|_| UnitError::NoProcess { unit: unit.as_str().to_owned() })?;
     // The number is the main process's as long as its manager says so, since only its manager can let it be used again:
@@ -75,23 +78,34 @@ mod tests {
     use super::*;
     use crate::causes::with_causes;
 
+    /// What a service manager leads to that answers as the script does.
     async fn answered(script: &str) -> String {
         let base = tempfile::tempdir().expect("a directory");
         let program = base.path().join("systemctl");
-        fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("written");
+        fs::write(&program, format!("#!/bin/sh\nanswered={}/answered\n{script}\n", base.path().display()))
+            .expect("written");
         fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("changed");
         let unit = "app.service".parse().expect("a unit");
-        main_pid(&program, &unit).await.map_or_else(|error| with_causes(&error), |pid| pid.to_string())
+        let found = main_process_by(&program, &unit).await;
+        found.map_or_else(|error| with_causes(&error), |process| process.pid().to_string())
     }
 
     #[tokio::test]
     async fn the_service_manager_is_asked_for_a_number_and_may_have_none() {
-        assert_eq!(answered("test \"$6\" = app.service && echo 4221").await, "4221");
+        let own = std::process::id();
+        assert_eq!(answered(&format!("test \"$6\" = app.service && echo {own}")).await, own.to_string());
         let none = "app.service has no main process: it does not run, or it is no service of this machine";
         for script in ["echo 0", "echo 1", "echo", "echo -5", "echo what"] {
             assert_eq!(answered(script).await, none, "{script}");
         }
         let failed = answered("exit 3").await;
         assert!(failed.ends_with("of app.service: it ended with exit status: 3"), "{failed}");
+    }
+
+    #[tokio::test]
+    async fn a_process_that_is_no_longer_the_main_one_is_not_it() {
+        let own = std::process::id();
+        let again = format!("test -e $answered && echo 4221 || echo {own}; touch $answered");
+        assert_eq!(answered(&again).await, "the main process of app.service changed while it was looked up");
     }
 }
