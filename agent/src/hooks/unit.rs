@@ -72,9 +72,6 @@ async fn main_pid(program: &Path, unit: &Unit) -> Result<i32, UnitError> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, Permissions};
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
     use crate::causes::with_causes;
 
@@ -82,9 +79,11 @@ mod tests {
     async fn answered(script: &str) -> String {
         let base = tempfile::tempdir().expect("a directory");
         let program = base.path().join("systemctl");
-        fs::write(&program, format!("#!/bin/sh\nanswered={}/answered\n{script}\n", base.path().display()))
-            .expect("written");
-        fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("changed");
+        // Written by another process: no program can be run that any thread's child here has open for writing.
+        let text = format!("#!/bin/sh\nanswered={}/answered\n{script}\n", base.path().display());
+        let write = "printf %s \"$1\" >\"$0\" && chmod 755 \"$0\"";
+        let written = std::process::Command::new("sh").args(["-c", write]).arg(&program).arg(text).status();
+        assert!(written.expect("sh runs").success());
         let unit = "app.service".parse().expect("a unit");
         let found = main_process_by(&program, &unit).await;
         found.map_or_else(|error| with_causes(&error), |process| process.pid().to_string())
