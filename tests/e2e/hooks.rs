@@ -130,13 +130,13 @@ fn a_command_is_not_confined_and_inherits_nothing_of_the_agents_hardening() {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("known");
     setrlimit(Resource::RLIMIT_NOFILE, soft.min(1024).min(hard), hard).expect("lowered");
     let estate = Estate::start(SECRETS);
-    let [by_hook, by_us] = ["by-hook", "by-us"].map(|name| {
-        let folder = estate.folder().join(name);
-        fs::create_dir(&folder).expect("a folder");
-        folder
-    });
+    let [by_hook, by_us] = ["by-hook", "by-us"].map(|name| estate.folder().join(name));
+    fs::create_dir(&by_hook).and_then(|()| fs::create_dir(&by_us)).expect("two folders");
     let words = ["/bin/cp", "/proc/self/status", "/proc/self/limits"];
-    let hook = format!("[[on_change]]\nname = 'reload'\ncommand = {:?}\n", [&words[..], &[text(&by_hook)]].concat());
+    let hook = format!(
+        "[[on_change]]\nname = 'reload'\ncommand = {:?}\n",
+        [&words[..], &[by_hook.to_str().expect("text")]].concat()
+    );
     let hooked = Hooked::on(estate, &hook);
     let confined = hooked.agent.get("/v1/status").json()["operation"]["hardening"]["confined"].clone();
     if confined != "applied" {
@@ -158,10 +158,6 @@ fn a_command_is_not_confined_and_inherits_nothing_of_the_agents_hardening() {
     assert_eq!(facts(&by_hook), facts(&by_us));
 }
 
-fn text(path: &Path) -> &str {
-    path.to_str().expect("text")
-}
-
 #[test]
 fn a_command_has_no_variable_by_which_it_could_be_the_agent() {
     let hooked = Hooked::with_script("{ env; echo end; } >$here/seen", "");
@@ -170,9 +166,8 @@ fn a_command_has_no_variable_by_which_it_could_be_the_agent() {
     for text in ["AZURE_", "MSI_", "IDENTITY_", "OF_ANYBODY", "PROXY", CLIENT_SECRET, PLATFORM_SECRET, FIRST, SECOND] {
         assert!(!seen.contains(text), "{text} in {seen}");
     }
-    for text in ["KEYSIDE_CHANGED=db\n", "KEYSIDE_SOCKET=/", "KEYSIDE_SECRETS_DIR=/", "PATH="] {
-        assert!(seen.contains(text), "{text} in {seen}");
-    }
+    let given = ["KEYSIDE_CHANGED=db\n", "KEYSIDE_SOCKET=/", "KEYSIDE_SECRETS_DIR=/", "PATH="];
+    assert!(given.iter().all(|text| seen.contains(text)), "{seen}");
 }
 
 #[test]
@@ -370,7 +365,7 @@ fn a_unit_without_a_main_process_gets_no_signal() {
 
 #[test]
 fn without_its_helper_an_agent_goes_on_and_says_that_no_hook_runs() {
-    let hooked = Hooked::with_script("echo run >>$here/runs", "");
+    let mut hooked = Hooked::with_script("echo run >>$here/runs", "");
     let helper = hooked.helper();
     signal(helper, Signal::SIGTERM);
     hooked.rotate("db", SECOND);
@@ -384,7 +379,6 @@ fn without_its_helper_an_agent_goes_on_and_says_that_no_hook_runs() {
     assert_eq!(hooked.counted("unavailable"), 1);
     assert!(hooked.agent.log().contains("the hooks' helper ended"), "{}", hooked.agent.log());
     assert_eq!(fs::read_to_string(hooked.here("runs")).expect("runs"), "run\n");
-    let mut hooked = hooked;
     assert_eq!(hooked.agent.stop().code(), Some(0));
 }
 
