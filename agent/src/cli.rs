@@ -39,6 +39,9 @@ pub enum Command {
     /// A command that asks a running agent.
     #[command(flatten)]
     Client(ClientCommand),
+    /// Runs hooks for the agent that starts it.
+    #[command(hide = true)]
+    HooksHelper,
     /// Prints the completions of a shell.
     Completions {
         /// Which shell.
@@ -264,6 +267,7 @@ mod tests {
             ("keyside status", None),
             ("keyside health --ready", None),
             ("keyside completions bash", None),
+            ("keyside hooks-helper", None),
             ("keyside man /tmp", None),
             ("keyside --version", Some(Exit::Success)),
             ("keyside get --help", Some(Exit::Success)),
@@ -300,7 +304,8 @@ mod tests {
         print_completions(Shell::Bash, &mut script).expect("written");
         let directory = tempfile::tempdir().expect("a directory");
         write_manual(directory.path()).expect("written");
-        for command in Cli::command().get_subcommands().map(clap::Command::get_name) {
+        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+            let command = command.get_name();
             assert!(String::from_utf8_lossy(&script).contains(command), "{command} is completed");
             assert!(directory.path().join(format!("keyside-{command}.1")).exists(), "{command} has a page");
         }

@@ -16,7 +16,7 @@ use crate::environment::Environment;
 use crate::online::Audience;
 use crate::principal::SystemAccounts;
 use crate::secret::SecretName;
-use crate::{files, logging, online};
+use crate::{files, hooks, logging, online};
 
 /// Carries a command out.
 ///
@@ -32,6 +32,7 @@ pub fn run(command: Command, environment: &Environment) -> Result<Exit> {
             get_direct(name, &direct, environment)
         }
         Command::Client(command) => Ok(client::run(&command, &Search::of_this_process(), &mut out, &mut io::stderr())),
+        Command::HooksHelper => hooks::run_helper().map(|()| Exit::Success),
         Command::Completions { shell } => Ok(cli::print_completions(shell, &mut out).map(|()| Exit::Success)?),
         Command::Man { directory } => cli::write_manual(&directory)
             .map(|()| Exit::Success)

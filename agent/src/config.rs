@@ -2,6 +2,7 @@
 
 mod assemble;
 pub mod document;
+mod on_change;
 mod shape;
 
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use thiserror::Error;
 
 use crate::azure::cloud::VaultUrl;
 use crate::azure::identity;
+use crate::hooks::Hook;
 use crate::principal::Accounts;
 use crate::refresh::Wanted;
 use crate::{files, logging, memory, serve};
@@ -42,6 +44,8 @@ pub struct Config {
     pub files: Option<files::Settings>,
     /// How values are kept.
     pub memory: memory::Settings,
+    /// What is done when secrets change.
+    pub hooks: Vec<Hook>,
     /// The log.
     pub log: logging::Settings,
 }
@@ -205,11 +209,12 @@ mod tests {
     #[test]
     fn the_commented_keys_of_the_example_fit_too() {
         let example = include_str!("../../docs/agent.example.toml");
-        let lines =
-            example.lines().map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line));
+        let is_commented = |rest: &&str| rest.contains(" = ") || rest.starts_with("[[");
+        let lines = example.lines().map(|line| line.strip_prefix("# ").filter(is_commented).unwrap_or(line));
         let whole = lines.collect::<Vec<_>>().join("\n");
         assert!(whole.contains("\nversion = ") && whole.contains("\ngroup = "), "{whole}");
-        parse(&whole).expect("every key of the example exists");
+        let config = parse(&whole).expect("every key of the example exists");
+        assert_eq!(config.hooks.len(), 3);
     }
 
     #[test]

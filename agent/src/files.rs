@@ -286,7 +286,7 @@ impl FilesWriter {
                 if self.trouble.take().is_some() {
                     tracing::info!("the files are as they should be again");
                 }
-                hold.release();
+                hold.show(snapshot.generation);
                 now + COMPARE_EVERY
             }
             Err(error) => {

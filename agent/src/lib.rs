@@ -13,6 +13,7 @@ pub mod direct;
 pub mod encoding;
 pub mod environment;
 pub mod files;
+pub mod hooks;
 pub mod kernel;
 pub mod logging;
 pub mod memory;

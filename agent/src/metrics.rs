@@ -34,6 +34,8 @@ pub struct Metrics {
     fetch_time: Histogram,
     responses: Family<Labels, Counter>,
     denials: Counter,
+    hook_runs: Family<Labels, Counter>,
+    hooks_available: Family<Labels, Gauge>,
     secrets: Mutex<BTreeMap<SecretName, Counts>>,
 }
 
@@ -93,7 +95,11 @@ impl Metrics {
         );
         registry.register("responses", "Answers to callers, by HTTP status", Family::clone(&responses));
         registry.register("denials", "Reads refused to callers who are no readers", denials.clone());
-        Self { registry, fetches, fetch_time, responses, denials, secrets: Mutex::default() }
+        let (hook_runs, hooks_available) = (Family::default(), Family::default());
+        registry.register("hook_runs", "Runs of hooks, by how they ended", Family::clone(&hook_runs));
+        registry.register("hook_available", "Whether the hook can run", Family::clone(&hooks_available));
+        let secrets = Mutex::default();
+        Self { registry, fetches, fetch_time, responses, denials, hook_runs, hooks_available, secrets }
     }
 
     /// Counts a fetch from the vault that ended with `outcome`: `ok` or a [`FetchError::code`].
@@ -118,6 +124,17 @@ impl Metrics {
         if let Some(name) = name {
             self.secrets().entry(name.clone()).or_default().denials += 1;
         }
+    }
+
+    /// Counts a run of a hook that ended with `outcome`, or that was missed because hooks cannot run.
+    pub fn hook_ran(&self, hook: &str, outcome: &'static str) {
+        let labels = vec![("hook", hook.to_owned()), ("outcome", outcome.to_owned())];
+        self.hook_runs.get_or_create(&labels).inc();
+    }
+
+    /// Notes whether a hook can run.
+    pub fn hook_available(&self, hook: &str, is_available: bool) {
+        self.hooks_available.get_or_create(&label("hook", &hook)).set(is_available.into());
     }
 
     /// Counts the versions that changed since the last snapshot that was seen.

@@ -1,5 +1,7 @@
 //! The last good value of every secret, as one snapshot that is replaced whole: a publishing half and a reading half.
 
+mod hold;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +15,8 @@ use crate::clock::between;
 use crate::secret::{Secret, SecretName};
 use crate::vault::FetchError;
 
+pub use self::hold::Hold;
+
 /// Everything that readers may be told, at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -22,6 +26,8 @@ pub struct Snapshot {
     pub slots: BTreeMap<SecretName, Slot>,
     /// How many [`Hold`]s there are.
     held: usize,
+    /// The generation that each part shows which holds readiness back, or did.
+    shown: Vec<u64>,
 }
 
 impl Snapshot {
@@ -35,6 +41,12 @@ impl Snapshot {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.awaited().next().is_none()
+    }
+
+    /// Whether every part that shows the secrets in its own way shows this generation by now.
+    #[must_use]
+    pub fn is_shown(&self) -> bool {
+        self.shown.iter().all(|shown| *shown >= self.generation)
     }
 
     /// The required secrets that have not been published yet.
@@ -138,40 +150,11 @@ pub struct Publisher(watch::Sender<Arc<Snapshot>>);
 #[derive(Clone, Debug)]
 pub struct Reader(watch::Receiver<Arc<Snapshot>>);
 
-/// Holds readiness back until it is released or dropped: for a part that shows the secrets in its own way, and can fail.
-#[derive(Debug)]
-pub struct Hold {
-    snapshots: watch::Sender<Arc<Snapshot>>,
-    holds: bool,
-}
-
-impl Hold {
-    /// Holds readiness back again. Like [`Self::release`] it wakes readers, but only where it changes something.
-    pub fn resume(&mut self) {
-        if !std::mem::replace(&mut self.holds, true) {
-            self.snapshots.send_modify(|snapshot| Arc::make_mut(snapshot).held += 1);
-        }
-    }
-
-    /// Lets readiness go, until it is held back again.
-    pub fn release(&mut self) {
-        if std::mem::take(&mut self.holds) {
-            self.snapshots.send_modify(|snapshot| Arc::make_mut(snapshot).held -= 1);
-        }
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.release();
-    }
-}
-
 /// Makes both halves, with an empty slot for each `(name, optional)`.
 pub fn channel(secrets: impl IntoIterator<Item = (SecretName, bool)>) -> (Publisher, Reader) {
     let empty = |optional| Slot { optional, published: None, failure: None };
     let slots = secrets.into_iter().map(|(name, optional)| (name, empty(optional))).collect();
-    let (sender, receiver) = watch::channel(Arc::new(Snapshot { generation: 0, slots, held: 0 }));
+    let (sender, receiver) = watch::channel(Arc::new(Snapshot { generation: 0, slots, held: 0, shown: Vec::new() }));
     (Publisher(sender), Reader(receiver))
 }
 
@@ -206,9 +189,7 @@ impl Publisher {
     /// Holds readiness back until the answer is released or dropped.
     #[must_use]
     pub fn hold_readiness(&self) -> Hold {
-        let mut hold = Hold { snapshots: self.0.clone(), holds: false };
-        hold.resume();
-        hold
+        Hold::new(self.0.clone())
     }
 }
 
@@ -335,26 +316,6 @@ mod tests {
         assert_eq!(reader.snapshot().awaited().collect::<Vec<_>>(), [&name("db")]);
         let _ = apply(&publisher, "db", Ok(secret('a', b"x")), 2);
         assert!(reader.snapshot().is_ready());
-    }
-
-    #[tokio::test]
-    async fn readiness_is_held_back_and_its_release_wakes_readers() {
-        let (publisher, mut reader) = channel([(name("db"), false)]);
-        let mut hold = publisher.hold_readiness();
-        let _ = apply(&publisher, "db", Ok(secret('a', b"one")), 1);
-        assert!(reader.changed().await);
-        assert!(reader.snapshot().is_complete() && !reader.snapshot().is_ready());
-        hold.release();
-        assert!(reader.changed().await);
-        assert!(reader.snapshot().is_ready());
-        hold.resume();
-        assert!(reader.changed().await);
-        hold.resume();
-        let none = tokio::time::timeout(Duration::ZERO, reader.changed()).await;
-        assert!(none.is_err() && !reader.snapshot().is_ready(), "held already");
-        drop(hold);
-        assert!(reader.snapshot().is_ready());
-        assert_eq!(reader.snapshot().generation, 1, "nothing new to read");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 use super::document::{Document, Problem};
+use super::on_change::{self, OnChangeTable};
 use super::shape::{
     ApiTable, FilesTable, IdentityTable, LogTable, MemoryTable, Principals, RotationTable, SecretTable, Top, VaultTable,
 };
@@ -69,10 +70,13 @@ impl Assembly<'_> {
             self.document.report_at_end("no secret is configured: add a [[secret]] table with a name".to_owned());
         }
         let tables = self.document.tables::<SecretTable>("secret");
+        let on_change = self.document.tables::<OnChangeTable>("on_change");
         let common = self.document.rest::<Top>().and_then(|top| top.readers);
         let common = common.map_or_else(|| Some(Vec::new()), |readers| self.principals(&readers));
 
         let secrets = self.secrets(tables, common.as_deref(), files.as_ref());
+        let names = secrets.iter().map(|secret| &secret.wanted.name).collect();
+        let hooks = on_change::hooks(&mut self.document, on_change, &names);
         let api = api?;
         let path = self.socket(api.socket.as_ref(), defaults);
         let files = files.map(|table| self.files(table, &path, &secrets));
@@ -85,6 +89,7 @@ impl Assembly<'_> {
             serve,
             files,
             memory: memory?,
+            hooks,
             log: log?,
         })
     }

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{About, Limits, Settings, Sources, bind, run};
 use crate::clock::Clock;
 use crate::encoding::Encoding;
+use crate::hooks::Board;
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
 use crate::principal::Principal;
@@ -166,6 +167,7 @@ fn about(arena: Arena) -> About {
             no_new_privileges: Outcome::Applied,
             confined: Outcome::Partial,
         },
+        hooks: Board::default(),
     }
 }
 

@@ -202,6 +202,7 @@ impl Server {
                     .measures()
                     .map(|(name, outcome)| (name.to_owned(), outcome.to_string()))
                     .into(),
+                hooks: about.hooks.standings().into_iter().map(Into::into).collect(),
             }),
             secrets: self.items(&snapshot, visible),
             failures: self.failures(caller, &snapshot, visible),
