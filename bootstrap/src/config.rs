@@ -1,8 +1,11 @@
 //! The estate as an operator describes it: the file's shape, all its problems with their lines, and the checked [`Config`].
 
+mod agent;
 mod check;
+mod secrets;
 mod shape;
 mod tags;
+mod unused;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -344,6 +347,35 @@ mod tests {
     }
 
     #[test]
+    fn one_problem_hides_no_other() {
+        let text = "subscription = 'x'\nlocation = 'westeurope'\nprefix = 'ml'\n[vault]\nname = 'a--b'\n[vault.network]\n\
+                    bypass = 'all'\ndefault_action = 'no'\nsubnets = ['x']\n[workspace]\nname = '!'\ncolour = 'red'\n[storage]\n\
+                    name = 'A'\n[agent_identity]\nname = '-'\n[agent_identity.kubernetes]\nissuer = 5\nnamespace = 'a'\n\
+                    service_account = 'b'\n[[access]]\nprincipal = 'agent'\nrole = 'Reader'\n[[secret]]\nname = 'a'\n\
+                    generate = { length = 'x' }\n[[secret]]\nname = 'b'\nfrom_env = 5\n";
+        let starts = [
+            "line 1: subscription: ",
+            "line 1: `tenant` is missing",
+            "line 5: 'a--b' is no name for this key vault",
+            "line 7: [vault] network.bypass: 'all' is unknown: use azure-services or none",
+            "line 8: [vault] network.default_action: 'no' is unknown",
+            "line 9: 'x' is no subnet's id",
+            "line 11: '!' is no name for this machine learning workspace",
+            "line 12: [workspace] unknown key `colour`",
+            "line 14: 'A' is no name for this storage account",
+            "line 16: '-' is no name for this identity",
+            "line 18: [agent_identity] kubernetes.issuer: invalid type: integer, expected a string",
+            "line 26: [secret] generate.length: invalid type: string",
+            "line 29: [secret] from_env: invalid type: integer",
+        ];
+        let found = problems(text);
+        assert_eq!(found.len(), starts.len(), "{found:#?}");
+        for (line, start) in found.iter().zip(starts) {
+            assert!(line.starts_with(start), "{start}: {found:#?}");
+        }
+    }
+
+    #[test]
     fn every_problem_is_told_with_its_line() {
         let base = "subscription = 'x'\ntenant = '00000000-0000-4000-8000-000000000002'\nlocation = 'West Europe'\nprefix = 'ML'\n";
         let found = problems(base);
@@ -371,7 +403,7 @@ mod tests {
                 "no counterpart",
             ),
             ("[[secret]]\nname = 'a'", "needs one source"),
-            ("[[secret]]\nname = 'a'\ngenerate = {}\nfrom_env = 'A'", "needs one source"),
+            ("[[secret]]\nname = 'a'\ngenerate = {}\nfrom_env = 'A'", "has 2 sources, generate and from_env: keep one"),
             ("[[secret]]\nname = 'a'\ngenerate = { length = 4 }", "from 8 to"),
             ("[[secret]]\nname = 'a'\ngenerate = { alphabet = 'aa' }", "each once"),
             ("[[secret]]\nname = 'a'\ngenerate = {}\n[[secret]]\nname = 'A'\ngenerate = {}", "used twice"),
