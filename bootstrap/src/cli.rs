@@ -1,6 +1,7 @@
 //! The commands and their flags.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,6 +9,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 pub use keyside::cli::Output;
 use keyside::secret::SecretName;
+use serde_json::json;
+
+use crate::failure::Failure;
 
 /// Provisions what Keyside reads from: vault, workspace, identity, rights and first secrets.
 #[derive(Clone, Debug, Parser)]
@@ -186,17 +190,27 @@ impl Command {
 }
 
 impl Cli {
-    /// Understands a command line. What is wrong with it, or the help that it asks for, is printed here.
+    /// Understands a command line. What is wrong with it, or the help that it asks for, is printed here; what is wrong
+    /// goes to `out` for programs, too, where the line asks for JSON.
     ///
     /// # Errors
     /// [`Exit::Success`] after help or version, [`Exit::Usage`] after a mistake.
-    pub fn understand(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Exit> {
+    pub fn understand(arguments: &[OsString], out: &mut dyn Write) -> Result<Self, Exit> {
         Self::try_parse_from(arguments).map_err(|error| {
             // When the terminal is gone, nobody is left to tell.
             drop(error.print());
+            if error.use_stderr() && asks_for_json(arguments) {
+                drop(writeln!(out, "{:#}", Failure::usage(&error.render().to_string()).in_document(json!({}))));
+            }
             exit(&error)
         })
     }
+}
+
+/// Whether a line that is not understood says all the same how to print.
+fn asks_for_json(arguments: &[OsString]) -> bool {
+    arguments.iter().any(|word| word == "--output=json")
+        || arguments.windows(2).any(|words| words[0] == "--output" && words[1] == "json")
 }
 
 fn exit(error: &clap::Error) -> Exit {

@@ -9,6 +9,7 @@ pub mod config;
 pub mod declaration;
 pub mod destroy;
 pub mod estate;
+pub mod failure;
 pub mod field;
 pub mod graph;
 pub mod id;

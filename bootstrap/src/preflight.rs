@@ -150,7 +150,13 @@ impl Findings {
     /// Whether nothing is in the way.
     #[must_use]
     pub fn passed(&self) -> bool {
-        self.findings.iter().all(|finding| finding.passed)
+        self.missing() == 0
+    }
+
+    /// How many are in the way.
+    #[must_use]
+    pub fn missing(&self) -> usize {
+        self.findings.iter().filter(|finding| !finding.passed).count()
     }
 
     /// Shows them to people.

@@ -4,20 +4,19 @@ use std::io::{self, IsTerminal as _, Write};
 
 use anyhow::{Context as _, Result};
 use keyside::clock::SystemClock;
-use keyside::config::ConfigError;
 use keyside::environment::Environment;
 use serde_json::{Value, json};
 
 use crate::agent_config::{self, Written};
-use crate::arm::{ArmError, Patience};
+use crate::arm::Patience;
 use crate::azure::{Azure, Wishes, vault_url};
 use crate::cli::{Command, Exit, Output, SecretCommand};
 use crate::config::{Config, Source};
+use crate::failure::Failure;
 use crate::item::{Known, Node};
 use crate::output::Outputs;
 use crate::plan::{self, Plan};
 use crate::progress::{Form, Progress};
-use crate::vault_data::DataError;
 use crate::{apply, destroy, estate, preflight, resources, secrets};
 
 /// Longest wait for an operation that Azure has begun, and for a right to act.
@@ -27,14 +26,11 @@ const PROPAGATION: std::time::Duration = std::time::Duration::from_mins(15);
 /// Does what `command` says.
 ///
 /// # Errors
-/// Whatever kept it from being done; [`exit_of`] says how the process ends then.
+/// Whatever kept it from being done; [`Failure::of`] says how the process ends then.
 pub async fn run(command: &Command, environment: &Environment, out: &mut (dyn Write + Send)) -> Result<Exit> {
     let common = command.common();
     let uid = nix::unistd::geteuid().as_raw();
-    let config = match Config::load(&common.config, uid) {
-        Ok(config) => config,
-        Err(error) => return complain(&error).map(|()| Exit::Config),
-    };
+    let config = Config::load(&common.config, uid)?;
     let patience = Patience { request: common.patience, operation: OPERATION, propagation: PROPAGATION };
     let wishes = Wishes { patience, recover: command.recovers() };
     let azure = Azure::connect(&config, environment, (wishes, SystemClock)).await?;
@@ -49,34 +45,10 @@ pub async fn run(command: &Command, environment: &Environment, out: &mut (dyn Wr
     }
 }
 
-/// How the process ends after `error`.
-#[must_use]
-pub fn exit_of(error: &anyhow::Error) -> Exit {
-    let out_of_reach = error.chain().any(|cause| {
-        cause.downcast_ref::<ArmError>().is_some_and(ArmError::is_out_of_reach)
-            || cause.downcast_ref::<DataError>().is_some_and(DataError::is_out_of_reach)
-    });
-    if out_of_reach { Exit::Unavailable } else { Exit::Refused }
-}
-
 /// Whether whoever read the output has seen enough, as `head` does.
 #[must_use]
 pub fn reader_is_gone(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-/// Tells everything that is wrong with a file.
-fn complain(error: &ConfigError) -> Result<()> {
-    let mut errors = io::stderr().lock();
-    match error {
-        ConfigError::Wrong { path, problems } => {
-            for problem in problems {
-                writeln!(errors, "{}: {problem}", path.display())?;
-            }
-        }
-        ConfigError::Unreadable { cause, .. } => writeln!(errors, "{error}: {cause}")?,
-    }
-    Ok(())
 }
 
 struct Run {
@@ -96,15 +68,16 @@ impl Run {
 
     async fn plan(&self, detailed: bool, out: Out<'_>) -> Result<Exit> {
         let plan = self.observe().await?;
-        match self.output {
-            Output::Text => plan.write_table(out)?,
-            Output::Json => print_json(out, &plan.to_json())?,
+        if self.output == Output::Text {
+            plan.write_table(out)?;
         }
-        Ok(match plan {
-            plan if plan.is_refused() => Exit::Refused,
-            plan if plan.has_work() && detailed => Exit::Changes,
-            _ => Exit::Success,
-        })
+        if plan.is_refused() {
+            return self.fail(&Failure::in_the_way(plan.summary().refuse), plan.to_json(), out);
+        }
+        if self.output == Output::Json {
+            print_json(out, &plan.to_json())?;
+        }
+        Ok(if plan.has_work() && detailed { Exit::Changes } else { Exit::Success })
     }
 
     async fn apply(&self, yes: bool, out: Out<'_>) -> Result<Exit> {
@@ -112,15 +85,13 @@ impl Run {
         if self.output == Output::Text {
             plan.write_table(out)?;
         }
+        let planned = json!({"plan": plan.to_json()});
         if plan.is_refused() {
-            if self.output == Output::Json {
-                print_json(out, &json!({"plan": plan.to_json()}))?;
-            }
-            return Ok(Exit::Refused);
+            return self.fail(&Failure::in_the_way(plan.summary().refuse), planned, out);
         }
         if plan.has_work() {
             if !yes && !self.confirmed("Do this? Type yes: ", "yes")? {
-                return Ok(Exit::NotConfirmed);
+                return self.fail(&Failure::not_confirmed(), planned, out);
             }
             apply::carry_out(&plan, &self.nodes, (&self.azure, &self.known), &self.progress()).await?;
         }
@@ -162,7 +133,8 @@ impl Run {
             );
             stays.iter().try_for_each(|note| writeln!(io::stderr(), "{note}"))?;
             if !yes && !self.confirmed(&question, group)? {
-                return Ok(Exit::NotConfirmed);
+                let steps = json!({"steps": removals.to_json(), "stays": stays});
+                return self.fail(&Failure::not_confirmed(), steps, out);
             }
             let world = (&self.azure, &self.known);
             stays.extend(destroy::carry_out(&removals, &self.nodes, world, (&self.progress(), purge)).await?);
@@ -189,11 +161,16 @@ impl Run {
 
     async fn preflight(&self, out: Out<'_>) -> Result<Exit> {
         let findings = preflight::look(&self.config, &self.azure).await?;
-        match self.output {
-            Output::Text => findings.write_table(out)?,
-            Output::Json => print_json(out, &serde_json::to_value(&findings)?)?,
+        if self.output == Output::Text {
+            findings.write_table(out)?;
         }
-        Ok(if findings.passed() { Exit::Success } else { Exit::Refused })
+        if !findings.passed() {
+            return self.fail(&Failure::in_the_way(findings.missing()), serde_json::to_value(&findings)?, out);
+        }
+        if self.output == Output::Json {
+            print_json(out, &serde_json::to_value(&findings)?)?;
+        }
+        Ok(Exit::Success)
     }
 
     async fn secret(&self, command: &SecretCommand, out: Out<'_>) -> Result<Exit> {
@@ -229,10 +206,18 @@ impl Run {
     /// Asks, but not where what it asks about was not shown.
     fn confirmed(&self, question: &str, expected: &str) -> Result<bool> {
         if self.output == Output::Json {
-            writeln!(io::stderr(), "nothing was done: with --output json nothing is asked, so say --yes")?;
+            Failure::not_confirmed().write(&mut io::stderr())?;
             return Ok(false);
         }
         confirmed(question, expected)
+    }
+
+    /// Tells programs why it ends, beside what was found out; people have read it by now.
+    fn fail(&self, failure: &Failure, found: Value, out: Out<'_>) -> Result<Exit> {
+        if self.output == Output::Json {
+            print_json(out, &failure.in_document(found))?;
+        }
+        Ok(failure.exit())
     }
 
     fn progress(&self) -> Progress {

@@ -4,6 +4,8 @@ mod adoption;
 mod interruption;
 mod life;
 mod preflight;
+mod programs;
 mod secrets;
+mod sign_in;
 mod terminal;
 mod traps;
