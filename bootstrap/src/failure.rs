@@ -244,14 +244,8 @@ fn answer(refusal: &Refusal) -> Answer {
 
 /// What to do about a refusal, without Azure's own words, which have colons too.
 fn remedy(refusal: &Refusal) -> Option<String> {
-    let bare = Refusal {
-        status: refusal.status,
-        code: refusal.code.clone(),
-        message: String::new(),
-        request_id: None,
-        targets: Vec::new(),
-        retry_after: None,
-    };
+    let body = json!({"error": {"code": refusal.code}}).to_string();
+    let bare = Refusal::read(refusal.status, body.as_bytes(), (None, None));
     advice(&bare.to_string())
 }
 

@@ -143,6 +143,15 @@ mod tests {
     }
 
     #[test]
+    fn of_a_workspace_that_is_not_of_this_estate_the_name_is_left_open() {
+        let text = "subscription = '00000000-0000-4000-8000-000000000001'\ntenant = '00000000-0000-4000-8000-000000000002'\n\
+                    location = 'westeurope'\nprefix = 'ml'\n[vault]\n[agent_identity]\n[agent]\nruns_on = 'compute-cluster'\n";
+        let config = Config::parse(text, 1000).expect("it fits");
+        let next = &Outputs::of(&config, "https://kv1.vault.azure.net", &Known::default()).next[0];
+        assert!(next.starts_with("az ml compute update --resource-group ml-rg --workspace-name WORKSPACE"), "{next}");
+    }
+
+    #[test]
     fn a_service_account_that_the_file_names_is_trusted_already() {
         let account = "kubernetes = { issuer = 'https://a.example/', namespace = 'ml', service_account = 'trainer' }";
         let json = outputs(&format!("{account}\n[agent]\nruns_on = 'kubernetes'\n")).to_json();

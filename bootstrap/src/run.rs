@@ -13,9 +13,9 @@ use crate::azure::{Azure, Wishes, vault_url};
 use crate::cli::{Command, Exit, Output, SecretCommand};
 use crate::config::{Config, Source};
 use crate::failure::Failure;
-use crate::item::{Decision, Known, Node};
+use crate::item::{Known, Node};
 use crate::output::Outputs;
-use crate::plan::{self, Plan, Step};
+use crate::plan::{self, Plan};
 use crate::progress::{Form, Progress};
 use crate::{apply, destroy, estate, preflight, resources, secrets};
 
@@ -89,7 +89,6 @@ impl Run {
         if plan.is_refused() {
             return self.fail(&Failure::in_the_way(plan.summary().refuse), planned, out);
         }
-        self.look_for_values(&plan)?;
         if plan.has_work() {
             if !yes && !self.confirmed("Do this? Type yes: ", "yes")? {
                 return self.fail(&Failure::not_confirmed(), planned, out);
@@ -202,19 +201,6 @@ impl Run {
             }
         }
         Ok(Exit::Success)
-    }
-
-    /// Whether every secret that is to be made has a value, before anything is made for it.
-    fn look_for_values(&self, plan: &Plan) -> Result<()> {
-        for secret in &self.config.secrets {
-            let is_its = |step: &&Step| step.label.kind == "secret" && step.label.name == secret.name.as_str();
-            let step = plan.steps.iter().find(is_its);
-            if step.is_some_and(|step| step.observed.decision == Decision::Create) {
-                let could_not = || format!("nothing was done: secret {} has no value to be set to", secret.name);
-                self.azure.values.look(&secret.source).with_context(could_not)?;
-            }
-        }
-        Ok(())
     }
 
     /// Asks, but not where what it asks about was not shown.

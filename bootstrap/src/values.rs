@@ -48,17 +48,6 @@ impl Values {
         }
     }
 
-    /// Whether there is a value at `source`, as far as one can look without taking it away.
-    ///
-    /// # Errors
-    /// As [`Values::take`].
-    pub fn look(&self, source: &Source) -> Result<()> {
-        match source {
-            Source::File(_) | Source::Variable(_) => self.take(source).map(drop),
-            Source::Generated(_) | Source::Stdin => Ok(()),
-        }
-    }
-
     fn read(&self, path: &Path) -> Result<SecretValue> {
         let file = std::fs::File::open(path).with_context(|| format!("could not open {}", path.display()))?;
         let bytes = read_all(&mut &file).with_context(|| format!("could not read {}", path.display()))?;
