@@ -146,6 +146,21 @@ impl Check<'_> {
         {
             self.document.report(&days.span(), "soft_delete_days is from 7 to 90".to_owned());
         }
+        let network = &table.network;
+        let rules = network.ip_rules.is_some() || network.subnets.is_some();
+        let keys = [
+            ("sku", table.sku.is_some()),
+            ("soft_delete_days", table.soft_delete_days.is_some()),
+            ("purge_protection", table.purge_protection.is_some()),
+            (
+                "network",
+                rules
+                    || network.public_access.is_some()
+                    || network.default_action.is_some()
+                    || network.bypass.is_some(),
+            ),
+        ];
+        self.only_read("vault", table.id.as_ref(), &keys);
         Vault {
             place: self.place((table.name, table.id), (Rule::Vault, "Microsoft.KeyVault/vaults"), naming),
             sku: table.sku.map(|sku| sku.0.0),
@@ -191,6 +206,7 @@ impl Check<'_> {
             Some(name) => self.name(Some(name), Rule::Vault, naming),
             None => naming.default(Prefix::workspace_vault),
         };
+        self.only_read("storage", storage.id.as_ref(), &[("sku", storage.sku.is_some())]);
         let storage_kind = (Rule::StorageAccount, "Microsoft.Storage/storageAccounts");
         let insights_kind = (Rule::ApplicationInsights, "Microsoft.Insights/components");
         Workspace {
@@ -211,6 +227,7 @@ impl Check<'_> {
         {
             self.document.report(&days.span(), "retention_days is from 30 to 730".to_owned());
         }
+        self.only_read("log_analytics", table.id.as_ref(), &[("retention_days", table.retention_days.is_some())]);
         let kind = (Rule::LogAnalytics, "Microsoft.OperationalInsights/workspaces");
         Logs {
             place: self.place((table.name, table.id), kind, naming),
@@ -294,5 +311,39 @@ fn operator_settings(table: OperatorTable) -> Operator {
         principal: table.principal.map(|principal| principal.0),
         kind: table.principal_type.map(|kind| kind.0.0),
         address: table.address.map(|address| address.0.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_problem_hides_no_other() {
+        let text = "subscription = 'x'\nlocation = 'westeurope'\nprefix = 'ml'\n[vault]\nname = 'a--b'\n[vault.network]\n\
+                    bypass = 'all'\ndefault_action = 'no'\nsubnets = ['x']\n[workspace]\nname = '!'\ncolour = 'red'\n[storage]\n\
+                    name = 'A'\n[agent_identity]\nname = '-'\n[agent_identity.kubernetes]\nissuer = 5\nnamespace = 'a'\n\
+                    service_account = 'b'\n[[access]]\nprincipal = 'agent'\nrole = 'Reader'\n[[secret]]\nname = 'a'\n\
+                    generate = { length = 'x' }\n[[secret]]\nname = 'b'\nfrom_env = 5\n";
+        let starts = [
+            "line 1: subscription: ",
+            "line 1: `tenant` is missing",
+            "line 5: 'a--b' is no name for this key vault",
+            "line 7: [vault] network.bypass: 'all' is unknown: use azure-services or none",
+            "line 8: [vault] network.default_action: 'no' is unknown",
+            "line 9: 'x' is no subnet's id",
+            "line 11: '!' is no name for this machine learning workspace",
+            "line 12: [workspace] unknown key `colour`",
+            "line 14: 'A' is no name for this storage account",
+            "line 16: '-' is no name for this identity",
+            "line 18: [agent_identity] kubernetes.issuer: invalid type: integer, expected a string",
+            "line 26: [secret] generate.length: invalid type: string",
+            "line 29: [secret] from_env: invalid type: integer",
+        ];
+        let found: Vec<_> = check(text, 1000).expect_err("much is wrong").iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), starts.len(), "{found:#?}");
+        for (line, start) in found.iter().zip(starts) {
+            assert!(line.starts_with(start), "{start}: {found:#?}");
+        }
     }
 }

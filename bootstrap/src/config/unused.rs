@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use keyside::config::document::Document;
+use keyside::config::document::{Document, Parsed};
+use toml::Spanned;
 
 use super::check::Check;
+use crate::id::ArmId;
 
 /// Every table that others ask for.
 const ASKED_FOR: [&str; 7] =
@@ -39,6 +41,17 @@ impl Places {
 }
 
 impl Check<'_> {
+    /// Notes those of `keys` that are given beside the id of somebody else's resource, with which nothing is done.
+    pub(super) fn only_read(&mut self, table: &str, id: Option<&Spanned<Parsed<ArmId>>>, keys: &[(&str, bool)]) {
+        let given: Vec<_> = keys.iter().filter(|(_, given)| *given).map(|(key, _)| *key).collect();
+        if let Some(id) = id.filter(|_| !given.is_empty()) {
+            let given = given.join(" and ");
+            let why = "what is named by id is somebody else's and only read";
+            self.document
+                .report(&id.span(), format!("nothing uses [{table}] {given}: {why}, so remove {given}, or id"));
+        }
+    }
+
     /// Notes every table that nothing uses.
     pub(super) fn unused(&mut self, places: &Places) {
         for (table, users) in USERS {
@@ -55,6 +68,41 @@ impl Check<'_> {
 mod tests {
     use crate::config::Config;
 
+    fn problems(more: &str) -> Vec<String> {
+        let base = "subscription = '00000000-0000-4000-8000-000000000001'\n\
+                    tenant = '00000000-0000-4000-8000-000000000002'\nlocation = 'westeurope'\nprefix = 'ml'\n[vault]\n";
+        let found = Config::parse(&format!("{base}{more}\n"), 1000).map(|_| Vec::new());
+        found.unwrap_or_else(|problems| problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn what_is_only_read_takes_no_settings() {
+        let id = "id = '/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/g/providers/";
+        let rows = [
+            (format!("{id}Microsoft.KeyVault/vaults/kv1'"), ""),
+            (format!("{id}Microsoft.KeyVault/vaults/kv1'\nauthorization = 'access-policies'"), ""),
+            (
+                format!("sku = 'premium'\n{id}Microsoft.KeyVault/vaults/kv1'\nnetwork.bypass = 'none'"),
+                "line 7: nothing uses [vault] sku and network: what is named by id",
+            ),
+            (
+                format!(
+                    "[diagnostics]\n[log_analytics]\nretention_days = 60\n{id}Microsoft.OperationalInsights/workspaces/w'"
+                ),
+                "line 9: nothing uses [log_analytics] retention_days",
+            ),
+            (
+                format!("[workspace]\n[storage]\nsku = 'grs'\n{id}Microsoft.Storage/storageAccounts/st1'"),
+                "line 9: nothing uses [storage] sku",
+            ),
+        ];
+        for (text, expected) in rows {
+            let found = problems(&text);
+            assert_eq!(found.is_empty(), expected.is_empty(), "{text}: {found:#?}");
+            assert!(found.iter().all(|line| line.starts_with(expected)), "{text}: {found:#?}");
+        }
+    }
+
     #[test]
     fn what_nothing_would_use_is_refused_with_its_remedy() {
         let rows = [
@@ -66,10 +114,7 @@ mod tests {
             ("[workspace]\ncolour = 'red'\n[storage]", "line 7: [workspace] unknown key `colour`"),
         ];
         for (text, expected) in rows {
-            let base = "subscription = '00000000-0000-4000-8000-000000000001'\n\
-                        tenant = '00000000-0000-4000-8000-000000000002'\nlocation = 'westeurope'\nprefix = 'ml'\n[vault]\n";
-            let found = Config::parse(&format!("{base}{text}\n"), 1000).map(|_| Vec::new());
-            let found = found.unwrap_or_else(|problems| problems.iter().map(ToString::to_string).collect());
+            let found = problems(text);
             assert_eq!(found.is_empty(), expected.is_empty(), "{text}: {found:#?}");
             assert!(found.iter().all(|line| line.starts_with(expected)), "{text}: {found:#?}");
         }

@@ -78,7 +78,7 @@ fn resources_of_somebody_else_are_referred_to_and_only_read() {
     let subscription = Subscription::start(&VAULT.replace("ml-rg", "platform"));
     let id =
         format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/platform/providers/Microsoft.KeyVault/vaults/ml-kv-old");
-    subscription.describe(&format!("id = '{id}'\nsoft_delete_days = 7\n[agent_identity]\n"));
+    subscription.describe(&format!("id = '{id}'\n[agent_identity]\n"));
     subscription.succeed(&["apply", "--yes"]);
     let planned = plan(&subscription);
     assert_eq!(planned["summary"]["leave"], 6, "{planned:#}");
