@@ -31,7 +31,7 @@ pub enum ChangedBy {
 pub enum Mark {
     /// By a tag with this value.
     Tag(String),
-    /// By its name, which nobody else chooses.
+    /// By its name, which holds the estate's number.
     Name,
     /// Not at all: it is somebody else's, and only read.
     Foreign,

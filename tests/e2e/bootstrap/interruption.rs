@@ -79,7 +79,7 @@ mod killed_while_azure_makes {
 
     #[test]
     fn the_federated_credential() {
-        killed_at("federatedIdentityCredentials/keyside-bootstrap\n");
+        killed_at("federatedIdentityCredentials/keyside-bootstrap-");
     }
 
     #[test]
@@ -101,7 +101,7 @@ mod killed_while_azure_makes {
 
     #[test]
     fn the_diagnostic_setting() {
-        killed_at("diagnosticSettings/keyside-bootstrap\n");
+        killed_at("diagnosticSettings/keyside-bootstrap-");
     }
 
     #[test]

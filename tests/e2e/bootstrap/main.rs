@@ -5,5 +5,6 @@ mod interruption;
 mod life;
 mod preflight;
 mod secrets;
+mod sharing;
 mod terminal;
 mod traps;
