@@ -25,18 +25,15 @@ use keyside::azure::identity::{Identity, RejectionWatch};
 use keyside::azure::transport::{SdkTransport, Transport, ValueSink};
 use keyside::memory::Arena;
 use keyside::secret::{SecretName, SecretValue, Version};
-use tokio::time::Instant;
 
 pub use self::error::{DataError, Reason};
 pub use self::own_host::AnotherHost;
 use self::own_host::OwnHost;
 use crate::arm::Patience;
+use crate::retry::{Pause, Tries, Verdict};
 
 /// Pause between two tries: a right that was just given acts after seconds to minutes.
 const PAUSE: Duration = Duration::from_secs(2);
-
-/// Shortest pause where the vault asks for one, which may be none at all.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// The data of one vault.
 pub struct VaultData {
@@ -117,12 +114,6 @@ impl VaultData {
         Ok(Self { url, client, arena, patience })
     }
 
-    /// The vault's address.
-    #[must_use]
-    pub fn url(&self) -> &VaultUrl {
-        &self.url
-    }
-
     /// Every secret, by its name in lower case.
     ///
     /// # Errors
@@ -149,7 +140,7 @@ impl VaultData {
     }
 
     /// Sets a secret, which makes a new version. The value that comes back in the answer goes to locked memory and is
-    /// wiped there.
+    /// wiped there. The vault's words about a refusal are left out, as they may quote the value.
     ///
     /// # Errors
     /// [`DataError`], also for a value that is no text.
@@ -171,7 +162,8 @@ impl VaultData {
             let answer = self.client.set_secret(name.as_str(), parameters.try_into()?, Some(options)).await?;
             answer.into_model()
         });
-        let id = secret.await?.resource_id().ok().and_then(|id| id.version?.parse().ok());
+        let id =
+            secret.await.map_err(DataError::without_words)?.resource_id().ok().and_then(|id| id.version?.parse().ok());
         id.ok_or_else(unusable)
     }
 
@@ -227,23 +219,21 @@ impl VaultData {
     where
         W: Future<Output = azure_core::Result<T>>,
     {
-        let start = Instant::now();
+        let mut tries = Tries::new(self.patience.request, Pause::between(PAUSE, PAUSE));
         loop {
             let error = match Box::pin(ask()).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => DataError::new(operation, name, error.into()),
+                Err(error) => DataError::of(operation, name, error),
             };
-            let limit = match error.reason.as_ref() {
-                Reason::Denied { .. } if rights == Rights::MayBeOnTheirWay => self.patience.propagation,
-                reason if reason.passes() => self.patience.request,
-                _ => return Err(error),
+            let verdict = match error.reason.verdict() {
+                Verdict::Final if error.is_denial() && rights == Rights::MayBeOnTheirWay => {
+                    Verdict::Again(Some(self.patience.propagation))
+                }
+                verdict => verdict,
             };
-            let wait = error.reason.retry_after().map_or(PAUSE, |asked| asked.max(PAUSE_MIN));
-            if start.elapsed() + wait > limit {
+            if !tries.goes_on(&error, verdict, error.reason.retry_after()).await {
                 return Err(error);
             }
-            tracing::debug!(error = %error, ?wait, "trying again");
-            tokio::time::sleep(wait).await;
         }
     }
 }

@@ -162,6 +162,9 @@ fn nothing_is_done_without_a_confirmation() {
     let apply = subscription.run(&["apply"]);
     assert_eq!(apply.code, Some(75), "{}", apply.errors);
     assert!(apply.errors.contains("--yes"), "{}", apply.errors);
+    let unseen = subscription.run(&["apply", "--output", "json"]);
+    assert_eq!(unseen.code, Some(75), "{}{}", unseen.out, unseen.errors);
+    assert!(unseen.errors.contains("with --output json nothing is asked, so say --yes"), "{}", unseen.errors);
     assert_eq!(subscription.writes(), Vec::<String>::new());
 }
 

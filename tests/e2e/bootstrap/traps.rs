@@ -157,6 +157,67 @@ fn a_token_that_azure_rejects_is_replaced_once_and_not_for_ever() {
 }
 
 #[test]
+fn a_token_that_a_vault_rejects_is_replaced_once_and_not_for_ever() {
+    let subscription = Subscription::start("");
+    subscription.describe("name = 'ml-kv-token'\n[[secret]]\nname = 'db'\ngenerate = {}");
+    subscription.emulator.run(&["fault", "add", "--host", "*.vault.azure.net", "--status", "401", "--count", "1"]);
+    applied(&subscription);
+    subscription.emulator.run(&["fault", "add", "--host", "*.vault.azure.net", "--status", "401"]);
+    let before = vault_requests(&subscription);
+    let set = subscription.run_with(&["secret", "set", "db"], &[], "another-value\n");
+    assert_eq!(set.code, Some(70), "{}", set.errors);
+    assert!(set.errors.contains("could not set db") && set.errors.contains("the vault answers 401"), "{}", set.errors);
+    let asked = vault_requests(&subscription) - before;
+    assert!((2..=4).contains(&asked), "each of two tries asks once or, challenged, twice: {asked}");
+}
+
+fn vault_requests(subscription: &Subscription) -> usize {
+    subscription.emulator.run(&["requests"]).lines().filter(|line| line.contains("/secrets/db")).count()
+}
+
+#[test]
+fn the_words_of_a_vault_about_a_value_are_not_repeated_and_its_number_for_the_request_is() {
+    let subscription = Subscription::start("");
+    subscription.describe("name = 'ml-kv-words'\n[[secret]]\nname = 'db'\ngenerate = {}");
+    subscription.succeed(&["apply", "--yes"]);
+    let body = r#"{"error":{"code":"BadParameter","message":"The value hunter2 is not valid."}}"#;
+    let fault = ["fault", "add", "--host", "*.vault.azure.net", "--method", "PUT", "--status", "400", "--body", body];
+    subscription.emulator.run(&[&fault[..], &["--header", "x-ms-request-id: 1d78"]].concat());
+    let set = subscription.run_with(&["secret", "set", "db"], &[("RUST_LOG", "debug")], "hunter2\n");
+    assert_eq!(set.code, Some(70), "{}", set.errors);
+    assert!(
+        set.errors.contains("could not set db, request 1d78: the vault answers 400 BadParameter"),
+        "{}",
+        set.errors
+    );
+    assert!(!set.errors.contains("hunter2"), "{}", set.errors);
+}
+
+#[test]
+fn a_subscription_that_is_not_there_is_told_and_not_taken_for_an_empty_one() {
+    let subscription = Subscription::start("");
+    subscription.describe("");
+    let body = r#"{"error":{"code":"SubscriptionNotFound","message":"The subscription could not be found."}}"#;
+    fault(&subscription, &["--path", "/subscriptions/*", "--status", "404", "--body", body]);
+    let plan = subscription.run(&["plan"]);
+    assert_eq!(plan.code, Some(70), "{}", plan.out);
+    for part in ["404 SubscriptionNotFound", "correct subscription in the file"] {
+        assert!(plan.errors.contains(part), "{part}: {}", plan.errors);
+    }
+}
+
+#[test]
+fn a_relative_link_is_followed_to_where_it_leads() {
+    let subscription = whole("");
+    let body = r#"{"status":"Succeeded"}"#;
+    fault(&subscription, &["--method", "GET", "--path", "/relative/*", "--status", "200", "--body", body]);
+    let header = "Azure-AsyncOperation: /relative/operation";
+    fault(&subscription, &["--method", "PUT", "--path", "*/workspaces/ml-ml", "--header", header]);
+    applied(&subscription);
+    assert!(subscription.emulator.run(&["requests"]).contains("/relative/operation"));
+}
+
+#[test]
 fn a_link_to_another_host_is_not_followed() {
     let subscription = whole("");
     let header = "Azure-AsyncOperation: https://evil.example/operation";
