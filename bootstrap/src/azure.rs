@@ -8,7 +8,7 @@ use base64ct::{Base64UrlUnpadded, Encoding as _};
 use keyside::azure::cloud::{Cloud, VaultUrl};
 use keyside::azure::identity::{self, Authority, Identity, SignIn};
 use keyside::azure::transport::{Timeouts, Transport};
-use keyside::clock::Clock;
+use keyside::clock::SystemClock;
 use keyside::environment::Environment;
 use keyside::memory::{self, Arena};
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::arm::{Arm, Patience};
 use crate::config::Config;
-use crate::values::Values;
+use crate::values::{Input, Values};
 use crate::vault_data::VaultData;
 
 /// How long the parts of a request may take. Resource Manager answers a write after what it calls a short while, up to a
@@ -37,16 +37,11 @@ pub struct Azure {
     /// Where the values of new secrets come from.
     pub values: Values,
     /// What the time is.
-    pub clock: Arc<dyn ShownClock>,
+    pub clock: SystemClock,
     /// Whether what is in a deleted state may be brought back.
     pub recover: bool,
     operator: (Uuid, &'static str),
 }
-
-/// A clock that can be shown in a debugger.
-pub trait ShownClock: Clock + std::fmt::Debug {}
-
-impl<C: Clock + std::fmt::Debug> ShownClock for C {}
 
 /// What an operator says about a run.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +50,8 @@ pub struct Wishes {
     pub patience: Patience,
     /// Whether what is in a deleted state may be brought back.
     pub recover: bool,
+    /// Whose standard input first values come from.
+    pub input: Input,
 }
 
 impl Azure {
@@ -62,22 +59,19 @@ impl Azure {
     ///
     /// # Errors
     /// When no token can be had, it is of another tenant, or the environment rules every connection out.
-    pub async fn connect<C>(config: &Config, environment: &Environment, (wishes, clock): (Wishes, C)) -> Result<Self>
-    where
-        C: Clock + std::fmt::Debug + Copy,
-    {
+    pub async fn connect(config: &Config, environment: &Environment, wishes: Wishes) -> Result<Self> {
         let transport = Arc::new(Transport::new(environment, TIMEOUTS).context("no connection to Azure can be made")?);
         let authority = Authority::new(environment, Cloud::Public)?;
         let settings =
             identity::Settings { tenant_id: Some(config.tenant.to_string()), ..identity::Settings::default() };
         let sign_in = SignIn { transport: Arc::clone(&transport), authority };
-        let identity = Identity::new(&settings, environment, sign_in, Arc::new(clock));
+        let identity = Identity::new(&settings, environment, sign_in, Arc::new(SystemClock));
         let arm = Arm::new(&identity, &transport, wishes.patience);
         let operator = operator(config, &identity).await?;
         let arena = Arena::new(memory::Settings::default());
         let vault = VaultData::new(vault_url(config)?, &identity, &transport, (arena.clone(), wishes.patience))?;
-        let values = Values::new(arena, environment.clone());
-        Ok(Self { arm, vault, values, clock: Arc::new(clock), recover: wishes.recover, operator })
+        let values = Values::new(arena, environment.clone(), wishes.input);
+        Ok(Self { arm, vault, values, clock: SystemClock, recover: wishes.recover, operator })
     }
 
     /// The object id of whoever runs this, and what it is.

@@ -18,7 +18,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 2 changes, with --detailed-exitcode; 64 usage; 69 Azure cannot be reached, \
+const EXIT_CODES: &str = "Exit codes: 0 done; 2 changes, with --detailed-exitcode; 64 usage; 66 there is no estate; 69 Azure cannot be reached, \
 or no sign-in; 70 Azure refused, or something is in the way; 75 not confirmed, nothing done; 78 the configuration is wrong";
 
 /// Every command.
@@ -138,6 +138,8 @@ pub enum Exit {
     Changes = 2,
     /// The command line is wrong.
     Usage = 64,
+    /// There is no estate to tell of.
+    Absent = 66,
     /// Azure cannot be reached, or there is no sign-in.
     Unavailable = 69,
     /// Azure refused, or something is in the way.

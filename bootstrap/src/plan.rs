@@ -92,6 +92,11 @@ impl Plan {
         self.summary().refuse > 0
     }
 
+    /// Adds that something is in the way which is no resource.
+    pub fn refuse(&mut self, label: Label, reason: String) {
+        self.steps.push(Step { label, observed: Observed::refused(reason) });
+    }
+
     /// Shows every step to people.
     ///
     /// # Errors

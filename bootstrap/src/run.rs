@@ -3,7 +3,6 @@
 use std::io::{self, IsTerminal as _, Write};
 
 use anyhow::{Context as _, Result};
-use keyside::clock::SystemClock;
 use keyside::config::ConfigError;
 use keyside::environment::Environment;
 use serde_json::{Value, json};
@@ -13,10 +12,11 @@ use crate::arm::{ArmError, Patience};
 use crate::azure::{Azure, Wishes, vault_url};
 use crate::cli::{Command, Exit, Output, SecretCommand};
 use crate::config::{Config, Source};
-use crate::item::{Known, Node};
+use crate::item::{Key, Known, Label, Node};
 use crate::output::Outputs;
 use crate::plan::{self, Plan};
 use crate::progress::{Form, Progress};
+use crate::values::Input;
 use crate::vault_data::DataError;
 use crate::{apply, destroy, estate, preflight, resources, secrets};
 
@@ -36,8 +36,9 @@ pub async fn run(command: &Command, environment: &Environment, out: &mut (dyn Wr
         Err(error) => return complain(&error).map(|()| Exit::Config),
     };
     let patience = Patience { request: common.patience, operation: OPERATION, propagation: PROPAGATION };
-    let wishes = Wishes { patience, recover: command.recovers() };
-    let azure = Azure::connect(&config, environment, (wishes, SystemClock)).await?;
+    let input = if command.only_looks() { Input::Later } else { Input::Own };
+    let wishes = Wishes { patience, recover: command.recovers(), input };
+    let azure = Azure::connect(&config, environment, wishes).await?;
     let run = Run { nodes: estate::nodes(&config), known: Known::default(), output: common.output, config, azure };
     match command {
         Command::Plan { detailed_exitcode, .. } => run.plan(*detailed_exitcode, out).await,
@@ -94,8 +95,19 @@ impl Run {
         plan::observe(&self.nodes, &self.azure, &self.known).await
     }
 
+    /// The same with what keeps the agent's configuration from being written.
+    async fn observe_to_apply(&self) -> Result<Plan> {
+        let mut plan = self.observe().await?;
+        let file = &self.config.agent.file;
+        if let Err(error) = agent_config::look(file) {
+            let label = Label { kind: "agent configuration", name: file.display().to_string() };
+            plan.refuse(label, format!("{error:#}"));
+        }
+        Ok(plan)
+    }
+
     async fn plan(&self, detailed: bool, out: Out<'_>) -> Result<Exit> {
-        let plan = self.observe().await?;
+        let plan = self.observe_to_apply().await?;
         match self.output {
             Output::Text => plan.write_table(out)?,
             Output::Json => print_json(out, &plan.to_json())?,
@@ -108,7 +120,7 @@ impl Run {
     }
 
     async fn apply(&self, yes: bool, out: Out<'_>) -> Result<Exit> {
-        let plan = self.observe().await?;
+        let plan = self.observe_to_apply().await?;
         if self.output == Output::Text {
             plan.write_table(out)?;
         }
@@ -176,6 +188,11 @@ impl Run {
 
     async fn output(&self, out: Out<'_>) -> Result<Exit> {
         let plan = self.observe().await?;
+        if !self.known.has(Key::Vault) {
+            let (group, apply) = (&self.config.group, "run `keyside-bootstrap apply` first");
+            writeln!(io::stderr(), "there is no estate in {group} yet: {apply}, which makes what this file describes")?;
+            return Ok(Exit::Absent);
+        }
         let outputs = Outputs::of(&self.config, &vault_url(&self.config)?.to_string(), &self.known);
         match self.output {
             Output::Text => outputs.write_table(out)?,
@@ -201,10 +218,10 @@ impl Run {
             SecretCommand::Set { name, from_file, from_env, .. } => {
                 let file = from_file.clone().map(Source::File);
                 let source = file.or(from_env.clone().map(Source::Variable)).unwrap_or(Source::Stdin);
-                (name, json!({"version": secrets::set(&self.config, &self.azure, name, source).await?}))
+                (name, json!({"version": secrets::set(&self.config, &self.azure, name, source).await?.as_str()}))
             }
             SecretCommand::Rotate { name, .. } => {
-                (name, json!({"version": secrets::rotate(&self.config, &self.azure, name).await?}))
+                (name, json!({"version": secrets::rotate(&self.config, &self.azure, name).await?.as_str()}))
             }
             SecretCommand::Retire { name, older_than, .. } => {
                 let retired = secrets::retire(&self.azure, name, *older_than).await?;

@@ -14,8 +14,8 @@ use azure_core::credentials::TokenCredential;
 use azure_core::http::{ClientMethodOptions, ClientOptions, Context, RetryOptions};
 use azure_core::time::OffsetDateTime;
 use azure_security_keyvault_secrets::models::{
-    SecretAttributes, SecretClientSetSecretOptions, SecretClientUpdateSecretPropertiesOptions, SecretProperties,
-    SetSecretParameters, UpdateSecretPropertiesParameters,
+    Secret, SecretAttributes, SecretClientSetSecretOptions, SecretClientUpdateSecretPropertiesOptions,
+    SecretProperties, SetSecretParameters, UpdateSecretPropertiesParameters,
 };
 use azure_security_keyvault_secrets::{ResourceExt as _, SecretClient, SecretClientOptions};
 use futures::TryStreamExt as _;
@@ -139,32 +139,52 @@ impl VaultData {
         Ok(all.await?.into_iter().filter_map(listed).collect())
     }
 
-    /// Sets a secret, which makes a new version. The value that comes back in the answer goes to locked memory and is
-    /// wiped there. The vault's words about a refusal are left out, as they may quote the value.
+    /// Sets a secret, which makes a new version. The vault's words about a refusal are left out, as they may quote the
+    /// value.
     ///
     /// # Errors
     /// [`DataError`], also for a value that is no text.
-    pub async fn set(&self, name: &SecretName, new: &NewVersion<'_>, rights: Rights) -> Result<Version, DataError> {
-        let unusable = || DataError::new("set", name.as_str(), Reason::Unusable);
-        let text = std::str::from_utf8(new.value.as_bytes()).map_err(|_| unusable())?;
-        let secret = self.persist("set", name.as_str(), rights, || async {
-            let parameters = SetSecretParameters {
-                value: Some(text.to_owned()),
-                content_type: new.content_type.map(str::to_owned),
-                secret_attributes: Some(SecretAttributes {
-                    expires: new.expires.and_then(|at| OffsetDateTime::from_unix_timestamp(at.as_second()).ok()),
-                    ..SecretAttributes::default()
-                }),
-                tags: Some(HashMap::from_iter(new.tags.clone())),
-            };
-            let context = Context::new().with_value(ValueSink::new(self.arena.clone()));
-            let options = SecretClientSetSecretOptions { method_options: ClientMethodOptions { context } };
-            let answer = self.client.set_secret(name.as_str(), parameters.try_into()?, Some(options)).await?;
-            answer.into_model()
+    pub async fn set(&self, name: &SecretName, new: &NewVersion<'_>) -> Result<Version, DataError> {
+        let set = self.persist("set", name.as_str(), Rights::AreWhatTheyAre, || self.put(name, new));
+        version_of(name, &set.await.map_err(DataError::without_words)?)
+    }
+
+    /// Sets a secret unless the vault has it; none where it does. Key Vault has no request that does both, so each try
+    /// looks first: two that look in the same moment both set it, and the later value counts.
+    ///
+    /// # Errors
+    /// [`DataError`], also for a value that is no text.
+    pub async fn set_first(
+        &self,
+        name: &SecretName,
+        new: &NewVersion<'_>,
+        rights: Rights,
+    ) -> Result<Option<Version>, DataError> {
+        let set = self.persist("set", name.as_str(), rights, || async {
+            let is_it =
+                |one: &SecretProperties| one.resource_id().is_ok_and(|id| id.name.eq_ignore_ascii_case(name.as_str()));
+            let there = self.client.list_secret_properties(None)?.try_any(async |one| is_it(&one)).await?;
+            if there { Ok(None) } else { self.put(name, new).await.map(Some) }
         });
-        let id =
-            secret.await.map_err(DataError::without_words)?.resource_id().ok().and_then(|id| id.version?.parse().ok());
-        id.ok_or_else(unusable)
+        let set = set.await.map_err(DataError::without_words)?;
+        set.map(|secret| version_of(name, &secret)).transpose()
+    }
+
+    /// The value that comes back in the answer goes to locked memory and is wiped there.
+    async fn put(&self, name: &SecretName, new: &NewVersion<'_>) -> azure_core::Result<Secret> {
+        let text = std::str::from_utf8(new.value.as_bytes())?;
+        let parameters = SetSecretParameters {
+            value: Some(text.to_owned()),
+            content_type: new.content_type.map(str::to_owned),
+            secret_attributes: Some(SecretAttributes {
+                expires: new.expires.and_then(|at| OffsetDateTime::from_unix_timestamp(at.as_second()).ok()),
+                ..SecretAttributes::default()
+            }),
+            tags: Some(HashMap::from_iter(new.tags.clone())),
+        };
+        let context = Context::new().with_value(ValueSink::new(self.arena.clone()));
+        let options = SecretClientSetSecretOptions { method_options: ClientMethodOptions { context } };
+        self.client.set_secret(name.as_str(), parameters.try_into()?, Some(options)).await?.into_model()
     }
 
     /// Disables a version, which nobody can read from then on.
@@ -236,6 +256,11 @@ impl VaultData {
             }
         }
     }
+}
+
+fn version_of(name: &SecretName, set: &Secret) -> Result<Version, DataError> {
+    let version = set.resource_id().ok().and_then(|id| id.version?.parse().ok());
+    version.ok_or_else(|| DataError::new("set", name.as_str(), Reason::Unusable))
 }
 
 fn listed(properties: SecretProperties) -> Option<Listed> {

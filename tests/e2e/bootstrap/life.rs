@@ -114,6 +114,35 @@ fn output_tells_the_same_as_apply_for_people_and_for_programs() {
 }
 
 #[test]
+fn output_of_an_estate_that_is_not_there_ends_with_66_and_says_what_makes_it() {
+    let subscription = whole("");
+    for words in [&["output"][..], &["output", "--output", "json"]] {
+        let run = subscription.run(words);
+        assert_eq!(run.code, Some(66), "{words:?}: {}{}", run.out, run.errors);
+        assert_eq!(run.out, "", "{words:?}");
+        assert!(run.errors.contains("no estate in ml-rg yet: run `keyside-bootstrap apply`"), "{}", run.errors);
+    }
+}
+
+#[test]
+fn what_keeps_the_agents_configuration_from_being_written_is_told_before_anything_is() {
+    let subscription = Subscription::start("");
+    subscription.describe("name = 'ml-kv-scenario'");
+    std::fs::write(subscription.agent_config(), "# by hand\n").expect("written");
+    let refused = |reason: &str| {
+        for words in [&["plan"][..], &["apply", "--yes"]] {
+            let run = subscription.run(words);
+            assert_eq!(run.code, Some(70), "{words:?}: {}{}", run.out, run.errors);
+            assert!(run.out.contains("! refuse  agent configuration") && run.out.contains(reason), "{}", run.out);
+            assert_eq!(subscription.writes(), Vec::<String>::new(), "{words:?}");
+        }
+    };
+    refused("was not written by this program");
+    subscription.describe("name = 'ml-kv-scenario'\n[agent]\nfile = 'absent/agent.toml'");
+    refused("could not write absent/agent.toml");
+}
+
+#[test]
 fn destroy_takes_away_everything_that_apply_made_and_nothing_else() {
     let subscription = whole("");
     subscription.succeed(&["apply", "--yes"]);
