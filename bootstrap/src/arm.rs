@@ -190,6 +190,18 @@ impl Arm {
         read(&response, url).map_err(|problem| call.error(problem))
     }
 
+    /// Sends a removal and waits until it has ended; what is gone already, or goes meanwhile, is removed.
+    ///
+    /// # Errors
+    /// [`ArmError`].
+    pub async fn remove(&self, call: &Call<'_>) -> Result<(), ArmError> {
+        let ended = match self.send(call).await {
+            Ok(answer) => self.finish(&answer, call).await,
+            Err(error) => Err(error),
+        };
+        ended.or_else(|error| if error.is_absence() { Ok(()) } else { Err(error) })
+    }
+
     /// Waits until the operation that `answer` speaks of has ended, in whichever way it says so.
     ///
     /// # Errors
@@ -216,20 +228,20 @@ impl Arm {
         }
     }
 
-    /// Waits until Azure is done with what is at `path`, and answers with it.
+    /// Waits until Azure is done with what is at `path`, and answers with it. What `call` has just written may not be
+    /// there yet; what it only reads is.
     ///
     /// # Errors
-    /// [`ArmError`], where it failed or was not ready in time.
+    /// [`ArmError`], where it failed, was not ready in time, or is gone.
     pub async fn settled(&self, path: &str, call: &Call<'_>) -> Result<Value, ArmError> {
         let start = Instant::now();
         let mut pause = Pause::between(LOOK_FIRST, LOOK_LAST);
         loop {
-            if let Some(document) = self.get(call.label, path).await? {
-                match state(&document) {
-                    State::Ready => return Ok(document),
-                    State::Failed(word) => return Err(call.error(Problem::Ended(word))),
-                    State::UnderWay(_) => {}
-                }
+            match self.get(call.label, path).await?.map(|document| (state(&document), document)) {
+                Some((State::Ready, document)) => return Ok(document),
+                Some((State::Failed(word), _)) => return Err(call.error(Problem::Ended(word))),
+                None if call.method == Method::Get => return Err(call.error(Problem::Gone)),
+                Some((State::UnderWay(_), _)) | None => {}
             }
             self.pause(&mut pause, None, (start, call)).await?;
         }

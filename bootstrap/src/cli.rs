@@ -59,6 +59,9 @@ pub enum Command {
         /// Leave nothing that could be recovered.
         #[arg(long)]
         purge: bool,
+        /// Purge also a vault whose secrets nobody could list before.
+        #[arg(long, requires = "purge")]
+        even_unseen: bool,
     },
     /// Prints what others need to know of the estate, and the next command.
     Output {
@@ -223,6 +226,8 @@ mod tests {
             ("plan --config e.toml --recover --detailed-exitcode --output json", None),
             ("apply --config e.toml --yes --recover --patience 30s", None),
             ("destroy --config e.toml --yes --purge", None),
+            ("destroy --config e.toml --purge --even-unseen", None),
+            ("destroy --config e.toml --even-unseen", Some(Exit::Usage)),
             ("output --config e.toml --output json", None),
             ("preflight --config e.toml", None),
             ("secret set db --config e.toml --from-env DB", None),

@@ -180,6 +180,7 @@ impl Estate<'_> {
         }
         for secret in &self.config.secrets {
             let seed = Seed {
+                vault: self.config.id_of(vault::KIND, &self.config.vault.place),
                 name: secret.name.clone(),
                 content_type: secret.content_type.clone(),
                 expires_in: secret.expires_in,

@@ -12,13 +12,13 @@ use crate::arm::{ArmError, Patience};
 use crate::azure::{Azure, Wishes, vault_url};
 use crate::cli::{Command, Exit, Output, SecretCommand};
 use crate::config::{Config, Source};
-use crate::item::{Key, Known, Label, Node};
+use crate::item::{Key, Known, Label, Node, World};
 use crate::output::Outputs;
 use crate::plan::{self, Plan};
 use crate::progress::{Form, Progress};
 use crate::values::Input;
 use crate::vault_data::DataError;
-use crate::{apply, destroy, estate, preflight, resources, secrets};
+use crate::{apply, destroy, estate, preflight, secrets};
 
 /// Longest wait for an operation that Azure has begun, and for a right to act.
 const OPERATION: std::time::Duration = std::time::Duration::from_mins(45);
@@ -43,7 +43,10 @@ pub async fn run(command: &Command, environment: &Environment, out: &mut (dyn Wr
     match command {
         Command::Plan { detailed_exitcode, .. } => run.plan(*detailed_exitcode, out).await,
         Command::Apply { yes, .. } => run.apply(*yes, out).await,
-        Command::Destroy { yes, purge, .. } => run.destroy((*yes, *purge), out).await,
+        Command::Destroy { yes, purge, even_unseen, .. } => {
+            let wish = Destruction { yes: *yes, purge: *purge, even_unseen: *even_unseen };
+            run.destroy(wish, out).await
+        }
         Command::Output { .. } => run.output(out).await,
         Command::Preflight { .. } => run.preflight(out).await,
         Command::Secret(command) => run.secret(command, out).await,
@@ -88,11 +91,27 @@ struct Run {
     output: Output,
 }
 
+/// What is wished of a destroy.
+#[derive(Clone, Copy)]
+struct Destruction {
+    yes: bool,
+    purge: bool,
+    even_unseen: bool,
+}
+
+/// What is said of a vault whose secrets cannot be listed, and what can be done about it.
+const UNSEEN: &str = "may hold secrets of others, which cannot be listed";
+const TO_SEE: &str = "give yourself the role Key Vault Reader on it, leave --purge out, or say --even-unseen";
+
 type Out<'a> = &'a mut (dyn Write + Send);
 
 impl Run {
     async fn observe(&self) -> Result<Plan> {
-        plan::observe(&self.nodes, &self.azure, &self.known).await
+        plan::observe(&self.nodes, self.world()).await
+    }
+
+    fn world(&self) -> World<'_> {
+        World { azure: &self.azure, known: &self.known }
     }
 
     /// The same with what keeps the agent's configuration from being written.
@@ -134,7 +153,7 @@ impl Run {
             if !yes && !self.confirmed("Do this? Type yes: ", "yes")? {
                 return Ok(Exit::NotConfirmed);
             }
-            apply::carry_out(&plan, &self.nodes, (&self.azure, &self.known), &self.progress()).await?;
+            apply::carry_out(&plan, &self.nodes, self.world(), &self.progress()).await?;
         }
         let vault = vault_url(&self.config)?;
         let text = agent_config::text(&self.config, &vault, &self.known);
@@ -154,36 +173,45 @@ impl Run {
         Ok(Exit::Success)
     }
 
-    async fn destroy(&self, (yes, purge): (bool, bool), out: Out<'_>) -> Result<Exit> {
+    async fn destroy(&self, wish: Destruction, out: Out<'_>) -> Result<Exit> {
         let mut plan = self.observe().await?;
-        let number = resources::estate(&self.config);
-        let contents = destroy::spare_vault(&mut plan, &self.nodes, &self.azure, &number).await?;
-        let removals = destroy::decide(&plan, &self.nodes, purge);
+        let contents = destroy::look_into_vaults(&mut plan, &self.nodes, &self.config, &self.azure).await?;
+        let removals = destroy::decide(&plan, &self.nodes, wish.purge);
         if self.output == Output::Text {
             removals.write_table(out)?;
-            if !contents.lost.is_empty() {
-                writeln!(out, "Secrets that are lost with the vault: {}", contents.lost.join(", "))?;
+            for (label, names) in contents.lost.iter().filter(|(_, names)| !names.is_empty()) {
+                writeln!(out, "Secrets that are lost with {label}: {}", names.join(", "))?;
             }
         }
-        let mut stays = contents.notes;
+        let mut notes = contents.notes;
+        let unseen = contents.unseen.iter().filter(|label| removals.removes(label));
+        let unseen: Vec<_> = unseen.map(ToString::to_string).collect();
+        if !unseen.is_empty() {
+            let unseen = unseen.join(" and ");
+            if wish.purge && !wish.even_unseen {
+                writeln!(io::stderr(), "nothing was done: {unseen} {UNSEEN}, and a purge is for good: {TO_SEE}")?;
+                return Ok(Exit::Refused);
+            }
+            notes.push(format!("{unseen} {UNSEEN}"));
+        }
+        notes.extend(removals.unmarked(&self.nodes));
         if removals.has_work() {
-            let group = &self.config.group;
-            let question = format!(
-                "All of this is lost{}. Type the name of the resource group, {group}, to destroy it: ",
-                if purge { " for good, purged" } else { "; the vault can be recovered for a while" }
-            );
-            stays.iter().try_for_each(|note| writeln!(io::stderr(), "{note}"))?;
-            if !yes && !self.confirmed(&question, group)? {
+            notes.iter().try_for_each(|note| writeln!(io::stderr(), "{note}"))?;
+            if !wish.yes && !self.confirmed(&self.question(wish), &self.config.group)? {
                 return Ok(Exit::NotConfirmed);
             }
-            let world = (&self.azure, &self.known);
-            stays.extend(destroy::carry_out(&removals, &self.nodes, world, (&self.progress(), purge)).await?);
+            notes.extend(destroy::carry_out(&removals, &self.nodes, self.world(), &self.progress()).await?);
         }
         match self.output {
-            Output::Json => print_json(out, &json!({"steps": removals.to_json(), "stays": stays}))?,
-            Output::Text => stays.iter().try_for_each(|line| writeln!(out, "{line}"))?,
+            Output::Json => print_json(out, &json!({"steps": removals.to_json(), "stays": notes}))?,
+            Output::Text => notes.iter().try_for_each(|line| writeln!(out, "{line}"))?,
         }
         Ok(Exit::Success)
+    }
+
+    fn question(&self, wish: Destruction) -> String {
+        let how = if wish.purge { " for good, purged" } else { "; the vault can be recovered for a while" };
+        format!("All of this is lost{how}. Type the name of the resource group, {}, to destroy it: ", self.config.group)
     }
 
     async fn output(&self, out: Out<'_>) -> Result<Exit> {

@@ -9,7 +9,7 @@ use keyside::secret::{SecretName, Version};
 
 use crate::azure::Azure;
 use crate::config::{Config, Source};
-use crate::resources::{estate, secret::Seed};
+use crate::resources::{estate, secret::Seed, vault};
 use crate::vault_data::Listed;
 
 /// Sets `name` to a value from `source`, with the content type and expiry of the file where it names the secret.
@@ -19,6 +19,7 @@ use crate::vault_data::Listed;
 pub async fn set(config: &Config, azure: &Azure, name: &SecretName, source: Source) -> Result<Version> {
     let stated = config.secrets.iter().find(|secret| secret.name == *name);
     let seed = Seed {
+        vault: config.id_of(vault::KIND, &config.vault.place),
         name: name.clone(),
         content_type: stated.and_then(|secret| secret.content_type.clone()),
         expires_in: stated.and_then(|secret| secret.expires_in),

@@ -49,6 +49,19 @@ impl fmt::Debug for VaultData {
     }
 }
 
+/// What vaults are asked with.
+#[derive(Debug)]
+pub struct Means {
+    /// As whom.
+    pub identity: Arc<Identity>,
+    /// The way there.
+    pub transport: Arc<Transport>,
+    /// Where values go.
+    pub arena: Arena,
+    /// How long to go on.
+    pub patience: Patience,
+}
+
 /// Whether a right may be on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rights {
@@ -87,16 +100,12 @@ pub struct NewVersion<'a> {
 }
 
 impl VaultData {
-    /// The data of the vault at `url`, as `identity`. Sends nothing.
+    /// The data of the vault at `url`. Sends nothing.
     ///
     /// # Errors
     /// The client's own, for an address that it does not accept.
-    pub fn new(
-        url: VaultUrl,
-        identity: &Arc<Identity>,
-        transport: &Arc<Transport>,
-        (arena, patience): (Arena, Patience),
-    ) -> Result<Self> {
+    pub fn new(url: VaultUrl, means: &Means) -> Result<Self> {
+        let Means { identity, transport, arena, patience } = means;
         let sdk_transport = Arc::new(SdkTransport(Arc::clone(transport)));
         let host = format!("{}.{}", url.name(), url.cloud().vault_suffix()).to_ascii_lowercase();
         let options = SecretClientOptions {
@@ -111,7 +120,7 @@ impl VaultData {
         };
         let credential: Arc<dyn TokenCredential> = Arc::<Identity>::clone(identity);
         let client = SecretClient::new(&url.to_string(), credential, Some(options))?;
-        Ok(Self { url, client, arena, patience })
+        Ok(Self { url, client, arena: arena.clone(), patience: *patience })
     }
 
     /// Every secret, by its name in lower case.

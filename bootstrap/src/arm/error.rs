@@ -40,6 +40,9 @@ pub enum Problem {
     /// The resource is in a state that Azure does not leave by itself; the word is Azure's.
     #[error("Azure left it {0}: look at the activity log of its resource group, then run this again")]
     Ended(String),
+    /// Somebody removed it meanwhile.
+    #[error("it is not there any more: run this again to see what is")]
+    Gone,
     /// It took too long.
     #[error("Azure was not done with it within {0:?}: run this again, which goes on waiting")]
     Late(Duration),
@@ -134,7 +137,8 @@ impl ArmError {
     /// Whether it says that what was asked for is not there, rather than the whole subscription.
     #[must_use]
     pub fn is_absence(&self) -> bool {
-        self.status() == Some(404) && self.code() != "SubscriptionNotFound"
+        let gone = matches!(*self.problem, Problem::Gone);
+        gone || (self.status() == Some(404) && self.code() != "SubscriptionNotFound")
     }
 
     /// How long Azure asks to wait.

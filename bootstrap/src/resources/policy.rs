@@ -6,13 +6,12 @@ use azure_core::http::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::vault;
 use crate::arm::Call;
 use crate::azure::Azure;
 use crate::config::Principal;
 use crate::id::ArmId;
 use crate::item::{Item, Key, Known, Label, Observed, Removal};
-
-const API: &str = "2026-02-01";
 
 /// Permissions on secrets for somebody.
 #[derive(Debug)]
@@ -53,7 +52,7 @@ impl Item for Policy {
 
     async fn observe(&self, azure: &Azure, known: &Known) -> Result<Observed> {
         let Some((principal, _)) = known.principal(&self.principal, azure) else { return Ok(Observed::absent()) };
-        let path = format!("{}?api-version={API}", self.vault);
+        let path = format!("{}?api-version={}", self.vault, vault::API);
         let vault = azure.arm.get(&self.label(), &path).await?.unwrap_or_default();
         let met = self.is_met_by(&Self::found(&vault, principal));
         Ok(if met { Observed::present(Value::Null, false) } else { Observed::absent() })
@@ -66,7 +65,7 @@ impl Item for Policy {
             .with_context(|| format!("{} has no identity that a policy could name", self.principal))?;
         let policy = json!({"tenantId": self.tenant, "objectId": principal,
             "permissions": {"secrets": self.permissions}});
-        let path = format!("{}/accessPolicies/add?api-version={API}", self.vault);
+        let path = format!("{}/accessPolicies/add?api-version={}", self.vault, vault::API);
         let body = Some(json!({"properties": {"accessPolicies": [policy]}}));
         let call = Call { body, ..Call::new(&label, "add", Method::Put, path) };
         Ok(azure.arm.send(&call).await?.body)
@@ -78,7 +77,7 @@ impl Item for Policy {
 
     /// A vault does not tell who added a policy, so none is taken from a vault that stays.
     fn removal(&self) -> Removal {
-        Removal::With(Key::Vault)
+        Removal::OnlyWith(Key::Vault)
     }
 }
 

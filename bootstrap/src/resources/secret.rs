@@ -10,15 +10,18 @@ use keyside::clock::Clock as _;
 use keyside::secret::{SecretName, SecretValue};
 use serde_json::{Value, json};
 
-use crate::azure::Azure;
+use crate::azure::{Azure, Sight};
 use crate::config::Source;
 use crate::declaration::OWNER_TAG;
+use crate::id::ArmId;
 use crate::item::{Item, Key, Known, Label, Observed, Removal};
 use crate::vault_data::{Listed, NewVersion, Reason, Rights};
 
 /// A secret that is set unless it is there.
 #[derive(Debug)]
 pub struct Seed {
+    /// The vault that it is in.
+    pub vault: ArmId,
     /// Its name.
     pub name: SecretName,
     /// What kind of value it is.
@@ -85,13 +88,11 @@ impl Item for Seed {
             let note = "whether it is there shows when the vault is back";
             return Ok(if azure.recover { self.unseen(azure, note) } else { self.absent(azure) });
         }
-        match azure.vault.list(Rights::AreWhatTheyAre).await {
-            Ok(listed) => Ok(self.find(&listed).unwrap_or_else(|| self.absent(azure))),
-            Err(error) if error.is_blindness() => {
-                Ok(self.unseen(azure, "whether it is there shows when the operator's access acts"))
-            }
-            Err(error) => Err(error.into()),
-        }
+        Ok(match azure.secrets(&self.vault).await? {
+            Sight::Of(listed) => self.find(&listed).unwrap_or_else(|| self.absent(azure)),
+            Sight::Denied => self.unseen(azure, "whether it is there shows when the operator's access acts"),
+            Sight::Gone => self.absent(azure),
+        })
     }
 
     async fn write(&self, azure: &Azure, _known: &Known, _observed: &Observed) -> Result<Value> {

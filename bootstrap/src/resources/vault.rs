@@ -1,6 +1,6 @@
 //! A key vault: created, brought back from its deleted state, changed without touching what others put into it.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use async_trait::async_trait;
 use azure_core::http::Method;
 use serde_json::{Value, json};
@@ -16,7 +16,8 @@ use crate::item::{Decision, Item, Key, Known, Label, Observed};
 /// The type of vaults.
 pub const KIND: &str = "Microsoft.KeyVault/vaults";
 
-const API: &str = "2026-02-01";
+/// The version of their interface.
+pub const API: &str = "2026-02-01";
 
 /// A key vault.
 #[derive(Debug)]
@@ -70,7 +71,7 @@ impl Vault {
             "networkAcls": network_document(&Network::default()),
         });
         let fields = vec![Field::new("properties.enableRbacAuthorization", true).absent(false)];
-        Self::new(config, (Key::Unnamed, &Place::Named(name.to_owned())), &properties, fields)
+        Self::new(config, (Key::WorkspaceVault, &Place::Named(name.to_owned())), &properties, fields)
     }
 
     fn new(config: &Config, (key, place): (Key, &Place), properties: &Value, own_fields: Vec<Field>) -> Self {
@@ -134,13 +135,19 @@ impl Vault {
         }
     }
 
+    /// Brings it back with what it had: what differs from the file then is for another plan to show.
     async fn recover(&self, azure: &Azure) -> Result<Value> {
-        let recovered = self.declaration.create(azure, json!({"properties": {"createMode": "recover"}})).await?;
-        let judged = self.declaration.judge(Some(recovered));
-        if let Decision::Refuse(reason) = judged.decision {
-            bail!("it is back, and differs: {reason}");
+        let deleted = self.in_deleted_state(azure).await?.unwrap_or_default();
+        let mut document = json!({"location": self.declaration.document["location"], "tags": {}});
+        merge(
+            &mut document,
+            json!({"tags": deleted.pointer("/properties/tags"), "properties": {"createMode": "recover"}}),
+        );
+        for demanded in ["tenantId", "sku"] {
+            document["properties"][demanded] = self.declaration.document["properties"][demanded].clone();
         }
-        Ok(self.declaration.perform(azure, &judged).await?)
+        let declaration = Declaration { document, mark: Mark::Name, ..self.declaration.clone() };
+        self.declaration.as_shown(declaration.create(azure, Value::Null).await?)
     }
 
     async fn purge(&self, azure: &Azure) -> Result<Option<String>> {
@@ -154,12 +161,7 @@ impl Vault {
         }
         let path = format!("{}/purge?api-version={API}", self.deleted_path);
         let call = Call::new(&label, "purge", Method::Post, path);
-        match azure.arm.send(&call).await {
-            Ok(answer) => azure.arm.finish(&answer, &call).await?,
-            // A purge that an earlier run began has ended meanwhile.
-            Err(error) if error.status() == Some(404) => {}
-            Err(error) => return Err(error.into()),
-        }
+        azure.arm.remove(&call).await?;
         let path = format!("{}?api-version={API}", self.deleted_path);
         azure.arm.gone(&path, &call).await?;
         Ok(None)
@@ -234,7 +236,7 @@ impl Item for Vault {
     async fn write(&self, azure: &Azure, _known: &Known, observed: &Observed) -> Result<Value> {
         match observed.decision {
             Decision::Recover => self.recover(azure).await,
-            _ => Ok(self.declaration.perform(azure, observed).await?),
+            _ => self.declaration.perform(azure, observed).await,
         }
     }
 

@@ -69,7 +69,7 @@ fn a_change_of_the_description_changes_just_what_it_names() {
     subscription.succeed(&["apply", "--yes"]);
     let again = subscription.run(&["plan", "--detailed-exitcode"]);
     assert_eq!(again.code, Some(0), "{}", again.out);
-    let destroyed = subscription.succeed(&["destroy", "--yes", "--purge"]);
+    let destroyed = subscription.succeed(&["destroy", "--yes", "--purge", "--even-unseen"]);
     assert!(destroyed.out.contains("0 to keep"), "the mark survives a change of tags: {}", destroyed.out);
 }
 
@@ -142,7 +142,7 @@ fn a_compute_gets_the_identity_beside_those_that_it_has_and_gives_it_back() {
     assert_eq!(step(&plan(&subscription), "identity attachment")["action"], "leave");
     let config = std::fs::read_to_string(subscription.agent_config()).expect("the agent's configuration");
     assert!(config.contains("kind = \"azure-ml\"\nclient_id = "), "{config}");
-    subscription.succeed(&["destroy", "--yes", "--purge"]);
+    subscription.succeed(&["destroy", "--yes", "--purge", "--even-unseen"]);
     let puts = subscription.writes().iter().filter(|line| line.ends_with("/computes/cpu\n")).count();
     assert_eq!(puts, 2, "attached, and taken away: {:?}", subscription.writes());
 }

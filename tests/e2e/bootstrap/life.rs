@@ -148,7 +148,7 @@ fn destroy_takes_away_everything_that_apply_made_and_nothing_else() {
     subscription.succeed(&["apply", "--yes"]);
     let unasked = subscription.run(&["destroy"]);
     assert_eq!(unasked.code, Some(75), "without a terminal nobody confirms: {}", unasked.errors);
-    let destroyed = subscription.succeed(&["destroy", "--yes", "--purge"]);
+    let destroyed = subscription.succeed(&["destroy", "--yes", "--purge", "--even-unseen"]);
     assert!(destroyed.out.contains("- destroy key vault                   ml-kv-scenario"), "{}", destroyed.out);
     assert!(!destroyed.out.contains("provider registration"), "others may rely on them: {}", destroyed.out);
     let plan = subscription.succeed(&["plan", "--output", "json"]);
@@ -166,7 +166,7 @@ fn a_group_with_something_of_somebody_else_is_kept() {
     subscription.succeed(&["apply", "--yes"]);
     subscription.describe("name = 'ml-kv-ours'");
     subscription.succeed(&["apply", "--yes"]);
-    let destroyed = subscription.succeed(&["destroy", "--yes", "--purge"]);
+    let destroyed = subscription.succeed(&["destroy", "--yes", "--purge", "--even-unseen"]);
     assert!(destroyed.out.contains("resource group ml-rg stays: it still holds"), "{}", destroyed.out);
     assert!(destroyed.out.contains("vaults/ml-kv-theirs"), "by name: {}", destroyed.out);
     let plan = subscription.succeed(&["plan"]);

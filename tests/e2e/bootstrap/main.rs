@@ -1,6 +1,7 @@
 //! `keyside-bootstrap` from an empty subscription to an agent at work, and back.
 
 mod adoption;
+mod destruction;
 mod interruption;
 mod life;
 mod preflight;

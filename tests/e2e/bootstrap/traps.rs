@@ -39,6 +39,24 @@ fn a_vault_in_its_deleted_state_is_refused_and_recovered_only_when_asked_for() {
 }
 
 #[test]
+fn a_recovered_vault_that_differs_is_left_as_it_is_until_a_plan_has_shown_it() {
+    let subscription = Subscription::start("");
+    subscription.describe("name = 'ml-kv-back'\n[tags]\nteam = 'vision'");
+    subscription.succeed(&["apply", "--yes"]);
+    subscription.succeed(&["destroy", "--yes"]);
+    subscription.describe("name = 'ml-kv-back'\nsku = 'premium'\n[tags]\nteam = 'audio'");
+    let recovered = subscription.run(&["apply", "--yes", "--recover"]);
+    assert_eq!(recovered.code, Some(70), "{}{}", recovered.out, recovered.errors);
+    let told = "could not show (properties.sku.name, tags.team): run plan again";
+    assert!(recovered.errors.contains(told), "{}", recovered.errors);
+    let plan = subscription.succeed(&["plan"]);
+    assert!(plan.out.contains("tags.team: \"vision\" -> \"audio\""), "{}", plan.out);
+    applied(&subscription);
+    let destroyed = subscription.succeed(&["destroy", "--yes"]);
+    assert!(destroyed.out.contains("- destroy key vault"), "it is still known for ours: {}", destroyed.out);
+}
+
+#[test]
 fn a_name_that_somebody_else_has_is_told_with_azures_code_and_the_next_step() {
     let subscription =
         Subscription::start("[[vaults]]\nname = 'taken'\nlocation = 'westeurope'\nresource_group = 'elsewhere'\n");
@@ -89,7 +107,7 @@ fn purge_protection_is_announced_and_outlives_a_purge() {
     let plan = subscription.succeed(&["plan"]);
     assert!(plan.out.contains("note: purge protection cannot be turned off again"), "{}", plan.out);
     applied(&subscription);
-    let destroyed = subscription.succeed(&["destroy", "--yes", "--purge"]);
+    let destroyed = subscription.succeed(&["destroy", "--yes", "--purge", "--even-unseen"]);
     assert!(destroyed.out.contains("key vault ml-kv-safe stays"), "{}", destroyed.out);
     assert!(destroyed.out.contains("purge protection keeps it from being purged before"), "{}", destroyed.out);
 }
