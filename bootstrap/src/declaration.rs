@@ -139,20 +139,24 @@ impl Declaration {
     /// # Errors
     /// [`ArmError`].
     pub async fn change(&self, azure: &Azure, actual: &Value) -> Result<Value, ArmError> {
-        let changes = patch(&self.fields, actual);
         let given_up = matches!(arm::state(actual), State::Failed(_));
         match self.changed_by {
-            ChangedBy::Patch if !given_up => self.send(azure, ("change", Method::Patch), changes).await,
-            ChangedBy::Patch | ChangedBy::Put => {
-                let mut document = self.document.clone();
-                if let Some(tags) = actual.get("tags").filter(|tags| tags.is_object()) {
-                    let mut all = json!({"tags": tags});
-                    merge(&mut all, document);
-                    document = all;
-                }
-                self.send(azure, ("change", Method::Put), document).await
+            ChangedBy::Patch if !given_up => {
+                let changes = patch(&self.fields_against(actual), actual);
+                self.send(azure, ("change", Method::Patch), changes).await
             }
+            ChangedBy::Patch | ChangedBy::Put => self.send(azure, ("change", Method::Put), self.whole(actual)).await,
         }
+    }
+
+    /// The document that takes the place of `actual`, with the tags that others put there.
+    #[must_use]
+    pub fn whole(&self, actual: &Value) -> Value {
+        let tags = actual.get("tags").filter(|tags| tags.is_object());
+        let mut document = tags.map_or_else(|| json!({}), |tags| json!({"tags": tags}));
+        merge(&mut document, self.document.clone());
+        merge(&mut document, patch(&self.fields_against(actual), actual));
+        document
     }
 
     async fn send(
@@ -195,7 +199,17 @@ impl Declaration {
     }
 
     fn differences(&self, actual: &Value) -> Vec<Difference> {
-        differences(&self.fields, actual)
+        differences(&self.fields_against(actual), actual)
+    }
+
+    /// What `actual` is compared by: of our own resource the file is the whole truth, and one that was there before keeps
+    /// what others put there.
+    fn fields_against(&self, actual: &Value) -> Vec<Field> {
+        let fields = self.fields.iter().cloned();
+        if self.is_ours(actual) {
+            return fields.collect();
+        }
+        fields.map(|field| field.beside_those_of(actual)).collect()
     }
 
     /// Removes it and waits until it is gone.

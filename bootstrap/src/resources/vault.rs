@@ -150,6 +150,17 @@ impl Vault {
         self.declaration.as_shown(declaration.create(azure, Value::Null).await?)
     }
 
+    /// The same with what others put into `actual`, which a whole document would take away: one is sent where Azure has
+    /// given up.
+    fn keeping(&self, actual: &Value) -> Declaration {
+        let mut declaration = self.declaration.clone();
+        for theirs in ["accessPolicies", "networkAcls"] {
+            let kept = actual.pointer(&format!("/properties/{theirs}"));
+            merge(&mut declaration.document, json!({"properties": {theirs: kept}}));
+        }
+        declaration
+    }
+
     async fn purge(&self, azure: &Azure) -> Result<Option<String>> {
         let label = self.declaration.label();
         let Some(deleted) = self.in_deleted_state(azure).await? else { return Ok(None) };
@@ -234,8 +245,9 @@ impl Item for Vault {
     }
 
     async fn write(&self, azure: &Azure, _known: &Known, observed: &Observed) -> Result<Value> {
-        match observed.decision {
-            Decision::Recover => self.recover(azure).await,
+        match (&observed.decision, &observed.document) {
+            (Decision::Recover, _) => self.recover(azure).await,
+            (Decision::Change(_), Some(actual)) => self.keeping(actual).perform(azure, observed).await,
             _ => self.declaration.perform(azure, observed).await,
         }
     }
@@ -342,6 +354,28 @@ mod tests {
         let expected = json!([{"value": "10.0.0.0/8"}, {"value": "203.0.113.7"}]);
         assert_eq!(patch.pointer("/properties/networkAcls/ipRules"), Some(&expected));
         assert_eq!(patch.pointer("/properties/accessPolicies"), None, "never sent in a change");
+    }
+
+    #[test]
+    fn what_others_put_into_a_vault_that_was_there_stays_and_ours_is_as_the_file_says() {
+        let vault =
+            Vault::of_application(&config("network.ip_rules = ['192.0.2.0/24']\nnetwork.default_action = 'deny'"));
+        let mut theirs = plain();
+        let policy = json!({"objectId": "o", "permissions": {"secrets": ["get"]}});
+        let acls = json!({"defaultAction": "Deny", "ipRules": [{"value": "203.0.113.0/24"}]});
+        merge(&mut theirs, json!({"properties": {"networkAcls": acls, "accessPolicies": [policy]}}));
+        let Decision::Change(found) = vault.declaration.judge(Some(theirs.clone())).decision else {
+            panic!("a change")
+        };
+        let both = json!([{"value": "203.0.113.0/24"}, {"value": "192.0.2.0/24"}]);
+        assert_eq!((found[0].field.as_str(), &found[0].new), ("properties.networkAcls.ipRules", &both));
+        let whole = vault.keeping(&theirs).whole(&theirs);
+        assert_eq!(whole.pointer("/properties/networkAcls/ipRules"), Some(&both));
+        assert_eq!(whole.pointer("/properties/accessPolicies"), Some(&json!([policy])));
+        let Mark::Tag(estate) = &vault.declaration.mark else { panic!("a tag") };
+        theirs["tags"] = json!({"keyside-bootstrap": estate});
+        let Decision::Change(found) = vault.declaration.judge(Some(theirs)).decision else { panic!("a change") };
+        assert_eq!(found[0].new, json!([{"value": "192.0.2.0/24"}]));
     }
 
     #[test]
