@@ -22,7 +22,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 2 changes, with --detailed-exitcode; 64 usage; 69 Azure cannot be reached, \
+const EXIT_CODES: &str = "Exit codes: 0 done; 2 changes, with --detailed-exitcode; 64 usage; 66 there is no estate; 69 Azure cannot be reached, \
 or no sign-in; 70 Azure refused, or something is in the way; 75 not confirmed, nothing done; 78 the configuration is wrong";
 
 /// Every command.
@@ -63,6 +63,9 @@ pub enum Command {
         /// Leave nothing that could be recovered.
         #[arg(long)]
         purge: bool,
+        /// Purge also a vault whose secrets nobody could list before.
+        #[arg(long, requires = "purge")]
+        even_unseen: bool,
     },
     /// Prints what others need to know of the estate, and the next command.
     Output {
@@ -142,6 +145,8 @@ pub enum Exit {
     Changes = 2,
     /// The command line is wrong.
     Usage = 64,
+    /// There is no estate to tell of.
+    Absent = 66,
     /// Azure cannot be reached, or there is no sign-in.
     Unavailable = 69,
     /// Azure refused, or something is in the way.
@@ -235,6 +240,8 @@ mod tests {
             ("plan --config e.toml --recover --detailed-exitcode --output json", None),
             ("apply --config e.toml --yes --recover --patience 30s", None),
             ("destroy --config e.toml --yes --purge", None),
+            ("destroy --config e.toml --purge --even-unseen", None),
+            ("destroy --config e.toml --even-unseen", Some(Exit::Usage)),
             ("output --config e.toml --output json", None),
             ("preflight --config e.toml", None),
             ("secret set db --config e.toml --from-env DB", None),

@@ -48,6 +48,7 @@ enum Code {
     AzureRefused,
     NotInTime,
     InTheWay,
+    NoEstate,
     NotConfirmed,
     Failed,
 }
@@ -59,6 +60,7 @@ impl Code {
             Self::ConfigUnreadable | Self::ConfigWrong => Exit::Config,
             Self::NoSignIn | Self::Unreachable => Exit::Unavailable,
             Self::AzureRefused | Self::NotInTime | Self::InTheWay | Self::Failed => Exit::Refused,
+            Self::NoEstate => Exit::Absent,
             Self::NotConfirmed => Exit::NotConfirmed,
         }
     }
@@ -128,6 +130,20 @@ impl Failure {
         Self::new(Code::InTheWay, format!("in the way: {count}; nothing was done"), Some(next))
     }
 
+    /// A purge would take what nobody could look at.
+    #[must_use]
+    pub fn unseen(message: String) -> Self {
+        let next = advice(&message);
+        Self::new(Code::InTheWay, message, next)
+    }
+
+    /// There is nothing in `group` yet that anybody could be told of.
+    #[must_use]
+    pub fn no_estate(group: &str) -> Self {
+        let next = "run `keyside-bootstrap apply` first, which makes what this file describes".to_owned();
+        Self::new(Code::NoEstate, format!("there is no estate in {group} yet: {next}"), Some(next))
+    }
+
     /// Nobody confirmed what was to be done.
     #[must_use]
     pub fn not_confirmed() -> Self {
@@ -161,6 +177,7 @@ impl Failure {
             Problem::Late(_) => told.with(Code::NotInTime, next),
             Problem::Unreachable(_) => told.with(Code::Unreachable, next),
             Problem::SignIn(cause) => told.without_sign_in(cause, next),
+            Problem::Gone => told.with(Code::Failed, next),
             Problem::Client(_) | Problem::Unusable(_) => told.with(Code::Failed, None),
         }
     }
@@ -169,7 +186,8 @@ impl Failure {
         let resource = Some(Resource { kind: None, name: error.name.clone() });
         let told = Self { resource, operation: Some(error.operation), ..self };
         let next = advice(&error.reason.to_string());
-        let answer = |status, code: &str| Answer { status, code: code.to_owned(), request_id: None };
+        let answer =
+            |status, code: &str| Answer { status, code: code.to_owned(), request_id: error.request_id.clone() };
         match &*error.reason {
             Reason::Denied { code } | Reason::Firewalled { code } => told.refused(answer(Some(403), code), next),
             Reason::InDeletedState => told.refused(answer(Some(409), "ObjectIsDeletedButRecoverable"), next),
@@ -335,6 +353,7 @@ mod tests {
             Code::AzureRefused,
             Code::NotInTime,
             Code::InTheWay,
+            Code::NoEstate,
             Code::NotConfirmed,
             Code::Failed,
         ];

@@ -20,6 +20,7 @@ pub mod plan;
 pub mod preflight;
 pub mod progress;
 pub mod resources;
+mod retry;
 pub mod roles;
 pub mod run;
 pub mod secrets;

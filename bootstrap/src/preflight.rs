@@ -40,32 +40,43 @@ pub async fn look(config: &Config, azure: &Azure) -> Result<Findings> {
     let (operator, kind) = azure.operator();
     let signed_in = format!("{kind} {operator} in tenant {}", config.tenant);
     let mut findings = vec![Finding { check: "sign-in".to_owned(), passed: true, detail: signed_in }];
-    if let Place::Named(name) = &config.vault.place {
-        let scope = (vault::KIND, "Microsoft.KeyVault", "2026-02-01");
-        findings.extend(name_is_free(config, azure, (name, "key vault"), scope).await?);
-    }
-    if let Some(workspace) = &config.workspace {
-        if let Some(name) = &workspace.own_vault {
-            let scope = (vault::KIND, "Microsoft.KeyVault", "2026-02-01");
-            findings.extend(name_is_free(config, azure, (name, "key vault"), scope).await?);
-        }
-        if let Place::Named(name) = &workspace.storage {
-            let scope = (storage::KIND, "Microsoft.Storage", "2023-05-01");
-            findings.extend(name_is_free(config, azure, (name, "storage account"), scope).await?);
-        }
+    for name in names(config) {
+        findings.extend(name_is_free(config, azure, &name).await?);
     }
     findings.extend(providers(config, azure).await?);
     findings.extend(rights(config, azure).await?);
     Ok(Findings { findings })
 }
 
+/// A name that must be unique in the world.
+struct Name<'a> {
+    text: &'a str,
+    kind: &'static str,
+    /// Namespace and type, and the version of their interface.
+    of_type: &'static str,
+    api: &'static str,
+}
+
+/// Every name that apply would need, if nobody has it.
+fn names(config: &Config) -> Vec<Name<'_>> {
+    fn named(place: &Place) -> Option<&str> {
+        match place {
+            Place::Named(name) => Some(name),
+            Place::Existing(_) => None,
+        }
+    }
+    let workspace = config.workspace.as_ref();
+    let vaults = [named(&config.vault.place), workspace.and_then(|workspace| workspace.own_vault.as_deref())];
+    let vault = |text| Name { text, kind: "key vault", of_type: vault::KIND, api: vault::API };
+    let storage = workspace.and_then(|workspace| named(&workspace.storage));
+    let storage = storage.map(|text| Name { text, kind: "storage account", of_type: storage::KIND, api: storage::API });
+    vaults.into_iter().flatten().map(vault).chain(storage).collect()
+}
+
 /// Whether a name can be had; nothing where the resource is there already.
-async fn name_is_free(
-    config: &Config,
-    azure: &Azure,
-    (name, kind): (&str, &'static str),
-    (of_type, namespace, api): (&str, &str, &str),
-) -> Result<Option<Finding>> {
+async fn name_is_free(config: &Config, azure: &Azure, name: &Name<'_>) -> Result<Option<Finding>> {
+    let &Name { text: name, kind, of_type, api } = name;
+    let namespace = of_type.split('/').next().unwrap_or_default();
     let label = Label { kind, name: name.to_owned() };
     let id = config.group_id().resource(of_type, name);
     let check = format!("name of {label}");

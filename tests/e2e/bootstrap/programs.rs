@@ -93,6 +93,14 @@ fn what_is_in_the_way_is_told_beside_the_plan() {
 }
 
 #[test]
+fn an_estate_that_is_not_there_is_told_with_the_command_that_makes_it() {
+    let subscription = whole("");
+    let error = fails(&subscription, &["output"], 66)["error"].take();
+    assert_eq!(error["code"], "no-estate");
+    assert!(error["next"].as_str().is_some_and(|next| next.contains("keyside-bootstrap apply")), "{error:#}");
+}
+
+#[test]
 fn without_a_yes_nothing_is_asked_even_on_a_terminal_and_what_to_do_is_said() {
     let subscription = whole("");
     let error = fails(&subscription, &["apply"], 75);

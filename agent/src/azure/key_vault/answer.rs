@@ -7,9 +7,9 @@ use azure_core::http::RawResponse;
 use azure_core::http::headers::{HeaderName, RETRY_AFTER};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
-use serde::Deserialize;
 use thiserror::Error;
 
+use crate::azure::error_body::ErrorBody;
 use crate::azure::identity::TokenError;
 use crate::azure::quotation::first_line;
 use crate::azure::transport::{TransportError, ValueError};
@@ -24,28 +24,6 @@ struct Refusal {
     status: u16,
     code: String,
     message: String,
-}
-
-/// The body of an error.
-/// Source: `KeyVaultError` in the Key Vault REST specification.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Body {
-    error: Detail,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Detail {
-    code: Option<String>,
-    message: Option<String>,
-    innererror: Option<Inner>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Inner {
-    code: Option<String>,
 }
 
 /// Decides what an error of the client means.
@@ -68,11 +46,9 @@ pub(super) fn fetch_error(error: azure_core::Error, now: Timestamp) -> FetchErro
 }
 
 fn refused(status: u16, response: Option<&RawResponse>, now: Timestamp) -> FetchError {
-    let body: Body = response.and_then(|response| serde_json::from_slice(response.body()).ok()).unwrap_or_default();
-    let code = body.error.code.as_deref().unwrap_or_default();
-    let inner = body.error.innererror.as_ref().and_then(|inner| inner.code.as_deref()).unwrap_or_default();
-    let cause = |meaning| -> Cause { Refusal::new(meaning, status, &body.error).into() };
-    match (status, code, inner) {
+    let body = response.map(|response| ErrorBody::read(response.body())).unwrap_or_default();
+    let cause = |meaning| -> Cause { Refusal::new(meaning, status, &body).into() };
+    match (status, body.code.as_str(), body.inner_code.as_str()) {
         (401, ..) => FetchError::NoToken(cause("the token is not accepted")),
         (403, _, "SecretDisabled") => FetchError::Disabled,
         (403, _, inner) => match denial(inner) {
@@ -113,11 +89,11 @@ fn denial(inner: &str) -> Option<FetchError> {
 }
 
 impl Refusal {
-    fn new(meaning: &'static str, status: u16, detail: &Detail) -> Self {
-        let inner = detail.innererror.as_ref().and_then(|inner| inner.code.as_ref());
-        let code = inner.or(detail.code.as_ref()).map(|code| format!(" {}", first_line(code))).unwrap_or_default();
-        let message = detail.message.as_ref().map(|message| format!(" ({})", first_line(message))).unwrap_or_default();
-        Self { meaning, status, code, message }
+    fn new(meaning: &'static str, status: u16, body: &ErrorBody) -> Self {
+        let unless_empty = |text: &str, shown: String| if text.is_empty() { String::new() } else { shown };
+        let (code, message) = (body.exact_code(), first_line(&body.message));
+        let code = unless_empty(code, format!(" {code}"));
+        Self { meaning, status, code, message: unless_empty(&message, format!(" ({message})")) }
     }
 }
 
