@@ -57,7 +57,7 @@ fn every_command_of_the_guide_is_understood_and_does_what_it_says() {
         done(&["secret", "retire", "db-password", "--older-than", "30d"], ""),
         "0 superseded versions of db-password disabled\n"
     );
-    assert!(done(&["destroy", "--yes", "--purge"], "").contains("17 to destroy, 0 to keep."));
+    assert!(done(&["destroy", "--yes"], "").contains("17 to destroy, 0 to keep."));
     assert!(subscription.agent_config().exists(), "which destroy leaves");
     let told: Vec<_> =
         GUIDE.lines().filter_map(|line| line.split_once("keyside-bootstrap ")).map(|(_, rest)| rest).collect();
