@@ -1,6 +1,7 @@
 //! The connection to Azure: signing in, and a Key Vault behind [`crate::vault::Vault`].
 
 pub mod cloud;
+pub mod error_body;
 pub mod identity;
 pub mod key_vault;
 pub mod knock;

@@ -153,7 +153,8 @@ impl Estate<'_> {
             after.extend(policies.last());
             let permissions = access.role.secret_permissions().unwrap_or_default();
             let principal = access.principal.clone();
-            policies.push(self.add(Policy { principal, permissions, vault: id, tenant: self.config.tenant }, &after));
+            let (tenant, estate) = (self.config.tenant, estate(self.config));
+            policies.push(self.add(Policy { principal, permissions, vault: id, tenant, estate }, &after));
             return;
         }
         if access.secrets.is_empty() {
@@ -180,6 +181,7 @@ impl Estate<'_> {
         }
         for secret in &self.config.secrets {
             let seed = Seed {
+                vault: self.config.id_of(vault::KIND, &self.config.vault.place),
                 name: secret.name.clone(),
                 content_type: secret.content_type.clone(),
                 expires_in: secret.expires_in,
