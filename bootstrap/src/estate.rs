@@ -196,13 +196,10 @@ impl Estate<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::config;
 
     fn labels(more: &str) -> (Vec<String>, Vec<Node>) {
-        let text = format!(
-            "subscription = '00000000-0000-4000-8000-000000000001'\ntenant = '00000000-0000-4000-8000-000000000002'\n\
-             location = 'westeurope'\nprefix = 'ml'\n[vault]\nname = 'kv1'\n{more}\n"
-        );
-        let nodes = nodes(&Config::parse(&text, 0).expect("it fits"));
+        let nodes = nodes(&config(more));
         (nodes.iter().map(|node| node.item.label().to_string()).collect(), nodes)
     }
 
