@@ -68,10 +68,10 @@ pub enum Written {
     Unchanged,
 }
 
-/// Looks whether [`write`] could write to `path`.
+/// Looks whether [`write()`] could write to `path`.
 ///
 /// # Errors
-/// What [`write`] would say.
+/// What [`write()`] would say.
 pub fn look(path: &Path) -> Result<()> {
     former(path)?;
     let folder = folder(path);
