@@ -68,10 +68,10 @@ pub enum Written {
     Unchanged,
 }
 
-/// Looks whether [`write`] could write to `path`.
+/// Looks whether [`write()`] could write to `path`.
 ///
 /// # Errors
-/// What [`write`] would say.
+/// What [`write()`] would say.
 pub fn look(path: &Path) -> Result<()> {
     former(path)?;
     let folder = folder(path);
@@ -119,11 +119,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::testing::config;
 
     fn written(more: &str) -> String {
-        let base = "subscription = '00000000-0000-4000-8000-000000000001'\ntenant = '00000000-0000-4000-8000-000000000002'\n\
-                    location = 'westeurope'\nprefix = 'ml'\n[vault]\nname = 'kv1'\n[[secret]]\nname = 'db'\ngenerate = {}\n";
-        let config = Config::parse(&format!("{base}{more}"), 1000).expect("it fits");
+        let config = config(&format!("[[secret]]\nname = 'db'\ngenerate = {{}}\n{more}"));
         let known = Known::default();
         known.keep(Key::Identity, json!({"properties": {"clientId": "00000000-0000-4000-8000-000000000003"}}));
         text(&config, &"https://kv1.vault.azure.net".parse().expect("a URL"), &known)

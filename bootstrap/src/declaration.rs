@@ -198,7 +198,9 @@ impl Declaration {
         bail!("{label} is ready, and differs in what the plan could not show ({fields}): run plan again to see how")
     }
 
-    fn differences(&self, actual: &Value) -> Vec<Difference> {
+    /// Every field of `actual` that is not as it should be.
+    #[must_use]
+    pub fn differences(&self, actual: &Value) -> Vec<Difference> {
         differences(&self.fields_against(actual), actual)
     }
 

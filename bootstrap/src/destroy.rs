@@ -55,13 +55,12 @@ pub struct Contents {
 /// When a vault cannot be asked for another reason than a missing right or its firewall.
 pub async fn look_into_vaults(plan: &mut Plan, nodes: &[Node], config: &Config, azure: &Azure) -> Result<Contents> {
     let mut contents = Contents::default();
-    let key = |place: usize| nodes[place].item.key();
-    let workspace_stays = (0..nodes.len()).any(|place| key(place) == Key::Workspace && stays(&plan.steps[place]));
-    for (place, step) in plan.steps.iter_mut().enumerate() {
-        let spared = match key(place) {
+    let workspace_stays = workspace_stays(plan, nodes);
+    for (step, node) in plan.steps.iter_mut().zip(nodes) {
+        let spared = match node.item.key() {
             Key::WorkspaceVault if workspace_stays => Some("the workspace that uses it stays".to_owned()),
-            Key::Vault | Key::WorkspaceVault if step.observed.ours => {
-                look_into(step, key(place), config, (azure, &mut contents)).await?
+            key @ (Key::Vault | Key::WorkspaceVault) if step.observed.ours => {
+                look_into(step, key, config, (azure, &mut contents)).await?
             }
             _ => None,
         };
@@ -73,9 +72,10 @@ pub async fn look_into_vaults(plan: &mut Plan, nodes: &[Node], config: &Config, 
     Ok(contents)
 }
 
-/// Whether it is there and not this program's to remove.
-fn stays(step: &Step) -> bool {
-    step.observed.document.is_some() && !step.observed.ours
+/// Whether there is a workspace which is not this program's to remove.
+fn workspace_stays(plan: &Plan, nodes: &[Node]) -> bool {
+    let stays = |step: &Step| step.observed.document.is_some() && !step.observed.ours;
+    nodes.iter().zip(&plan.steps).any(|(node, step)| node.item.key() == Key::Workspace && stays(step))
 }
 
 /// Looks into one vault; answers why it stays, if it does.
@@ -227,5 +227,55 @@ pub async fn carry_out(
     match first_failure(failures.into_iter().filter_map(Result::err)) {
         Some(error) => Err(error),
         None => Ok(stays.into_iter().flatten().flatten().collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::estate;
+    use crate::item::Observed;
+    use crate::testing::config;
+
+    /// A plan in which everything is there, and ours but for what is named.
+    fn plan(nodes: &[Node], foreign: &[&str]) -> Plan {
+        let step = |node: &Node| {
+            let label = node.item.label();
+            let ours = !foreign.iter().any(|start| label.to_string().starts_with(start));
+            Step { label, observed: Observed::present(json!({}), ours) }
+        };
+        Plan { steps: nodes.iter().map(step).collect() }
+    }
+
+    fn fate(removals: &Removals, start: &str) -> Fate {
+        let found = removals.fates.iter().find(|(label, _)| label.to_string().starts_with(start));
+        found.unwrap_or_else(|| panic!("{start} is in {removals:?}")).1
+    }
+
+    #[test]
+    fn what_carries_no_mark_goes_with_its_vault_and_stays_with_it() {
+        let nodes = estate::nodes(&config(
+            "authorization = 'access-policies'\n[agent_identity]\n[[secret]]\nname = 'db'\ngenerate = {}\n\
+             [operator]\naddress = '203.0.113.7'",
+        ));
+        let all = decide(&plan(&nodes, &[]), &nodes, false);
+        for start in ["access policy", "firewall exception", "secret db"] {
+            assert_eq!(fate(&all, start), Fate::GoesAlong, "{start}");
+        }
+        assert_eq!(all.unmarked(&nodes), Vec::<String>::new());
+        let of_others = decide(&plan(&nodes, &["key vault", "access policy get+list+set"]), &nodes, false);
+        assert_eq!(fate(&of_others, "access policy get+list for the agent"), Fate::Removed);
+        assert_eq!(fate(&of_others, "firewall exception"), Fate::Kept);
+        assert_eq!(fate(&of_others, "secret db"), Fate::Removed);
+        let told = of_others.unmarked(&nodes);
+        assert!(told.iter().any(|line| line.starts_with("firewall exception 203.0.113.7 on kv1 stays")), "{told:?}");
+        assert!(told.iter().any(|line| line.contains("for the operator on kv1 stays")), "{told:?}");
+    }
+
+    #[test]
+    fn a_vault_whose_workspace_stays_is_in_use() {
+        let nodes = estate::nodes(&config("[workspace]"));
+        assert!(!workspace_stays(&plan(&nodes, &[]), &nodes));
+        assert!(workspace_stays(&plan(&nodes, &["machine learning workspace"]), &nodes));
     }
 }

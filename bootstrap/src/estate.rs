@@ -12,6 +12,7 @@ use crate::resources::policy::Policy;
 use crate::resources::provider::Provider;
 use crate::resources::role::Assignment;
 use crate::resources::secret::Seed;
+use crate::resources::sibling::Sibling;
 use crate::resources::vault::{self, Vault};
 use crate::resources::{diagnostics, estate, federation, identity, insights, logs, storage, workspace};
 use crate::roles::Role;
@@ -46,7 +47,7 @@ pub fn nodes(config: &Config) -> Vec<Node> {
         estate.right(access, vault, holder, &mut rights);
     }
     if let Some((logs_table, logs)) = logs.filter(|_| config.diagnostics) {
-        estate.add(diagnostics::declare(config, logs_table), &[vault, logs]);
+        estate.add(Sibling(diagnostics::declare(config, logs_table)), &[vault, logs]);
     }
     estate.secrets(vault);
     estate.nodes
@@ -110,7 +111,7 @@ impl Estate<'_> {
         };
         let place = self.add(identity::declare(self.config, wanted), &after);
         if let Some(account) = &wanted.kubernetes {
-            self.add(federation::declare(self.config, wanted, account), &[place]);
+            self.add(Sibling(federation::declare(self.config, wanted, account)), &[place]);
         }
         Some(place)
     }
@@ -196,13 +197,10 @@ impl Estate<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::config;
 
     fn labels(more: &str) -> (Vec<String>, Vec<Node>) {
-        let text = format!(
-            "subscription = '00000000-0000-4000-8000-000000000001'\ntenant = '00000000-0000-4000-8000-000000000002'\n\
-             location = 'westeurope'\nprefix = 'ml'\n[vault]\nname = 'kv1'\n{more}\n"
-        );
-        let nodes = nodes(&Config::parse(&text, 0).expect("it fits"));
+        let nodes = nodes(&config(more));
         (nodes.iter().map(|node| node.item.label().to_string()).collect(), nodes)
     }
 

@@ -24,5 +24,7 @@ mod retry;
 pub mod roles;
 pub mod run;
 pub mod secrets;
+#[cfg(test)]
+mod testing;
 pub mod values;
 pub mod vault_data;

@@ -108,11 +108,10 @@ fn kubernetes(config: &Config, identity: &ArmId) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::config;
 
     fn outputs(more: &str) -> Outputs {
-        let base = "subscription = '00000000-0000-4000-8000-000000000001'\ntenant = '00000000-0000-4000-8000-000000000002'\n\
-                    location = 'westeurope'\nprefix = 'ml'\n[vault]\nname = 'kv1'\n[workspace]\n[agent_identity]\n";
-        let config = Config::parse(&format!("{base}{more}"), 1000).expect("it fits");
+        let config = config(&format!("[workspace]\n[agent_identity]\n{more}"));
         Outputs::of(&config, "https://kv1.vault.azure.net", &Known::default())
     }
 

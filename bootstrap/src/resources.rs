@@ -12,6 +12,7 @@ pub mod policy;
 pub mod provider;
 pub mod role;
 pub mod secret;
+pub mod sibling;
 pub mod storage;
 pub mod vault;
 pub mod workspace;

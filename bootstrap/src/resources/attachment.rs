@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use azure_core::http::Method;
 use serde_json::{Map, Value, json};
 
+use super::workspace;
 use crate::arm::{self, ArmError, Call, State};
 use crate::azure::Azure;
 use crate::declaration::OWNER_TAG;
@@ -41,7 +42,7 @@ impl Attachment {
     fn path(&self) -> String {
         let api = match self.kind {
             Machine::Virtual => "2024-07-01",
-            Machine::Compute(_) => "2025-12-01",
+            Machine::Compute(_) => workspace::API,
         };
         format!("{}?api-version={api}", self.machine)
     }

@@ -179,7 +179,8 @@ impl Vault {
     }
 }
 
-fn access(enabled: bool) -> &'static str {
+/// Azure's word for whether something can be reached from the internet.
+pub(super) fn access(enabled: bool) -> &'static str {
     if enabled { "Enabled" } else { "Disabled" }
 }
 
@@ -278,14 +279,7 @@ fn annotate(observed: Observed, document: &Value) -> Observed {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn config(vault: &str) -> Config {
-        let text = format!(
-            "subscription = '00000000-0000-4000-8000-000000000001'\ntenant = '00000000-0000-4000-8000-000000000002'\n\
-             location = 'westeurope'\nprefix = 'ml'\n[vault]\nname = 'kv1'\n{vault}\n"
-        );
-        Config::parse(&text, 0).expect("it fits")
-    }
+    use crate::testing::config;
 
     /// What Azure answers for a vault that was made with its defaults.
     fn plain() -> Value {
