@@ -3,7 +3,9 @@
 mod assemble;
 pub mod document;
 mod shape;
+mod variables;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use crate::azure::cloud::VaultUrl;
 use crate::azure::identity;
 use crate::principal::Accounts;
 use crate::refresh::Wanted;
+use crate::secret::SecretName;
+use crate::variable::VariableName;
 use crate::{files, logging, memory, serve};
 
 pub use document::Problem;
@@ -36,6 +40,8 @@ pub struct Config {
     pub poll_interval: Duration,
     /// The secrets.
     pub wanted: Vec<Wanted>,
+    /// The secret of each environment variable that a command is given.
+    pub variables: BTreeMap<VariableName, SecretName>,
     /// The socket and who may use it.
     pub serve: serve::Settings,
     /// The files, if any are wanted.
@@ -98,11 +104,10 @@ impl Config {
     }
 }
 
+/// A configuration from its text, on a machine with one account.
 #[cfg(test)]
-mod tests {
+mod testing {
     use super::*;
-    use crate::principal::Principal;
-    use crate::testing::name;
 
     struct Trainer;
 
@@ -116,10 +121,18 @@ mod tests {
         }
     }
 
-    fn parse(text: &str) -> Result<Config, Vec<String>> {
+    pub(super) fn parse(text: &str) -> Result<Config, Vec<String>> {
         let defaults = Defaults { operator_uid: 990, socket: Path::new("/run/keyside/agent.sock") };
         Config::parse(text, &Trainer, defaults).map_err(|problems| problems.iter().map(ToString::to_string).collect())
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::parse;
+    use super::*;
+    use crate::principal::Principal;
+    use crate::testing::name;
 
     const SMALLEST: &str =
         "readers = ['user:trainer']\n[vault]\nurl = 'https://my-vault.vault.azure.net'\n[[secret]]\nname = 'db'\n";

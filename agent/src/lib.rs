@@ -30,4 +30,5 @@ pub mod store;
 pub mod tasks;
 #[cfg(test)]
 mod testing;
+pub mod variable;
 pub mod vault;

@@ -17,6 +17,7 @@ use crate::files::{self, Mode, Target};
 use crate::principal::{Accounts, Principal};
 use crate::refresh::Wanted;
 use crate::socket::lock_file;
+use crate::variable::VariableName;
 use crate::{logging, memory, serve};
 
 /// Reads and checks the text of a configuration file.
@@ -35,8 +36,8 @@ pub(super) fn assemble(text: &str, accounts: &dyn Accounts, defaults: Defaults<'
     }
 }
 
-struct Assembly<'a> {
-    document: Document<'a>,
+pub(super) struct Assembly<'a> {
+    pub(super) document: Document<'a>,
     accounts: &'a dyn Accounts,
 }
 
@@ -45,11 +46,12 @@ struct Assembly<'a> {
 const SOCKET_BYTES_MAX: usize = 107;
 
 /// One secret with everything that has been found out about it.
-struct Checked {
+pub(super) struct Checked {
     span: Range<usize>,
-    wanted: Wanted,
+    pub(super) wanted: Wanted,
     readers: Vec<Principal>,
     target: Option<Target>,
+    pub(super) variable: Option<Spanned<VariableName>>,
 }
 
 impl Assembly<'_> {
@@ -73,6 +75,7 @@ impl Assembly<'_> {
         let common = common.map_or_else(|| Some(Vec::new()), |readers| self.principals(&readers));
 
         let secrets = self.secrets(tables, common.as_deref(), files.as_ref());
+        let variables = self.variables(&secrets);
         let api = api?;
         let path = self.socket(api.socket.as_ref(), defaults);
         let files = files.map(|table| self.files(table, &path, &secrets));
@@ -82,6 +85,7 @@ impl Assembly<'_> {
             identity: identity?,
             poll_interval: rotation?.poll_interval.map_or(POLL_INTERVAL, |interval| interval.0.0),
             wanted: secrets.into_iter().map(|secret| secret.wanted).collect(),
+            variables,
             serve,
             files,
             memory: memory?,
@@ -138,6 +142,7 @@ impl Assembly<'_> {
         }
         let readers = readers.unwrap_or_default();
         let target = self.target(&table, files, &readers);
+        let variable = table.env.as_ref().and_then(|key| self.variable(key, &name));
         let wanted = Wanted {
             vault_name: table.vault_name.map_or_else(|| name.clone(), |vault_name| vault_name.0),
             version: table.version.map(|version| version.0),
@@ -145,7 +150,7 @@ impl Assembly<'_> {
             optional: table.optional,
             name,
         };
-        Checked { span, wanted, readers, target }
+        Checked { span, wanted, readers, target, variable }
     }
 
     fn target(&mut self, table: &SecretTable, files: Option<&FilesTable>, readers: &[Principal]) -> Option<Target> {
