@@ -2,6 +2,7 @@
 
 mod assemble;
 pub mod document;
+mod selections;
 mod shape;
 mod variables;
 
@@ -212,7 +213,7 @@ mod tests {
     fn the_example_in_the_documentation_fits() {
         let example = include_str!("../../docs/agent.example.toml");
         let config = parse(example).expect("the example is true");
-        assert_eq!(config.wanted.len(), 2);
+        assert_eq!(config.wanted.len(), 3);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use azure_core::http::{ClientMethodOptions, ClientOptions, Context, RetryOptions};
 use azure_core::time::OffsetDateTime;
-use azure_security_keyvault_secrets::models::{SecretAttributes, SecretClientGetSecretOptions};
+use azure_security_keyvault_secrets::models::{ContentType, SecretAttributes, SecretClientGetSecretOptions};
 use azure_security_keyvault_secrets::{ResourceExt as _, SecretClient, SecretClientOptions, models};
 use jiff::Timestamp;
 use thiserror::Error;
@@ -22,7 +22,8 @@ use crate::clock::Clock;
 use crate::encoding::Encoding;
 use crate::memory::Arena;
 use crate::secret::{Metadata, Secret, SecretName, SecretValue, Version};
-use crate::vault::{FetchError, Vault};
+use crate::selection::Selection;
+use crate::vault::{Delivery, FetchError, Source, Vault};
 
 /// One Key Vault.
 pub struct KeyVault {
@@ -80,20 +81,25 @@ impl KeyVault {
         Ok(Self { url, client, arena, deadline: transport.timeouts().total, clock })
     }
 
-    async fn ask(&self, name: &SecretName, version: Option<&Version>) -> Result<Secret, FetchError> {
+    async fn ask(&self, source: &Source) -> Result<Secret, FetchError> {
+        let Source { name, version, delivery } = source;
         let sink = ValueSink::new(self.arena.clone());
         let options = SecretClientGetSecretOptions {
-            secret_version: version.map(|version| version.as_str().to_owned()),
+            secret_version: version.as_ref().map(|version| version.as_str().to_owned()),
+            out_content_type: match delivery {
+                Delivery::AsStored => None,
+                Delivery::AsPem => Some(ContentType::Pem),
+            },
             method_options: ClientMethodOptions { context: Context::new().with_value(sink.clone()) },
-            ..SecretClientGetSecretOptions::default()
         };
         let answer = self.client.get_secret(name.as_str(), Some(options)).await;
         let answer = answer.map_err(|error| fetch_error(error, self.clock.now()))?;
         // The parser's error is dropped, for it may quote what it could not parse.
         let model = answer.into_model().map_err(|_| unusable(UnusableAnswer::NotASecret))?;
-        let metadata = self.metadata(model, name, version).map_err(unusable)?;
+        let metadata = self.metadata(model, name, version.as_ref()).map_err(unusable)?;
         let value = sink.take().ok_or_else(|| unusable(UnusableAnswer::NoValue))?;
-        Ok(Secret { metadata, encoding: Encoding::Text, value: SecretValue::new(value) })
+        let value = SecretValue::new(value);
+        Ok(Secret { metadata, selection: Selection::Whole, encoding: Encoding::Text, value })
     }
 
     fn metadata(
@@ -125,8 +131,8 @@ impl KeyVault {
 }
 
 impl Vault for KeyVault {
-    async fn fetch(&self, name: &SecretName, version: Option<&Version>) -> Result<Secret, FetchError> {
-        let asking = Box::pin(self.ask(name, version));
+    async fn fetch(&self, source: &Source) -> Result<Secret, FetchError> {
+        let asking = Box::pin(self.ask(source));
         tokio::time::timeout(self.deadline, asking).await.unwrap_or_else(|_| {
             let text = format!("no answer within {:?}, sign-in included", self.deadline);
             Err(FetchError::Unavailable(text.into()))

@@ -143,9 +143,11 @@ impl Assembly<'_> {
         let readers = readers.unwrap_or_default();
         let target = self.target(&table, files, &readers);
         let variable = table.env.as_ref().and_then(|key| self.variable(key, &name));
+        let selection = self.selection(&table);
         let wanted = Wanted {
             vault_name: table.vault_name.map_or_else(|| name.clone(), |vault_name| vault_name.0),
             version: table.version.map(|version| version.0),
+            selection,
             encoding: table.encoding.map_or(Encoding::default(), |encoding| encoding.0),
             optional: table.optional,
             name,

@@ -17,6 +17,7 @@ use crate::files::{Mode, OnStop, RelativePath};
 use crate::logging;
 use crate::memory::Protection;
 use crate::secret::{SecretName, Version};
+use crate::selection::{Part, Pointer};
 use crate::variable::{InvalidVariable, VariableName};
 
 /// Readers as they are written; who they are depends on the machine's accounts.
@@ -97,6 +98,8 @@ pub(super) struct SecretTable {
     pub(super) name: Spanned<Parsed<SecretName>>,
     pub(super) vault_name: Option<Parsed<SecretName>>,
     pub(super) version: Option<Parsed<Version>>,
+    pub(super) field: Option<Spanned<Parsed<Pointer>>>,
+    pub(super) pem: Option<Spanned<Parsed<Part>>>,
     pub(super) encoding: Option<Parsed<Encoding>>,
     #[serde(default)]
     pub(super) optional: bool,

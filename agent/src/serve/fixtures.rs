@@ -24,6 +24,7 @@ use crate::metrics::{Counted, Metrics};
 use crate::principal::Principal;
 use crate::process::{self, Outcome};
 use crate::refresh::{Demands, Pulse, Refresh, Wanted, demands};
+use crate::selection::Selection;
 use crate::store;
 use crate::testing::{FakeVault, Otherwise, name, new_year, own_uid};
 
@@ -148,6 +149,7 @@ fn wanted(local: &str) -> Wanted {
         name: name(local),
         vault_name: name(local),
         version: None,
+        selection: Selection::Whole,
         encoding: Encoding::Text,
         optional: local == "token",
     }
