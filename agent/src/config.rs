@@ -2,6 +2,7 @@
 
 mod assemble;
 pub mod document;
+mod env_files;
 mod selections;
 mod shape;
 mod variables;

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod encoding;
+pub mod env_file;
 pub mod environment;
 pub mod files;
 mod json_text;

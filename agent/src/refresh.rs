@@ -16,11 +16,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::encoding::Encoding;
 use crate::memory::Arena;
 use crate::schedule::{Look, Schedule};
 use crate::secret::SecretName;
-use crate::selection::Selection;
 use crate::store::{Fetched, Publication, Publisher};
 use crate::vault::{FetchError, Vault};
 
@@ -187,14 +185,7 @@ mod tests {
     const INTERVAL: Duration = Duration::from_mins(2);
 
     fn wanted(local: &str) -> Wanted {
-        Wanted {
-            name: name(local),
-            vault_name: name(&format!("vault-{local}")),
-            version: None,
-            selection: Selection::Whole,
-            encoding: Encoding::Text,
-            optional: false,
-        }
+        Wanted { vault_name: name(&format!("vault-{local}")), ..Wanted::named(name(local)) }
     }
 
     struct Running {

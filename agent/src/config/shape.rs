@@ -13,6 +13,7 @@ use super::document::Parsed;
 use crate::azure::cloud::VaultUrl;
 use crate::azure::identity;
 use crate::encoding::Encoding;
+use crate::env_file::Format;
 use crate::files::{Mode, OnStop, RelativePath};
 use crate::logging;
 use crate::memory::Protection;
@@ -107,6 +108,16 @@ pub(super) struct SecretTable {
     pub(super) file: Option<Spanned<FileKey>>,
     pub(super) mode: Option<Spanned<Parsed<Mode>>>,
     pub(super) env: Option<Spanned<EnvKey>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EnvFileTable {
+    pub(super) path: Spanned<Parsed<RelativePath>>,
+    pub(super) secrets: Spanned<Vec<Spanned<String>>>,
+    pub(super) format: Option<Parsed<Format>>,
+    pub(super) readers: Option<Spanned<Principals>>,
+    pub(super) mode: Option<Spanned<Parsed<Mode>>>,
 }
 
 /// `file = "path"`, or `file = false` for a secret that gets none.

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use crate::env_file::Line;
 use crate::principal::Principal;
 use crate::secret::SecretName;
 
@@ -24,6 +25,8 @@ pub struct Settings {
     pub directory: PathBuf,
     /// The file of each secret that has one.
     pub targets: BTreeMap<SecretName, Target>,
+    /// The files of environment variables.
+    pub env_files: Vec<EnvFile>,
     /// Accept a directory that is on a disk, with a warning.
     pub allow_disk: bool,
     /// Refuse a file system whose pages can be swapped out, rather than warn.
@@ -43,6 +46,15 @@ pub struct Target {
     pub mode: Mode,
     /// Who may read it besides.
     pub readers: Vec<Principal>,
+}
+
+/// A file that holds several secrets as environment variables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvFile {
+    /// Where it is, for whom.
+    pub target: Target,
+    /// The variables, each with its secret.
+    pub lines: Vec<(Line, SecretName)>,
 }
 
 /// What becomes of the files when the agent stops.
@@ -102,6 +114,14 @@ impl RelativePath {
         self.0.match_indices('/').map(|(end, _)| &self.0[..end])
     }
 
+    /// Whether both cannot be files: they are the same, or one lies inside the other.
+    #[must_use]
+    pub fn clashes_with(&self, other: &Self) -> bool {
+        self == other
+            || self.folders().any(|folder| folder == other.0)
+            || other.folders().any(|folder| folder == self.0)
+    }
+
     /// The name that shows in the directory itself.
     #[must_use]
     pub fn first(&self) -> &str {
@@ -132,8 +152,6 @@ fn broken_rule(text: &str) -> Option<&'static str> {
         Some("write a name between any two slashes, before the first and after the last")
     } else if any(|name| name.starts_with("..")) {
         Some("names that start with '..' lead out of the directory or are Keyside's own")
-    } else if text.starts_with('.') {
-        Some("start it with a name that is not hidden")
     } else {
         None
     }
@@ -238,6 +256,14 @@ pub enum Problem {
         /// The secret of `inner`.
         second: SecretName,
     },
+    /// A file of variables has the path of another file, or one of them lies inside the other.
+    #[error("the file of variables '{path}' and the file '{other}' cannot both be: rename one of them")]
+    EnvFile {
+        /// The file of variables.
+        path: RelativePath,
+        /// The other file.
+        other: RelativePath,
+    },
 }
 
 impl Problem {
@@ -245,7 +271,7 @@ impl Problem {
     #[must_use]
     pub fn secret(&self) -> Option<&SecretName> {
         match self {
-            Self::Directory(_) => None,
+            Self::Directory(_) | Self::EnvFile { .. } => None,
             Self::Duplicate { second, .. } | Self::Inside { second, .. } => Some(second),
         }
     }
@@ -278,7 +304,22 @@ impl Settings {
                 }
             }));
         }
+        for (index, EnvFile { target: Target { path, .. }, .. }) in self.env_files.iter().enumerate() {
+            let earlier = self.env_files[..index].iter().map(|file| &file.target);
+            let others = self.targets.values().chain(earlier).map(|target| &target.path);
+            problems.extend(
+                others
+                    .filter(|other| path.clashes_with(other))
+                    .map(|other| Problem::EnvFile { path: path.clone(), other: other.clone() }),
+            );
+        }
         problems
+    }
+
+    /// Every file with what it is of: a secret's name, or its own path where it is one of variables.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &Target)> {
+        let of_secrets = self.targets.iter().map(|(name, target)| (name.as_str(), target));
+        of_secrets.chain(self.env_files.iter().map(|file| (file.target.path.as_str(), &file.target)))
     }
 }
 
@@ -313,7 +354,7 @@ mod tests {
             ("a/..", false),
             ("..data", false),
             ("a/..data", false),
-            (".hidden", false),
+            (".env", true),
             (".", false),
             ("a/./b", false),
             ("a//b", false),
@@ -361,6 +402,7 @@ mod tests {
         Settings {
             directory: directory.into(),
             targets: targets.iter().map(|(name, path)| (name.parse().expect("a name"), target(path))).collect(),
+            env_files: Vec::new(),
             allow_disk: false,
             require_noswap: false,
             on_stop: OnStop::default(),
@@ -385,6 +427,19 @@ mod tests {
                 "the file 'db/x/y' of 'd' lies inside 'db', the file of 'a': rename one of them",
             ]
         );
+    }
+
+    #[test]
+    fn a_file_of_variables_has_a_path_of_its_own() {
+        let rows = [(".env", true), ("db", false), ("db/env", false), ("a", false), ("a/b/c", false), ("a/c", true)];
+        for (path, valid) in rows {
+            let target = Target { path: path.parse().expect("a path"), mode: Mode::default(), readers: Vec::new() };
+            let file = EnvFile { target, lines: Vec::new() };
+            let one = Settings { env_files: vec![file.clone()], ..settings("/run/x", &[("x", "db"), ("y", "a/b")]) };
+            assert_eq!(one.problems().is_empty(), valid, "{path}");
+            let two = Settings { env_files: vec![file.clone(), file], ..settings("/run/x", &[]) };
+            assert_eq!(two.problems().len(), 1, "{path} twice");
+        }
     }
 
     #[test]

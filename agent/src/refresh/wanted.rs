@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::encoding::Encoding;
+use crate::env_file::Line;
 use crate::memory::Arena;
 use crate::secret::{Secret, SecretName, Version};
 use crate::selection::Selection;
@@ -24,9 +25,25 @@ pub struct Wanted {
     pub encoding: Encoding,
     /// Whether readiness does without it.
     pub optional: bool,
+    /// The lines of files that a value has to fit.
+    pub lines: Vec<Line>,
 }
 
 impl Wanted {
+    /// A secret that the vault calls by the same name: its newest version, as it is, without which nothing is ready.
+    #[must_use]
+    pub fn named(name: SecretName) -> Self {
+        Self {
+            vault_name: name.clone(),
+            name,
+            version: None,
+            selection: Selection::default(),
+            encoding: Encoding::default(),
+            optional: false,
+            lines: Vec::new(),
+        }
+    }
+
     /// What is fetched for it; those of one source are fetched together and published together.
     pub(super) fn source(&self) -> Source {
         let (name, version) = (self.vault_name.clone(), self.version.clone());
@@ -36,7 +53,9 @@ impl Wanted {
     /// The bytes that readers get, from what the vault gave.
     fn make(&self, secret: Secret, arena: &Arena) -> Result<Secret, FetchError> {
         let part = self.selection.take_from(secret, arena)?;
-        self.encoding.decode(part, arena)
+        let made = self.encoding.decode(part, arena)?;
+        let fits = self.lines.iter().try_for_each(|line| line.check(made.value.as_bytes()));
+        fits.map(|()| made).map_err(|error| FetchError::Unusable(error.into()))
     }
 }
 
@@ -79,8 +98,7 @@ mod tests {
 
     fn field(local: &str, vault_name: &str, pointer: &str) -> Wanted {
         let selection = Selection::Field(pointer.parse().expect("a pointer"));
-        let (name, vault_name) = (name(local), name(vault_name));
-        Wanted { name, vault_name, version: None, selection, encoding: Encoding::Text, optional: false }
+        Wanted { vault_name: name(vault_name), selection, ..Wanted::named(name(local)) }
     }
 
     #[test]
@@ -121,6 +139,16 @@ mod tests {
         for local in ["user", "password"] {
             let failure = reader.snapshot().slots[&name(local)].failure.clone().expect("noted");
             assert!(failure.message.contains("field '/password' is not there"), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_a_file_of_variables_cannot_hold_is_refused() {
+        let line = Line { variable: "PORT".parse().expect("a name"), format: crate::env_file::Format::Docker };
+        let wanted = [Wanted { lines: vec![line], ..field("port", "db", "/port") }];
+        for (value, fits) in [(&br#"{"port":"1"}"#[..], true), (br#"{"port":"1\n2"}"#, false)] {
+            let made = make_all(&wanted, &wanted[0].source(), &Ok(secret('a', value)), &Arena::unlocked());
+            assert_eq!(made[0].result.is_ok(), fits);
         }
     }
 

@@ -18,13 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{About, Limits, Settings, Sources, bind, run};
 use crate::clock::Clock;
-use crate::encoding::Encoding;
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
 use crate::principal::Principal;
 use crate::process::{self, Outcome};
 use crate::refresh::{Demands, Pulse, Refresh, Wanted, demands};
-use crate::selection::Selection;
 use crate::store;
 use crate::testing::{FakeVault, Otherwise, name, new_year, own_uid};
 
@@ -145,14 +143,7 @@ impl Setup {
 }
 
 fn wanted(local: &str) -> Wanted {
-    Wanted {
-        name: name(local),
-        vault_name: name(local),
-        version: None,
-        selection: Selection::Whole,
-        encoding: Encoding::Text,
-        optional: local == "token",
-    }
+    Wanted { optional: local == "token", ..Wanted::named(name(local)) }
 }
 
 fn about(arena: Arena) -> About {
