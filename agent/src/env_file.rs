@@ -86,7 +86,7 @@ impl Line {
         let is_special = |byte: &u8| matches!(byte, b'\'' | b'\\');
         match self.format {
             Format::Docker => pieces.push(value),
-            _ if value.iter().all(is_plain) => pieces.push(value),
+            _ if value.iter().copied().all(is_plain) => pieces.push(value),
             Format::Shell if value.iter().any(is_special) => quote(&mut pieces, value, b"\"", b"\"\\$`"),
             Format::Shell => quote(&mut pieces, value, b"'", b""),
             Format::Dotenv => quote(&mut pieces, value, b"'", b"'\\"),
@@ -97,8 +97,8 @@ impl Line {
 }
 
 /// Whether every program takes a character for itself, outside quotes.
-fn is_plain(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"_-+./:@%,=".contains(byte)
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_-+./:@%,=".contains(&byte)
 }
 
 /// Puts `value` between quotation marks, with a backslash before each of `escaped`.

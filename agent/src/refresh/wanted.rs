@@ -120,8 +120,8 @@ mod tests {
         let seen = || {
             let snapshot = reader.snapshot();
             let values = ["user", "password"].map(|local| {
-                let published = snapshot.slots[&name(local)].published.as_ref().expect("a value");
-                String::from_utf8(published.secret.value.as_bytes().to_vec()).expect("text")
+                let found = snapshot.slots[&name(local)].published.as_ref().expect("a value");
+                String::from_utf8(found.secret.value.as_bytes().to_vec()).expect("text")
             });
             (snapshot.generation, values)
         };

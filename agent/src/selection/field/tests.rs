@@ -68,7 +68,7 @@ fn what_is_no_json_gives_no_field_and_is_not_quoted() {
         r#"{"a":1}x"#,
         r#"{"a":1,}"#,
         r#"{"a" 1}"#,
-        r#"{a:1}"#,
+        "{a:1}",
         r#"{"a":01}"#,
         r#"{"a":1.}"#,
         r#"{"a":.5}"#,
@@ -110,7 +110,8 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 fn any_pointer() -> impl Strategy<Value = String> {
     let token = prop_oneof!["[ab0-3]{0,2}", "~0", "~1", "[^~/]{0,2}"];
-    proptest::collection::vec(token, 0..4).prop_map(|tokens| tokens.iter().map(|token| format!("/{token}")).collect())
+    let step = token.prop_map(|token| format!("/{token}"));
+    proptest::collection::vec(step, 0..4).prop_map(|steps| steps.concat())
 }
 
 /// What `serde_json` makes of the field: characters, or what the literal text means.
