@@ -1,5 +1,6 @@
 //! Which part of the vault's text readers get: all of it, a field of JSON, or one kind of PEM block.
 
+mod chain;
 mod field;
 mod pem;
 mod pointer;

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use super::chain;
 use crate::memory::{Arena, Locked, MemoryExhausted};
 
 /// Which blocks of a certificate's secret readers get.
@@ -71,7 +72,10 @@ impl Part {
     }
 
     fn choose<'b, 'a>(self, blocks: &'b [Block<'a>]) -> Result<Vec<&'b Block<'a>>, NoPart> {
-        let certificates = || blocks.iter().filter(|block| block.label == b"CERTIFICATE");
+        let certificates = || {
+            let found = blocks.iter().filter(|block| block.label == b"CERTIFICATE").collect();
+            chain::in_order(found, |block: &&Block<'_>| block.text).into_iter()
+        };
         let keys = || blocks.iter().filter(|block| block.label.ends_with(b"PRIVATE KEY"));
         let (chosen, missing): (Vec<_>, _) = match self {
             Self::All => (blocks.iter().collect(), NoPart::NotPem),

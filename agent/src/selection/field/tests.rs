@@ -126,7 +126,7 @@ fn agrees(found: Result<String, String>, expected: Option<&Value>, pointer: &str
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
     fn every_field_of_every_text_is_what_serde_json_finds(value in any_json(), pointer in any_pointer(), pretty: bool) {

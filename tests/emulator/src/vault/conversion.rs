@@ -23,12 +23,11 @@ const LINE: usize = 64;
 /// A 400 for any form but PEM, and for a PFX that cannot be read without a password.
 pub(super) fn convert<'a>(version: &'a Version, wanted: Option<&str>) -> Result<Cow<'a, Version>, Refusal> {
     match (wanted, version.content_type.as_deref()) {
-        (None, _) => Ok(Cow::Borrowed(version)),
         (Some(PEM), Some(PFX)) => {
             let value = to_pem(version.value.expose()).ok_or_else(|| refused(PEM))?;
             Ok(Cow::Owned(Version { value: value.into(), content_type: Some(PEM.to_owned()), ..version.clone() }))
         }
-        (Some(PEM), _) => Ok(Cow::Borrowed(version)),
+        (None | Some(PEM), _) => Ok(Cow::Borrowed(version)),
         (Some(other), _) => Err(refused(other)),
     }
 }
