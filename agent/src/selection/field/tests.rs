@@ -114,6 +114,24 @@ fn any_pointer() -> impl Strategy<Value = String> {
     proptest::collection::vec(step, 0..4).prop_map(|steps| steps.concat())
 }
 
+/// The way to every value inside, and to the whole.
+fn pointers(value: &Value) -> Vec<String> {
+    let below = |name: String, value: &Value| {
+        pointers(value)
+            .into_iter()
+            .map(move |rest| format!("/{}{rest}", name.replace('~', "~0").replace('/', "~1")))
+            .collect::<Vec<_>>()
+    };
+    let inside: Vec<String> = match value {
+        Value::Object(members) => members.iter().flat_map(|(name, value)| below(name.clone(), value)).collect(),
+        Value::Array(items) => {
+            items.iter().enumerate().flat_map(|(index, value)| below(index.to_string(), value)).collect()
+        }
+        _ => Vec::new(),
+    };
+    [String::new()].into_iter().chain(inside).collect()
+}
+
 /// What `serde_json` makes of the field: characters, or what the literal text means.
 fn agrees(found: Result<String, String>, expected: Option<&Value>, pointer: &str) -> bool {
     match (found, expected) {
@@ -129,9 +147,16 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_field_of_every_text_is_what_serde_json_finds(value in any_json(), pointer in any_pointer(), pretty: bool) {
+    fn every_field_of_every_text_is_what_serde_json_finds(
+        value in any_json(), other in any_pointer(), pretty: bool, escaped: bool,
+    ) {
         let text = if pretty { format!("{value:#}") } else { value.to_string() };
-        prop_assert!(agrees(field(text.as_bytes(), &pointer), value.pointer(&pointer), &pointer), "{text} {pointer}");
+        // The letter b is in no word of JSON; where nothing is escaped yet, it may be.
+        let text = if escaped && !text.contains('\\') { text.replace('b', "\\u0062") } else { text };
+        let read: Value = serde_json::from_str(&text).expect("JSON");
+        for pointer in pointers(&read).into_iter().chain([other]) {
+            prop_assert!(agrees(field(text.as_bytes(), &pointer), read.pointer(&pointer), &pointer), "{text} {pointer}");
+        }
     }
 
     #[test]
