@@ -5,6 +5,7 @@ mod finding;
 mod generation;
 mod links;
 mod mount;
+mod path;
 mod planned;
 mod settings;
 
@@ -26,10 +27,9 @@ pub use self::finding::{Finding, Findings};
 use self::generation::{Content, GenerationName};
 use self::links::Directory;
 pub use self::mount::examine;
+pub use self::path::{InvalidPath, RelativePath};
 use self::planned::Planned;
-pub use self::settings::{
-    EnvFile, InvalidMode, InvalidPath, Mode, OnStop, Problem, RelativePath, Settings, Target, UnknownOnStop,
-};
+pub use self::settings::{EnvFile, InvalidMode, Mode, OnStop, Problem, Settings, Target, UnknownOnStop};
 use crate::causes::with_causes;
 use crate::store::{Hold, Reader, Snapshot};
 

@@ -14,7 +14,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::acl::Access;
-use super::settings::RelativePath;
+use super::path::RelativePath;
 use crate::causes::with_causes;
 use crate::kernel;
 

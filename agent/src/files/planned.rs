@@ -2,7 +2,8 @@
 
 use super::acl::Access;
 use super::generation::Content;
-use super::settings::{EnvFile, RelativePath, Settings};
+use super::path::RelativePath;
+use super::settings::{EnvFile, Settings};
 use crate::env_file::Line;
 use crate::secret::SecretName;
 use crate::store::Snapshot;
