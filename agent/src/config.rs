@@ -2,9 +2,13 @@
 
 mod assemble;
 pub mod document;
+mod env_files;
 mod on_change;
+mod selections;
 mod shape;
+mod variables;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +19,8 @@ use crate::azure::identity;
 use crate::hooks::Hook;
 use crate::principal::Accounts;
 use crate::refresh::Wanted;
+use crate::secret::SecretName;
+use crate::variable::VariableName;
 use crate::{files, logging, memory, serve};
 
 pub use document::Problem;
@@ -38,6 +44,8 @@ pub struct Config {
     pub poll_interval: Duration,
     /// The secrets.
     pub wanted: Vec<Wanted>,
+    /// The secret of each environment variable that a command is given.
+    pub variables: BTreeMap<VariableName, SecretName>,
     /// The socket and who may use it.
     pub serve: serve::Settings,
     /// The files, if any are wanted.
@@ -102,11 +110,10 @@ impl Config {
     }
 }
 
+/// A configuration from its text, on a machine with one account.
 #[cfg(test)]
-mod tests {
+mod testing {
     use super::*;
-    use crate::principal::Principal;
-    use crate::testing::name;
 
     struct Trainer;
 
@@ -120,10 +127,18 @@ mod tests {
         }
     }
 
-    fn parse(text: &str) -> Result<Config, Vec<String>> {
+    pub(super) fn parse(text: &str) -> Result<Config, Vec<String>> {
         let defaults = Defaults { operator_uid: 990, socket: Path::new("/run/keyside/agent.sock") };
         Config::parse(text, &Trainer, defaults).map_err(|problems| problems.iter().map(ToString::to_string).collect())
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::parse;
+    use super::*;
+    use crate::principal::Principal;
+    use crate::testing::name;
 
     const SMALLEST: &str =
         "readers = ['user:trainer']\n[vault]\nurl = 'https://my-vault.vault.azure.net'\n[[secret]]\nname = 'db'\n";
@@ -203,7 +218,7 @@ mod tests {
     fn the_example_in_the_documentation_fits() {
         let example = include_str!("../../docs/agent.example.toml");
         let config = parse(example).expect("the example is true");
-        assert_eq!(config.wanted.len(), 2);
+        assert_eq!(config.wanted.len(), 3);
     }
 
     #[test]

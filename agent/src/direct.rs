@@ -12,7 +12,6 @@ use crate::cli::Exit;
 use crate::client::text::legible;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::encoding::Encoding;
 use crate::environment::Environment;
 use crate::memory::{self, Arena};
 use crate::online::{self, TIMEOUTS};
@@ -71,9 +70,12 @@ impl Question {
     /// The secret that the vault itself calls `name`, as whomever the environment offers.
     #[must_use]
     pub fn of_vault(name: SecretName, vault: VaultUrl) -> Self {
-        let wanted =
-            Wanted { vault_name: name.clone(), name, version: None, encoding: Encoding::default(), optional: false };
-        Self { vault, identity: identity::Settings::default(), memory: memory::Settings::default(), wanted }
+        Self {
+            vault,
+            identity: identity::Settings::default(),
+            memory: memory::Settings::default(),
+            wanted: Wanted::named(name),
+        }
     }
 
     /// Writes the bytes of the secret to `out`, or one line about why not to `err`.

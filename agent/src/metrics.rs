@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use crate::memory::Protection;
 use crate::secret::{Secret, SecretName, Version};
 use crate::store::{Published, Slot, Snapshot, State};
-use crate::vault::{FetchError, Vault};
+use crate::vault::{FetchError, Source, Vault};
 
 /// The media type of the text that [`Metrics::text`] makes (`OpenMetrics` 1.0).
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -288,9 +288,9 @@ impl<V> Counted<V> {
 }
 
 impl<V: Vault> Vault for Counted<V> {
-    async fn fetch(&self, name: &SecretName, version: Option<&Version>) -> Result<Secret, FetchError> {
+    async fn fetch(&self, source: &Source) -> Result<Secret, FetchError> {
         let start = Instant::now();
-        let fetched = self.vault.fetch(name, version).await;
+        let fetched = self.vault.fetch(source).await;
         self.metrics.fetched(fetched.as_ref().map_or_else(FetchError::code, |_| "ok"), start.elapsed());
         fetched
     }

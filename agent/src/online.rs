@@ -123,6 +123,6 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> io::Result<T> {
 /// # Errors
 /// [`Refused`], also where the value is not what the configuration says it is.
 pub(crate) async fn fetch(vault: &KeyVault, wanted: &Wanted, arena: &Arena) -> Result<Secret, Refused> {
-    let secret = vault.examine(&wanted.vault_name, wanted.version.as_ref()).await?;
-    Ok(wanted.encoding.decode(secret, arena)?)
+    let secret = vault.examine(&wanted.source()).await?;
+    Ok(wanted.make(secret, arena)?)
 }

@@ -3,6 +3,7 @@
 mod board;
 mod demand;
 mod pulse;
+mod wanted;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,36 +16,21 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::encoding::Encoding;
 use crate::memory::Arena;
 use crate::schedule::{Look, Schedule};
-use crate::secret::{SecretName, Version};
+use crate::secret::SecretName;
 use crate::store::{Fetched, Publication, Publisher};
 use crate::vault::{FetchError, Vault};
 
 use self::board::Board;
 pub use self::demand::{DemandError, DemandQueue, Demands, demands};
 pub use self::pulse::Pulse;
+pub use self::wanted::Wanted;
 
 /// How many requests to the vault may be under way at once, for the whole agent. With four, one that is slow holds up a
 /// quarter of a look at most, and a thousand agents that start together stay within what a vault allows, 4,000 requests in
 /// ten seconds.
 const CONCURRENT_FETCHES: usize = 4;
-
-/// One secret to keep fresh.
-#[derive(Clone, Debug)]
-pub struct Wanted {
-    /// What readers call it.
-    pub name: SecretName,
-    /// What the vault calls it.
-    pub vault_name: SecretName,
-    /// The version to keep to, or none for the newest.
-    pub version: Option<Version>,
-    /// How the vault's text becomes the bytes that readers get.
-    pub encoding: Encoding,
-    /// Whether readiness does without it.
-    pub optional: bool,
-}
 
 /// What the loop works with.
 pub struct Refresh<V> {
@@ -95,7 +81,7 @@ impl<V: Vault> Refresh<V> {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep_until(due), if !board.is_looking() => board.ask(&self.in_order(), None),
                 Some(demand) = demands.next() => {
-                    let names = demand.name.clone().map_or_else(|| self.in_order(), |name| vec![name]);
+                    let names = demand.name.clone().map_or_else(|| self.in_order(), |name| vec![wanted::leader(&self.wanted, name)]);
                     board.ask(&names, Some(demand))
                 }
                 Some(first) = flights.next() => {
@@ -119,23 +105,30 @@ impl<V: Vault> Refresh<V> {
     }
 
     /// Publishes what has come, all that is there by now in one generation.
-    fn publish(&self, first: Fetched, flights: &mut Flights<'_>) -> Vec<(SecretName, Look, Publication)> {
+    fn publish(&self, first: Flown, flights: &mut Flights<'_>) -> Vec<(SecretName, Look, Publication)> {
         let mut together = vec![first];
-        while let Some(Some(fetched)) = flights.next().now_or_never() {
-            together.push(fetched);
+        while let Some(Some(flown)) = flights.next().now_or_never() {
+            together.push(flown);
         }
-        let looks: Vec<_> = together.iter().map(|fetched| (fetched.name.clone(), look(fetched))).collect();
-        let publication = self.publisher.apply(together, self.clock.now());
+        let looks: Vec<_> = together.iter().map(|flown| (flown.leader.clone(), flown.look())).collect();
+        let fetched = together.into_iter().flat_map(|flown| flown.fetched).collect();
+        let publication = self.publisher.apply(fetched, self.clock.now());
         tracing::debug!(?looks, ?publication, "looked");
         looks.into_iter().map(|(name, look)| (name, look, publication)).collect()
     }
 
-    /// The names of all secrets: first those that readiness waits for and that came last time, so that none of them
+    /// The leaders of all secrets: first those that readiness waits for and that came last time, so that none of them
     /// waits for one that hangs.
     fn in_order(&self) -> Vec<SecretName> {
         let mut wanted: Vec<_> = self.wanted.iter().collect();
         wanted.sort_by_key(|wanted| (self.publisher.is_failing(&wanted.name), wanted.optional));
-        wanted.into_iter().map(|wanted| wanted.name.clone()).collect()
+        let mut leaders = Vec::new();
+        for leader in wanted.into_iter().map(|wanted| wanted::leader(&self.wanted, wanted.name.clone())) {
+            if !leaders.contains(&leader) {
+                leaders.push(leader);
+            }
+        }
+        leaders
     }
 
     fn tell_pulse(&self, due: Instant) {
@@ -150,23 +143,33 @@ impl<V: Vault> Refresh<V> {
         FETCH_TIME_MAX * u32::try_from(rounds).unwrap_or(u32::MAX)
     }
 
-    async fn fetch(&self, name: SecretName, permits: &Semaphore) -> Fetched {
+    async fn fetch(&self, leader: SecretName, permits: &Semaphore) -> Flown {
         let _permit = permits.acquire().await;
-        let result = match self.wanted.iter().find(|wanted| wanted.name == name) {
-            Some(wanted) => {
-                let fetched = self.vault.fetch(&wanted.vault_name, wanted.version.as_ref()).await;
-                fetched.and_then(|secret| wanted.encoding.decode(secret, &self.arena))
-            }
-            None => Err(FetchError::NotFound),
+        let Some(source) = self.wanted.iter().find(|wanted| wanted.name == leader).map(Wanted::source) else {
+            let unknown = Fetched { name: leader.clone(), result: Err(FetchError::NotFound.into()) };
+            return Flown { leader, fetched: vec![unknown] };
         };
-        Fetched { name, result }
+        let whole = self.vault.fetch(&source).await.map_err(Arc::new);
+        Flown { fetched: wanted::make_all(&self.wanted, &source, &whole, &self.arena), leader }
     }
 }
 
-type Flights<'a> = FuturesUnordered<BoxFuture<'a, Fetched>>;
+type Flights<'a> = FuturesUnordered<BoxFuture<'a, Flown>>;
+
+/// What one request brought, for every secret that is made from it.
+struct Flown {
+    leader: SecretName,
+    fetched: Vec<Fetched>,
+}
+
+impl Flown {
+    fn look(&self) -> Look {
+        self.fetched.iter().map(look).fold(Look::Answered, Look::and)
+    }
+}
 
 fn look(fetched: &Fetched) -> Look {
-    match &fetched.result {
+    match fetched.result.as_ref().map_err(AsRef::as_ref) {
         Err(FetchError::Throttled { retry_after }) => Look::Failed { retry_after: *retry_after },
         Err(error) if error.is_transient() => Look::Failed { retry_after: None },
         _ => Look::Answered,
@@ -182,13 +185,7 @@ mod tests {
     const INTERVAL: Duration = Duration::from_mins(2);
 
     fn wanted(local: &str) -> Wanted {
-        Wanted {
-            name: name(local),
-            vault_name: name(&format!("vault-{local}")),
-            version: None,
-            encoding: Encoding::Text,
-            optional: false,
-        }
+        Wanted { vault_name: name(&format!("vault-{local}")), ..Wanted::named(name(local)) }
     }
 
     struct Running {

@@ -128,7 +128,7 @@ pub struct Fetched {
     /// What readers call it.
     pub name: SecretName,
     /// The secret, or why there is none.
-    pub result: Result<Secret, FetchError>,
+    pub result: Result<Secret, Arc<FetchError>>,
 }
 
 impl Publication {
@@ -213,7 +213,7 @@ impl Slot {
     }
 
     /// Answers whether readers see another value or other metadata than before.
-    fn take(&mut self, name: &SecretName, result: Result<Secret, FetchError>, now: Timestamp) -> bool {
+    fn take(&mut self, name: &SecretName, result: Result<Secret, Arc<FetchError>>, now: Timestamp) -> bool {
         match result {
             Ok(secret) => {
                 if let Some(failure) = self.failure.take() {
@@ -275,7 +275,7 @@ mod tests {
     use crate::testing::{name, secret};
 
     fn apply(publisher: &Publisher, local: &str, result: Result<Secret, FetchError>, second: i64) -> Publication {
-        publisher.apply(vec![Fetched { name: name(local), result }], at(second))
+        publisher.apply(vec![Fetched { name: name(local), result: result.map_err(Arc::new) }], at(second))
     }
 
     fn at(second: i64) -> Timestamp {

@@ -9,9 +9,10 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::encoding::Encoding;
 use crate::memory::Arena;
-use crate::secret::{Metadata, Secret, SecretName, SecretValue, Version};
+use crate::secret::{Metadata, Secret, SecretName, SecretValue};
+use crate::selection::Selection;
 use crate::store::{Fetched, Publication, Publisher};
-use crate::vault::{FetchError, Vault};
+use crate::vault::{FetchError, Source, Vault};
 
 pub(crate) fn own_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
@@ -40,11 +41,11 @@ pub(crate) fn metadata(digit: char) -> Metadata {
 /// A secret whose version is 32 times the `digit`.
 pub(crate) fn secret(digit: char, value: &[u8]) -> Secret {
     let value = SecretValue::new(Arena::unlocked().store(value).expect("memory"));
-    Secret { metadata: metadata(digit), encoding: Encoding::Text, value }
+    Secret { metadata: metadata(digit), selection: Selection::Whole, encoding: Encoding::Text, value }
 }
 
 pub(crate) fn publish(publisher: &Publisher, local: &str, result: Result<Secret, FetchError>) -> Publication {
-    publisher.apply(vec![Fetched { name: name(local), result }], new_year())
+    publisher.apply(vec![Fetched { name: name(local), result: result.map_err(Arc::new) }], new_year())
 }
 
 /// A wall clock that follows the runtime's timer, so that under paused time one sleep moves both.
@@ -116,11 +117,11 @@ impl FakeVault {
 }
 
 impl Vault for FakeVault {
-    async fn fetch(&self, name: &SecretName, _: Option<&Version>) -> Result<Secret, FetchError> {
+    async fn fetch(&self, source: &Source) -> Result<Secret, FetchError> {
         let found = {
             let mut contents = self.contents();
             contents.asked += 1;
-            contents.secrets.get(name).cloned()
+            contents.secrets.get(&source.name).cloned()
         };
         match (found, self.otherwise) {
             (Some(secret), _) => Ok(secret),

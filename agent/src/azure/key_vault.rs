@@ -12,7 +12,7 @@ use std::time::Duration;
 use azure_core::http::{ClientMethodOptions, ClientOptions, Context, RetryOptions};
 use azure_core::time::OffsetDateTime;
 use azure_security_keyvault_secrets::models::{
-    SecretAttributes, SecretClientGetSecretOptions, SecretClientListSecretPropertiesOptions,
+    ContentType, SecretAttributes, SecretClientGetSecretOptions, SecretClientListSecretPropertiesOptions,
 };
 use azure_security_keyvault_secrets::{ResourceExt as _, SecretClient, SecretClientOptions, models};
 use futures::StreamExt as _;
@@ -28,7 +28,8 @@ use crate::clock::Clock;
 use crate::encoding::Encoding;
 use crate::memory::Arena;
 use crate::secret::{Metadata, Secret, SecretName, SecretValue, Version};
-use crate::vault::{FetchError, Vault};
+use crate::selection::Selection;
+use crate::vault::{Delivery, FetchError, Source, Vault};
 
 /// One Key Vault.
 pub struct KeyVault {
@@ -106,8 +107,8 @@ impl KeyVault {
     ///
     /// # Errors
     /// [`Refused`], with what the vault says for those who can change it.
-    pub async fn examine(&self, name: &SecretName, version: Option<&Version>) -> Result<Secret, Refused> {
-        self.in_time(self.ask(name, version)).await
+    pub async fn examine(&self, source: &Source) -> Result<Secret, Refused> {
+        self.in_time(self.ask(source)).await
     }
 
     /// Asks for the names of secrets, one of them, to see whether that is allowed.
@@ -130,20 +131,25 @@ impl KeyVault {
         })
     }
 
-    async fn ask(&self, name: &SecretName, version: Option<&Version>) -> Result<Secret, Refused> {
+    async fn ask(&self, source: &Source) -> Result<Secret, Refused> {
+        let Source { name, version, delivery } = source;
         let sink = ValueSink::new(self.arena.clone());
         let options = SecretClientGetSecretOptions {
-            secret_version: version.map(|version| version.as_str().to_owned()),
+            secret_version: version.as_ref().map(|version| version.as_str().to_owned()),
+            out_content_type: match delivery {
+                Delivery::AsStored => None,
+                Delivery::AsPem => Some(ContentType::Pem),
+            },
             method_options: ClientMethodOptions { context: Context::new().with_value(sink.clone()) },
-            ..SecretClientGetSecretOptions::default()
         };
         let answer = self.client.get_secret(name.as_str(), Some(options)).await;
         let answer = answer.map_err(|error| refusal(error, self.url.name(), self.clock.now()))?;
         // The parser's error is dropped, for it may quote what it could not parse.
         let model = answer.into_model().map_err(|_| unusable(UnusableAnswer::NotASecret))?;
-        let metadata = self.metadata(model, name, version).map_err(unusable)?;
+        let metadata = self.metadata(model, name, version.as_ref()).map_err(unusable)?;
         let value = sink.take().ok_or_else(|| unusable(UnusableAnswer::NoValue))?;
-        Ok(Secret { metadata, encoding: Encoding::Text, value: SecretValue::new(value) })
+        let value = SecretValue::new(value);
+        Ok(Secret { metadata, selection: Selection::Whole, encoding: Encoding::Text, value })
     }
 
     fn metadata(
@@ -175,8 +181,8 @@ impl KeyVault {
 }
 
 impl Vault for KeyVault {
-    async fn fetch(&self, name: &SecretName, version: Option<&Version>) -> Result<Secret, FetchError> {
-        self.examine(name, version).await.map_err(|refused| refused.error)
+    async fn fetch(&self, source: &Source) -> Result<Secret, FetchError> {
+        self.examine(source).await.map_err(|refused| refused.error)
     }
 }
 
