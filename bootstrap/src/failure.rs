@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn every_end_has_its_code_and_a_next_step() {
-        let attempt = Attempt { source: Source::AzureCli, reason: "az is not installed".to_owned() };
+        let attempt = Attempt { source: Source::AzureCli, reason: "az is not installed".to_owned(), passing: false };
         let late = Problem::Late(std::time::Duration::from_mins(45));
         let denied = Reason::Denied { code: "ForbiddenByRbac".to_owned() };
         let wrong = Config::parse("", 0).map(drop).expect_err("nothing is in it");
