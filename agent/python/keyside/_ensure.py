@@ -5,19 +5,25 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import ClassVar, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from . import _binary, _lease, _socket
-from ._errors import AgentNotStarted, KeysideError, NoAgent, SecretAbsent
-from ._ready import PAUSE_SECONDS, look
-from ._secrets import listing
+from ._errors import AgentNotStarted, KeysideError, NoAgent
+from ._ready import PAUSE_SECONDS, look, look_for
+from ._secrets import invalid, is_name, listing
 
-LOST_RACE_SECONDS = 2.0
-"""How long another agent may take to answer after ours has ended: of several that start at once, all but one end."""
+TAKEN = 73
+"""The code with which a leased agent ends when another one has its socket: of several that start at once, one stays."""
 
 LOG_BYTES_SHOWN = 2000
 """How much of the end of an agent's log an error repeats: a few lines."""
+
+OF_THE_SERVICE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+"""What belongs to the service manager's conversation with this process, and not with an agent that it starts."""
+
+_started: list[subprocess.Popen[bytes]] = []
+"""The agents that this process started. They are kept, or Python would warn that they are forgotten."""
 
 
 def ensure_agent(
@@ -26,86 +32,123 @@ def ensure_agent(
     config: str | os.PathLike[str] | None = None,
     timeout: float = 60.0,
 ) -> None:
-    """Makes sure that an agent runs and is ready, for a program that `keyside run` does not wrap.
+    """Makes sure that an agent has what is needed, for a program that `keyside run` does not wrap.
 
-    An agent that answers is joined. Else one is started, which all processes of this user on this machine share, and which
-    ends soon after the last process that called this. Calling it again costs a look, and replaces an agent that has died.
-    KEYSIDE_SOCKET is set to its socket, so that the processes which this one starts find it, too.
+    An agent that answers and has the secrets is joined. Else one is started, which all processes of this user on this
+    machine share, and which ends soon after the last process that called this. Calling it again costs a look, and
+    replaces an agent that has died. KEYSIDE_SOCKET is set to its socket, so that the processes which this one starts
+    find it, too.
 
     Args:
-        secrets: The names of what is needed. An agent that is joined must have them.
-        vault_url: The vault; without it KEY_VAULT_URL. As whom to sign in comes from the environment, as for `keyside run`.
-        config: A configuration file, which says which vault and which secrets an agent is started with.
-        timeout: How many seconds to wait at most until the agent is ready.
+        secrets: The names of what is needed.
+        vault_url: The vault, for an agent that is started; without it KEY_VAULT_URL. As whom to sign in comes from the
+            environment, as for `keyside run`.
+        config: A configuration file for an agent that is started, in place of `vault_url`.
+        timeout: How many seconds to wait at most until everything is there.
 
     Raises:
         AgentNotStarted: When none could be started; the message has the end of its log.
-        NotYet: When the agent is not ready in time, and why.
-        SecretAbsent: When the agent does not have one of the secrets, because somebody else configured it.
+        NotYet: When something is not there in time, and why.
+        SecretAbsent: When the vault does not have a secret, or the agent has another configuration without it.
     """
     if config is not None and vault_url is not None:
-        raise ValueError("a configuration file names the vault itself: give one of config and vault_url")
-    names = list(secrets or [])
-    socket = _socket.of_own_agent()
+        raise ValueError("a configuration file names the vault itself: give config or vault_url, not both")
+    names = _names(secrets)
     deadline = time.monotonic() + timeout
-    hindrance = _hold_lease(socket)
-    # Only now, with the lease: an agent that was about to end, because nobody held it, has ended.
+    socket = _place(names)
     agent = None
-    if isinstance(look(socket), NoAgent):
-        if hindrance is not None:
-            raise AgentNotStarted(f"no agent answers at {socket}, and none can be started there") from hindrance
+    if not _joins(socket):
         agent = _Agent(socket, _arguments(socket, names, vault_url, config))
-    _wait(socket, agent, deadline)
-    _check_names(socket, names)
+    _wait(socket, names, agent, deadline)
     os.environ[_socket.VARIABLE] = str(socket)
 
 
 class _Agent:
     """An agent that this process started. It is shared, so it goes on when this process ends."""
 
-    _started: ClassVar[list[subprocess.Popen[bytes]]] = []
-    """Kept, so that none is reported as forgotten."""
-
     def __init__(self, socket: Path, arguments: list[str]) -> None:
         """Starts it in a session of its own, where neither Ctrl-C nor the end of a terminal reaches it."""
         self._log = socket.with_name(socket.name + ".log")
+        self._arguments = arguments
+        self._start()
+
+    def _start(self) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        environment = {name: value for name, value in os.environ.items() if name not in OF_THE_SERVICE}
         try:
-            with os.fdopen(os.open(self._log, flags, 0o600), "r+b", buffering=0) as log:
+            with open(os.open(self._log, flags, 0o600), "r+b", buffering=0) as log:
                 self._begin = os.fstat(log.fileno()).st_size
                 self._process = subprocess.Popen(
-                    arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                    self._arguments,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    env=environment,
                 )
         except OSError as error:
-            raise AgentNotStarted(f"{arguments[0]} cannot be started") from error
-        self._started.append(self._process)
+            raise AgentNotStarted(f"{self._arguments[0]} cannot be started beside {self._log}") from error
+        _started.append(self._process)
 
-    def ended(self) -> int | None:
-        """Its exit code, once it has ended."""
-        return self._process.poll()
+    def see_to_it(self) -> None:
+        """Looks whether it still runs, and starts it again where the agent that was faster is gone.
 
-    def failure(self) -> AgentNotStarted:
-        """The error for its end, with what it logged."""
+        Raises:
+            AgentNotStarted: When it ended for a reason of its own.
+        """
+        code = self._process.poll()
+        if code == TAKEN:
+            self._start()
+        elif code is not None:
+            raise AgentNotStarted(
+                f"the agent ended with code {code}; its log {self._log} ends with:\n{self._last_lines() or '(nothing)'}"
+            )
+
+    def _last_lines(self) -> str:
+        with open(self._log, "rb") as log:
+            log.seek(max(self._begin, os.fstat(log.fileno()).st_size - LOG_BYTES_SHOWN))
+            return log.read().decode(errors="replace").strip()
+
+
+def _names(secrets: Iterable[str] | None) -> list[str]:
+    if isinstance(secrets, str):
+        raise TypeError("secrets is a list of names, not one name")
+    names = list(secrets or [])
+    for name in names:
+        if not is_name(name):
+            raise invalid(name)
+    return names
+
+
+def _place(names: list[str]) -> Path:
+    """The socket that is named; else the common one where an agent has the secrets; else the private one."""
+    chosen = _socket.named()
+    if chosen is not None:
+        return chosen
+    if _socket.COMMON.exists():
         try:
-            with open(self._log, "rb") as log:
-                log.seek(max(self._begin, os.fstat(log.fileno()).st_size - LOG_BYTES_SHOWN))
-                said = log.read().decode(errors="replace").strip()
-        except OSError:
-            said = ""
-        said = said or "it said nothing"
-        return AgentNotStarted(
-            f"the agent ended with code {self._process.returncode}; its log {self._log} ends with:\n{said}"
-        )
+            if set(names) <= listing(_socket.COMMON).keys():
+                return _socket.COMMON
+        except KeysideError:
+            pass  # Whatever is wrong with somebody else's agent, an own one can be had.
+    return _socket.private(os.geteuid())
 
 
-def _hold_lease(socket: Path) -> OSError | None:
-    """Takes a share of the lease. What hinders it is of no account where somebody else looks after the agent."""
+def _joins(socket: Path) -> bool:
+    """Takes a share of the lease, and answers whether an agent is there already."""
+    there = not isinstance(look(socket), NoAgent)
+    if there and not _lease.path_of(socket).exists():
+        return True  # It runs for other reasons, and whoever started it looks after it.
     try:
-        _socket.make_directory(socket)
         _lease.hold(socket)
+    except PermissionError as error:
+        if there:
+            return True
+        raise AgentNotStarted(f"no agent answers at {socket}, and uid {os.geteuid()} cannot start one there") from error
     except OSError as error:
-        return error
-    return None
+        raise AgentNotStarted(f"no agent can be started at {socket}: {error.strerror}") from error
+    # Again, with the lease: one that was about to end has ended.
+    return not isinstance(look(socket), NoAgent)
 
 
 def _arguments(
@@ -121,28 +164,14 @@ def _arguments(
     return arguments
 
 
-def _wait(socket: Path, agent: _Agent | None, deadline: float) -> None:
-    """Waits until an agent is ready: ours, or the one that was faster."""
-    failure: KeysideError | None = None
+def _wait(socket: Path, names: list[str], agent: _Agent | None, deadline: float) -> None:
+    """Waits until the secrets are there, or all that the agent requires where none is named."""
     while True:
-        trouble = look(socket)
+        trouble = look_for(socket, names) if names else look(socket)
         if trouble is None:
             return
-        if agent is not None and agent.ended() is not None and isinstance(trouble, NoAgent):
-            failure = agent.failure()
-            agent, deadline = None, min(deadline, time.monotonic() + LOST_RACE_SECONDS)
+        if isinstance(trouble, NoAgent) and agent is not None:
+            agent.see_to_it()
         if time.monotonic() + PAUSE_SECONDS > deadline:
-            raise failure if failure is not None and isinstance(trouble, NoAgent) else trouble
+            raise trouble
         time.sleep(PAUSE_SECONDS)
-
-
-def _check_names(socket: Path, names: list[str]) -> None:
-    if not names:
-        return
-    known = listing(socket)
-    for name in names:
-        if name not in known:
-            raise SecretAbsent(
-                f"the agent at {socket} has no secret '{name}' that uid {os.geteuid()} may read: it was there before, with "
-                f"another configuration"
-            )

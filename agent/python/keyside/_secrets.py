@@ -101,8 +101,8 @@ def ask_value(connection: Connection, method: str, name: str, known: str | None 
         InvalidName: When no secret can have this name.
         NoAgent: When no agent answers.
     """
-    if not isinstance(name, str) or NAME.fullmatch(name) is None:
-        raise _invalid(name)
+    if not is_name(name):
+        raise invalid(name)
     headers = {} if known is None else {"If-None-Match": known}
     return connection.ask(method, f"/v1/secrets/{name}/value{query}", headers)
 
@@ -121,6 +121,26 @@ def listing(socket: Path) -> Mapping[str, SecretInfo]:
     except (ValueError, LookupError, TypeError, AttributeError):
         raise not_understood() from None
     return MappingProxyType({item.name: item for item in items})
+
+
+def failures(socket: Path) -> Mapping[str, str]:
+    """The codes of the latest looks that failed, of what this user may read, by the secret's name.
+
+    Raises:
+        NoAgent, NotUnderstood: As `secrets`.
+    """
+    answer = Connection(socket).ask("GET", "/v1/status", {})
+    if answer.status != 200:
+        raise refused(answer)
+    try:
+        return {item["name"]: item["code"] for item in json.loads(answer.body)["failures"]}
+    except (ValueError, LookupError, TypeError):
+        raise not_understood() from None
+
+
+def is_name(name: object) -> bool:
+    """Whether a secret can be called so."""
+    return isinstance(name, str) and NAME.fullmatch(name) is not None
 
 
 def as_text(value: bytes) -> str | None:
@@ -147,7 +167,8 @@ def remember_tag(socket: Path, name: str, tag: str | None) -> None:
         _last_tags[(str(socket), name)] = tag
 
 
-def _invalid(name: object) -> InvalidName:
+def invalid(name: object) -> InvalidName:
+    """The error for what cannot be a name."""
     rule = "the name of a secret is 1 to 127 letters, digits and dashes"
     if not isinstance(name, str):
         return InvalidName(f"{rule}, not a {type(name).__name__}")

@@ -52,25 +52,6 @@ def find() -> Path:
     return socket if is_private(socket) else COMMON
 
 
-def of_own_agent() -> Path:
-    """Where an agent of this user is, or would listen.
-
-    That is the named socket, else the common one where it is there or can be made, else the private one.
-
-    Raises:
-        NoAgent, UnsafeSocket: As `find`.
-    """
-    chosen = named()
-    if chosen is not None:
-        return chosen
-    directory = COMMON.parent
-    if COMMON.exists() or os.access(directory if directory.is_dir() else directory.parent, os.W_OK):
-        return COMMON
-    socket = private(os.geteuid())
-    is_private(socket)
-    return socket
-
-
 def make_directory(socket: Path) -> None:
     """Makes the directory of a socket, closed to others where it is the private one.
 
