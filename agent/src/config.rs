@@ -2,8 +2,11 @@
 
 mod assemble;
 pub mod document;
+pub mod flags;
 mod shape;
+mod variables;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,8 +14,10 @@ use thiserror::Error;
 
 use crate::azure::cloud::VaultUrl;
 use crate::azure::identity;
-use crate::principal::Accounts;
+use crate::principal::{Accounts, Principal};
 use crate::refresh::Wanted;
+use crate::secret::SecretName;
+use crate::variable::VariableName;
 use crate::{files, logging, memory, serve};
 
 pub use document::Problem;
@@ -36,6 +41,8 @@ pub struct Config {
     pub poll_interval: Duration,
     /// The secrets.
     pub wanted: Vec<Wanted>,
+    /// The secret of each environment variable that a command is given.
+    pub variables: BTreeMap<VariableName, SecretName>,
     /// The socket and who may use it.
     pub serve: serve::Settings,
     /// The files, if any are wanted.
@@ -66,6 +73,12 @@ pub enum ConfigError {
         /// Everything that is wrong, in the order of the lines.
         problems: Vec<Problem>,
     },
+    /// Something is wrong with the flags that stand in the place of a file.
+    #[error("the flags make no configuration: {}", problems.join("; "))]
+    Flags {
+        /// Everything that is wrong.
+        problems: Vec<String>,
+    },
 }
 
 /// The defaults of a configuration that depend on who runs the agent.
@@ -74,7 +87,28 @@ pub struct Defaults<'a> {
     /// The agent's user id, an operator unless the file names others.
     pub operator_uid: u32,
     /// Where the agent listens.
-    pub socket: &'a Path,
+    pub socket: Socket<'a>,
+    /// Who may read a secret of which the file does not say it.
+    pub readers: &'a [Principal],
+    /// The log, where the file does not say it.
+    pub log: logging::Settings,
+}
+
+impl<'a> Defaults<'a> {
+    /// Those of an agent that is there for others: it has no readers but those that are named.
+    #[must_use]
+    pub fn of_service(operator_uid: u32, socket: &'a Path) -> Self {
+        Self { operator_uid, socket: Socket::Default(socket), readers: &[], log: logging::Settings::default() }
+    }
+}
+
+/// Where an agent listens.
+#[derive(Clone, Copy, Debug)]
+pub enum Socket<'a> {
+    /// Here, whatever the file says.
+    Named(&'a Path),
+    /// Here, unless the file says another place.
+    Default(&'a Path),
 }
 
 impl Config {
@@ -98,11 +132,10 @@ impl Config {
     }
 }
 
+/// A configuration from its text, on a machine with one account.
 #[cfg(test)]
-mod tests {
+mod testing {
     use super::*;
-    use crate::principal::Principal;
-    use crate::testing::name;
 
     struct Trainer;
 
@@ -116,10 +149,17 @@ mod tests {
         }
     }
 
-    fn parse(text: &str) -> Result<Config, Vec<String>> {
-        let defaults = Defaults { operator_uid: 990, socket: Path::new("/run/keyside/agent.sock") };
+    pub(super) fn parse(text: &str) -> Result<Config, Vec<String>> {
+        let defaults = Defaults::of_service(990, Path::new("/run/keyside/agent.sock"));
         Config::parse(text, &Trainer, defaults).map_err(|problems| problems.iter().map(ToString::to_string).collect())
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::parse;
+    use super::*;
+    use crate::testing::name;
 
     const SMALLEST: &str =
         "readers = ['user:trainer']\n[vault]\nurl = 'https://my-vault.vault.azure.net'\n[[secret]]\nname = 'db'\n";

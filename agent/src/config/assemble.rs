@@ -10,13 +10,14 @@ use super::document::{Document, Problem};
 use super::shape::{
     ApiTable, FilesTable, IdentityTable, LogTable, MemoryTable, Principals, RotationTable, SecretTable, Top, VaultTable,
 };
-use super::{Config, Defaults, GRACE, POLL_INTERVAL};
+use super::{Config, Defaults, GRACE, POLL_INTERVAL, Socket};
 use crate::azure::identity;
 use crate::encoding::Encoding;
 use crate::files::{self, Mode, Target};
 use crate::principal::{Accounts, Principal};
 use crate::refresh::Wanted;
 use crate::socket::lock_file;
+use crate::variable::VariableName;
 use crate::{logging, memory, serve};
 
 /// Reads and checks the text of a configuration file.
@@ -35,8 +36,8 @@ pub(super) fn assemble(text: &str, accounts: &dyn Accounts, defaults: Defaults<'
     }
 }
 
-struct Assembly<'a> {
-    document: Document<'a>,
+pub(super) struct Assembly<'a> {
+    pub(super) document: Document<'a>,
     accounts: &'a dyn Accounts,
 }
 
@@ -45,11 +46,12 @@ struct Assembly<'a> {
 const SOCKET_BYTES_MAX: usize = 107;
 
 /// One secret with everything that has been found out about it.
-struct Checked {
+pub(super) struct Checked {
     span: Range<usize>,
-    wanted: Wanted,
+    pub(super) wanted: Wanted,
     readers: Vec<Principal>,
     target: Option<Target>,
+    pub(super) variable: Option<Spanned<VariableName>>,
 }
 
 impl Assembly<'_> {
@@ -62,7 +64,7 @@ impl Assembly<'_> {
         let identity = self.document.table::<IdentityTable>("identity").map(identity_settings);
         let rotation = self.document.table::<RotationTable>("rotation");
         let memory = self.document.table::<MemoryTable>("memory").map(memory_settings);
-        let log = self.document.table::<LogTable>("log").map(log_settings);
+        let log = self.document.table::<LogTable>("log").map(|table| log_settings(&table, defaults.log));
         let api = self.document.table::<ApiTable>("api");
         let files = self.document.optional_table::<FilesTable>("files");
         if !self.document.has("secret") {
@@ -70,9 +72,10 @@ impl Assembly<'_> {
         }
         let tables = self.document.tables::<SecretTable>("secret");
         let common = self.document.rest::<Top>().and_then(|top| top.readers);
-        let common = common.map_or_else(|| Some(Vec::new()), |readers| self.principals(&readers));
+        let common = common.map_or_else(|| Some(defaults.readers.to_vec()), |readers| self.principals(&readers));
 
         let secrets = self.secrets(tables, common.as_deref(), files.as_ref());
+        let variables = self.variables(&secrets);
         let api = api?;
         let path = self.socket(api.socket.as_ref(), defaults);
         let files = files.map(|table| self.files(table, &path, &secrets));
@@ -82,6 +85,7 @@ impl Assembly<'_> {
             identity: identity?,
             poll_interval: rotation?.poll_interval.map_or(POLL_INTERVAL, |interval| interval.0.0),
             wanted: secrets.into_iter().map(|secret| secret.wanted).collect(),
+            variables,
             serve,
             files,
             memory: memory?,
@@ -138,6 +142,7 @@ impl Assembly<'_> {
         }
         let readers = readers.unwrap_or_default();
         let target = self.target(&table, files, &readers);
+        let variable = table.env.as_ref().and_then(|key| self.variable(key, &name));
         let wanted = Wanted {
             vault_name: table.vault_name.map_or_else(|| name.clone(), |vault_name| vault_name.0),
             version: table.version.map(|version| version.0),
@@ -145,7 +150,7 @@ impl Assembly<'_> {
             optional: table.optional,
             name,
         };
-        Checked { span, wanted, readers, target }
+        Checked { span, wanted, readers, target, variable }
     }
 
     fn target(&mut self, table: &SecretTable, files: Option<&FilesTable>, readers: &[Principal]) -> Option<Target> {
@@ -194,7 +199,10 @@ impl Assembly<'_> {
     }
 
     fn socket(&mut self, configured: Option<&Spanned<PathBuf>>, defaults: Defaults<'_>) -> PathBuf {
-        let Some(path) = configured else { return defaults.socket.to_owned() };
+        let path = match (defaults.socket, configured) {
+            (Socket::Named(path), _) | (Socket::Default(path), None) => return path.to_owned(),
+            (Socket::Default(_), Some(path)) => path,
+        };
         if !path.get_ref().is_absolute() {
             self.document
                 .report(&path.span(), "socket must be an absolute path, as in /run/keyside/agent.sock".to_owned());
@@ -286,10 +294,9 @@ fn memory_settings(table: MemoryTable) -> memory::Settings {
     }
 }
 
-fn log_settings(table: LogTable) -> logging::Settings {
-    let default = logging::Settings::default();
+fn log_settings(table: &LogTable, default: logging::Settings) -> logging::Settings {
     logging::Settings {
-        level: table.level.map_or(default.level, |level| level.0),
-        format: table.format.map_or(default.format, |format| format.0),
+        level: table.level.as_ref().map_or(default.level, |level| level.0),
+        format: table.format.as_ref().map_or(default.format, |format| format.0),
     }
 }

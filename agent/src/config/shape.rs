@@ -17,6 +17,7 @@ use crate::files::{Mode, OnStop, RelativePath};
 use crate::logging;
 use crate::memory::Protection;
 use crate::secret::{SecretName, Version};
+use crate::variable::{InvalidVariable, VariableName};
 
 /// Readers as they are written; who they are depends on the machine's accounts.
 pub(super) type Principals = Vec<Spanned<String>>;
@@ -102,6 +103,7 @@ pub(super) struct SecretTable {
     pub(super) readers: Option<Principals>,
     pub(super) file: Option<Spanned<FileKey>>,
     pub(super) mode: Option<Spanned<Parsed<Mode>>>,
+    pub(super) env: Option<Spanned<EnvKey>>,
 }
 
 /// `file = "path"`, or `file = false` for a secret that gets none.
@@ -124,6 +126,25 @@ impl FileKey {
             Self::Wanted(false) => Ok(None),
             Self::Wanted(true) => name.as_str().parse().map(Some),
             Self::Path(path) => path.parse().map(Some),
+        }
+    }
+}
+
+/// `env = "NAME"`, or `env = true` for the variable of the secret's own name.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "write the name of a variable, or true for the secret's own in upper case")]
+pub(super) enum EnvKey {
+    Wanted(bool),
+    Name(String),
+}
+
+impl EnvKey {
+    /// The variable, or none for `false`.
+    pub(super) fn variable(&self, name: &SecretName) -> Result<Option<VariableName>, InvalidVariable> {
+        match self {
+            Self::Wanted(false) => Ok(None),
+            Self::Wanted(true) => VariableName::of(name).map(Some),
+            Self::Name(text) => text.parse().map(Some),
         }
     }
 }
