@@ -52,7 +52,7 @@ class FakeAgent:
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
-        self.socket.unlink()
+        self.socket.unlink(missing_ok=True)
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):

@@ -37,7 +37,6 @@ class Waiting(unittest.TestCase):
             self.assertRaisesRegex(keyside.NotYet, "is not ready: waiting for db-password", keyside.wait_ready, 0.0)
             agent.stop()
             self.assertRaisesRegex(keyside.NoAgent, "No such file", keyside.wait_ready, 0.0)
-            agent.start()
 
     def test_what_no_waiting_mends_is_told_at_once(self) -> None:
         with fake.FakeAgent(fake.always(fake.problem(403, "forwarded", "through a proxy"))):
