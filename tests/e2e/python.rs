@@ -10,6 +10,8 @@ use keyside_tests::estate::{Estate, VAULT};
 use keyside_tests::python::{environment, installed_wheel, package, text};
 use keyside_tests::report::say;
 use keyside_tests::{http, wait};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 const SECRETS: &[(&str, &str)] =
@@ -77,6 +79,14 @@ impl Running {
 
     fn say(&mut self, line: &str) {
         writeln!(self.input.as_mut().expect("an input"), "{line}").expect("the script listens");
+    }
+
+    /// As Azure Machine Learning ends a job that is cancelled.
+    fn cancel(mut self) {
+        let pid = Pid::from_raw(i32::try_from(self.process.id()).expect("a process id"));
+        kill(pid, Signal::SIGTERM).expect("it runs");
+        let status = wait::until("the end", || self.process.try_wait().expect("it can be asked"));
+        assert_eq!(status.code(), Some(143));
     }
 
     fn end(mut self) {
@@ -218,7 +228,7 @@ fn steps_that_nobody_wraps_share_one_agent_that_ends_with_the_last_of_them() {
     last.say("again");
     assert_eq!(last.next(), "value first-7fKq2m");
     assert_eq!(agents_at(&socket), [agent], "it stays for the one that is left");
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(agent), nix::sys::signal::Signal::SIGKILL).expect("it runs");
+    kill(Pid::from_raw(agent), Signal::SIGKILL).expect("it runs");
     wait::until("the agent's death", || (!agents_at(&socket).contains(&agent)).then_some(()));
     last.say("once more");
     assert_eq!(last.next(), "value first-7fKq2m", "a new agent took the place of the one that died");
@@ -261,6 +271,7 @@ fn the_training_loop_reads_its_token_anew_beside_the_wrapper() {
     assert!(http::Connection::open(&estate.socket()).request("POST", "/v1/refresh", &[]).status == 200);
     wait::until("the rotation", || (script.next() == format!("rotated: now {second}")).then_some(()));
     wait::until("its use", || script.next().ends_with(&format!("signed in with {second}")).then_some(()));
+    script.cancel();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import subprocess
 import time
@@ -23,7 +24,14 @@ OF_THE_SERVICE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID"
 """What belongs to the service manager's conversation with this process, and not with an agent that it starts."""
 
 _started: list[subprocess.Popen[bytes]] = []
-"""The agents that this process started. They are kept, or Python would warn that they are forgotten."""
+"""The agents that this process started."""
+
+
+@atexit.register
+def _leave_to_others() -> None:
+    """Keeps Python from warning that an agent outlives this process: it is there for all who have a share of the lease."""
+    for process in _started:
+        process.returncode = process.poll() or 0
 
 
 def ensure_agent(
