@@ -10,13 +10,16 @@ use keyside_tests::{binaries, wait};
 use super::wrapper::{self, SECRETS, Wrapper, agents, command};
 
 /// What of its status is the same for every process of the same program.
-const OWN: [&str; 12] = [
+const OWN: [&str; 15] = [
     "Umask:",
     "Uid:",
     "Gid:",
     "Groups:",
-    "Sig",
-    "Shd",
+    "SigPnd:",
+    "SigBlk:",
+    "SigIgn:",
+    "SigCgt:",
+    "ShdPnd:",
     "Cap",
     "NoNewPrivs:",
     "Seccomp",
@@ -26,8 +29,11 @@ const OWN: [&str; 12] = [
 ];
 
 /// A parent with unusual ways: some signals ignored, others blocked, other limits, another umask, a descriptor more.
-const UNUSUAL: &str = "trap '' HUP USR1 CHLD; umask 0137; ulimit -Sn 321; ulimit -c 0; ulimit -Sl 64; exec 7</dev/null
-    exec \"$@\"";
+const UNUSUAL: &str = "trap '' HUP USR1; umask 0137; ulimit -Sn 321; ulimit -c 0; ulimit -Sl 64; exec 7</dev/null
+    exec env --block-signal=USR2 --ignore-signal=CHLD \"$@\"";
+
+/// A parent like any other.
+const USUAL: &str = "exec \"$@\"";
 
 /// Programs that show what they have.
 const SHOW: [&[&str]; 4] = [
@@ -37,14 +43,13 @@ const SHOW: [&[&str]; 4] = [
     &["stat", "--format=%u %g", "/proc/self/environ"],
 ];
 
-fn shown(estate: &Estate, parent: &str, line: &[&str], wrapped: bool) -> Vec<String> {
-    let mut outer = Command::new("env");
-    // `env` has no other way to leave a signal blocked, and a shell has none at all.
-    outer.args(["--block-signal=USR2", "sh", "-c", parent, "sh"]);
+fn shown(estate: &Estate, parent: &str, line: &[&str], beside_keyside: bool) -> Vec<String> {
+    let mut outer = Command::new("sh");
+    outer.args(["-c", parent, "sh"]);
     let inner = command(estate, &["--env", "db-password"], line);
     // The tool's own way to start a program sets the interrupt to its default.
     let inner = inner.get_args().skip(1);
-    outer.args(if wrapped { inner.collect::<Vec<_>>() } else { line.iter().map(AsRef::as_ref).collect() });
+    outer.args(if beside_keyside { inner.collect::<Vec<_>>() } else { line.iter().map(AsRef::as_ref).collect() });
     outer.env_clear().envs(wrapper::variables(estate)).env("PATH", "/usr/local/bin:/usr/bin:/bin");
     let mut wrapper = Wrapper::of(estate, outer);
     assert_eq!(wrapper.end(), Some(0), "{}", wrapper.log());
@@ -56,16 +61,22 @@ fn shown(estate: &Estate, parent: &str, line: &[&str], wrapped: bool) -> Vec<Str
 #[test]
 fn the_command_has_what_it_would_have_had() {
     let estate = Estate::start(SECRETS);
-    for parent in ["exec \"$@\"", UNUSUAL] {
+    for parent in [USUAL, UNUSUAL] {
         for line in SHOW {
             let without = shown(&estate, parent, line, false);
             assert_eq!(shown(&estate, parent, line, true), without, "{line:?}");
-            if line == SHOW[0] {
-                let blocked = "SigBlk:\t0000000000000800".to_owned();
-                assert!(without.contains(&blocked) && without.len() > 30, "what is looked at is there: {without:#?}");
+            if (parent, line) == (UNUSUAL, SHOW[0]) {
+                // SIGUSR2 blocked; SIGHUP, SIGUSR1 and SIGCHLD ignored.
+                assert_eq!(mask(&without, "SigBlk:"), 0x800);
+                assert_eq!(mask(&without, "SigIgn:") & 0x1_0201, 0x1_0201);
             }
         }
     }
+}
+
+fn mask(lines: &[String], name: &str) -> u64 {
+    let digits = lines.iter().find_map(|line| line.strip_prefix(name)).expect("a line of the status");
+    u64::from_str_radix(digits.trim(), 16).expect("a mask")
 }
 
 #[test]

@@ -6,4 +6,5 @@ mod inheritance;
 mod job;
 mod sharing;
 mod signals;
+mod terminals;
 mod wrapper;
