@@ -6,7 +6,7 @@ use keyside_tests::estate::{Estate, VAULT};
 use keyside_tests::wait;
 use nix::sys::signal::{Signal, kill};
 
-use super::wrapper::{self, SECRETS, Wrapper, agents, leftovers};
+use super::wrapper::{self, SECRETS, Wrapper, agents, leftovers, processes_with};
 
 const FLAGS: &[&str] = &["--env", "db-password", "--file", "x=db-password"];
 const NOTHING: [&Path; 0] = [];
@@ -89,7 +89,7 @@ fn an_agent_that_was_killed_is_started_again_while_the_command_goes_on() {
 }
 
 #[test]
-fn when_every_run_is_killed_the_agent_ends_by_itself() {
+fn when_every_run_is_killed_its_command_is_too_and_the_agent_ends_by_itself() {
     let estate = Estate::start(SECRETS);
     let runs: Vec<_> = (0..2).map(|number| Wrapper::start(&estate, FLAGS, &until_told(&estate, number))).collect();
     for run in &runs {
@@ -100,9 +100,7 @@ fn when_every_run_is_killed_the_agent_ends_by_itself() {
     }
     wait::until("the agent's end", || agents(&estate).is_empty().then_some(()));
     assert_eq!(leftovers(&estate), NOTHING);
-    for number in 0..2 {
-        tell(&estate, number);
-    }
+    assert_eq!(processes_with(&estate.folder().join("end-").display().to_string()), []);
 }
 
 #[test]
