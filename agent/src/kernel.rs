@@ -8,9 +8,10 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::sys::prctl;
 use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
-use nix::unistd::{getpid, tcsetpgrp};
+use nix::unistd::{getpid, getppid, tcsetpgrp};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -93,11 +94,17 @@ pub struct Inheritance {
     pub terminal: Option<File>,
 }
 
-/// Has a command start with this inheritance, whatever the present process has by then. The command must have a process
-/// group of its own.
+/// Has a command start with this inheritance, whatever the present process has by then, and end with the present thread: who
+/// kills this process for good means the command. The command must have a process group of its own.
 pub fn bequeath(command: &mut Command, inheritance: Inheritance) {
     let Inheritance { blocked, children_ignored, terminal } = inheritance;
+    let parent = getpid();
     let prepare = move || {
+        prctl::set_pdeathsig(Signal::SIGKILL)?;
+        if getppid() != parent {
+            // It died before, and nobody is left to tell.
+            return Err(io::ErrorKind::NotConnected.into());
+        }
         if let Some(terminal) = &terminal {
             // The kernel would stop a process that does this from the background.
             SigSet::from_iter([Signal::SIGTTOU]).thread_block()?;
