@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::causes::with_causes;
 use crate::cli::Output;
-use crate::config::flags::Source;
+use crate::config::flags::{Source, SourceError};
 use crate::config::{Config, ConfigError, Defaults};
 use crate::principal::Accounts;
 use crate::{files, socket};
@@ -72,7 +72,7 @@ pub fn read(path: &Path, accounts: &dyn Accounts) -> Result<Config, Report> {
 }
 
 fn read_source(source: &Source, defaults: Defaults<'_>, accounts: &dyn Accounts) -> Result<Config, Report> {
-    let report = |error| Report { config: source.title(), problems: of_file(&error), warnings: Vec::new() };
+    let report = |error| Report { config: source.title(), problems: of_source(&error), warnings: Vec::new() };
     source.load(accounts, defaults).map_err(report)
 }
 
@@ -88,14 +88,14 @@ fn of_socket(config: &Config) -> Vec<socket::Finding> {
     socket::examine(Path::new(socket::SHARED_MEMORY), &config.serve.socket, uid, readers)
 }
 
-fn of_file(error: &ConfigError) -> Vec<Found> {
+fn of_source(error: &SourceError) -> Vec<Found> {
     match error {
-        ConfigError::Unreadable { .. } => vec![Found { line: None, message: with_causes(error) }],
-        ConfigError::Wrong { problems, .. } => problems
+        SourceError::File(ConfigError::Unreadable { .. }) => vec![Found { line: None, message: with_causes(error) }],
+        SourceError::File(ConfigError::Wrong { problems, .. }) => problems
             .iter()
             .map(|problem| Found { line: Some(problem.line), message: problem.message.clone() })
             .collect(),
-        ConfigError::Flags { problems } => {
+        SourceError::Flags { problems } => {
             problems.iter().map(|message| Found { line: None, message: message.clone() }).collect()
         }
     }

@@ -73,12 +73,6 @@ pub enum ConfigError {
         /// Everything that is wrong, in the order of the lines.
         problems: Vec<Problem>,
     },
-    /// Something is wrong with the flags that stand in the place of a file.
-    #[error("the flags make no configuration: {}", problems.join("; "))]
-    Flags {
-        /// Everything that is wrong.
-        problems: Vec<String>,
-    },
 }
 
 /// The defaults of a configuration that depend on who runs the agent.

@@ -19,6 +19,9 @@ use crate::socket::{lease_file, lock_file};
 /// How soon a lock that is held is tried again: seldom enough to cost nothing, often enough that nobody notices.
 const RETRY: Duration = Duration::from_millis(20);
 
+/// How long an agent that waits for its lease may take to notice that it can have it.
+const NOTICE: Duration = Duration::from_secs(2);
+
 /// What the agent has of it.
 #[derive(Debug)]
 pub struct Lease {
@@ -36,7 +39,7 @@ pub struct Share {
 /// What became of the agent after a share was given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aftermath {
-    /// Others hold shares, so it goes on.
+    /// Others hold shares, or it was started without a lease, so it goes on.
     Goes,
     /// It has ended, and removed what it had made.
     Ended,
@@ -128,6 +131,7 @@ impl Share {
         let deadline = Instant::now() + patience;
         let path = lease_file(&self.socket);
         let mut others_seen = false;
+        let mut free_since = None;
         while is_in_place(&self.file, &path) {
             match self.file.try_lock() {
                 Ok(()) if UnixStream::connect(&self.socket).is_err() => {
@@ -141,6 +145,8 @@ impl Share {
                     }
                     others_seen = true;
                 }
+                // The agent can have it, and does not want it: it was started without one.
+                Ok(()) if free_since.get_or_insert_with(Instant::now).elapsed() > NOTICE => return Aftermath::Goes,
                 // The agent has it, or can have it in a moment.
                 Ok(()) | Err(_) => {}
             }
@@ -259,5 +265,13 @@ mod tests {
         std::fs::write(lock_file(&socket), "").expect("left over");
         assert_eq!(share.give_back(PATIENCE).await, Aftermath::Lost);
         assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_agent_without_a_lease_is_not_waited_for() {
+        let (_directory, socket) = place();
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
+        let share = Share::take(&socket, PATIENCE).await.expect("taken");
+        assert_eq!(share.give_back(PATIENCE).await, Aftermath::Goes);
     }
 }

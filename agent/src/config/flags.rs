@@ -72,6 +72,20 @@ impl FromStr for FileFlag {
     }
 }
 
+/// Why a source gave no configuration.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    /// The file did not.
+    #[error(transparent)]
+    File(#[from] ConfigError),
+    /// Something is wrong with the flags.
+    #[error("the flags make no configuration: {}", problems.join("; "))]
+    Flags {
+        /// Everything that is wrong.
+        problems: Vec<String>,
+    },
+}
+
 /// Why there is no source of a configuration.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum NoSource {
@@ -87,7 +101,7 @@ pub enum NoSource {
 }
 
 impl Source {
-    /// The source that the flags name: a file, or themselves; else the installed file; else the vault of [`VAULT_VARIABLE`].
+    /// The source that the flags name: a file, or themselves; else the installed file; else the vault that a variable names.
     /// `needed` are secrets that are named for something else than to choose a source.
     ///
     /// # Errors
@@ -129,10 +143,10 @@ impl Source {
     /// Reads and checks it.
     ///
     /// # Errors
-    /// [`ConfigError`], with every problem that can be found without looking at the machine beyond its accounts.
-    pub fn load(&self, accounts: &dyn Accounts, defaults: Defaults<'_>) -> Result<Config, ConfigError> {
+    /// [`SourceError`], with every problem that can be found without looking at the machine beyond its accounts.
+    pub fn load(&self, accounts: &dyn Accounts, defaults: Defaults<'_>) -> Result<Config, SourceError> {
         match self {
-            Self::File(path) => Config::load(path, accounts, defaults),
+            Self::File(path) => Ok(Config::load(path, accounts, defaults)?),
             Self::Flags(flags) => flags.load(accounts, defaults),
         }
     }
@@ -149,13 +163,13 @@ impl Source {
 
 impl Flags {
     /// They are written as a file is, and read as one, so that there is one set of rules.
-    fn load(&self, accounts: &dyn Accounts, defaults: Defaults<'_>) -> Result<Config, ConfigError> {
+    fn load(&self, accounts: &dyn Accounts, defaults: Defaults<'_>) -> Result<Config, SourceError> {
         if self.secrets.is_empty() {
-            return Err(ConfigError::Flags { problems: vec!["no secret is named: add --secret NAME".to_owned()] });
+            return Err(SourceError::Flags { problems: vec!["no secret is named: add --secret NAME".to_owned()] });
         }
         let message = |problem: &super::Problem| problem.message.clone();
         Config::parse(&self.document().to_string(), accounts, defaults)
-            .map_err(|problems| ConfigError::Flags { problems: problems.iter().map(message).collect() })
+            .map_err(|problems| SourceError::Flags { problems: problems.iter().map(message).collect() })
     }
 
     fn document(&self) -> Table {
@@ -264,7 +278,7 @@ mod tests {
         let readers = [Principal::User(1001)];
         let defaults = Defaults { readers: &readers, ..Defaults::of_service(1001, Path::new("/dev/shm/k/agent.sock")) };
         let error = source.load(&SystemAccounts, defaults).expect_err("two secrets in one file");
-        assert!(matches!(&error, ConfigError::Flags { problems } if problems.len() == 1), "{error}");
+        assert!(matches!(&error, SourceError::Flags { problems } if problems.len() == 1), "{error}");
         assert!(!error.to_string().contains("line "), "{error}");
     }
 

@@ -103,7 +103,13 @@ impl<'a> Keeper<'a> {
     }
 
     fn lost(&self, failure: &Failure) {
-        self.view.send_modify(|view| view.trouble = Some(with_causes(failure)));
+        let trouble = Some(with_causes(failure));
+        self.view.send_if_modified(|view| {
+            view.trouble != trouble && {
+                view.trouble = trouble;
+                true
+            }
+        });
     }
 
     /// Listens to the agent until it does not answer.
@@ -147,7 +153,7 @@ impl<'a> Keeper<'a> {
 
     /// Starts an agent, unless one of ours is starting, and sees to one that has ended.
     async fn see_to_it(&mut self) {
-        let Some(own) = self.own else { return self.start() };
+        let Some(own) = self.own else { return self.start().await };
         match self.children.end(own) {
             None => sleep(PAUSE).await,
             Some(end) => {
@@ -179,12 +185,12 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    fn start(&mut self) {
+    async fn start(&mut self) {
         match self.spawn() {
             Ok(pid) => self.own = Some(pid),
             Err(error) => {
-                let message = format!("the agent cannot be started: {error}");
-                self.pronounce(Exit::Internal, message);
+                self.pronounce(Exit::Internal, format!("the agent cannot be started: {error}"));
+                sleep(PAUSE_MAX).await;
             }
         }
     }

@@ -45,6 +45,10 @@ fn eight_runs_at_once_start_one_agent_and_the_last_takes_it_down() {
     let first = runs.iter().position(|run| run.pid().as_raw() == parent).expect("one of them started it");
     tell(&estate, first);
     assert_eq!(runs[first].end(), Some(0), "{}", runs[first].log());
+    // What it logs now, nobody reads.
+    estate.emulator.run(&["fault", "add", "--host", "*.vault.azure.net", "--status", "503"]);
+    keyside_tests::http::Connection::open(&estate.socket()).request("POST", "/v1/refresh", &[]);
+    assert!(wrapper::answers(&estate));
     assert_eq!(agents(&estate), [agent], "it goes on for the others");
     for number in (0..8).filter(|number| *number != first) {
         tell(&estate, number);
