@@ -81,10 +81,9 @@ def look_for(socket: Path, names: list[str]) -> KeysideError | None:
 
 def _why_awaited(socket: Path, name: str) -> KeysideError:
     try:
-        code = failures(socket).get(name)
+        code, why = failures(socket).get(name, (None, "it is being fetched"))
     except NoAgent as error:
         return error
     if code in FINAL:
-        raise SecretAbsent(f"the vault has no usable secret '{name}' ({code}): see the agent's log")
-    why = "it is being fetched" if code is None else f"{code}: see the agent's log"
-    return NotYet(f"the secret '{name}' is not there yet: {why}")
+        raise SecretAbsent(f"the vault has no usable secret '{name}' ({code}): {why}")
+    return NotYet(f"the secret '{name}' is not there yet{f' ({code})' if code else ''}: {why}")

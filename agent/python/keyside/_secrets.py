@@ -123,8 +123,10 @@ def listing(socket: Path) -> Mapping[str, SecretInfo]:
     return MappingProxyType({item.name: item for item in items})
 
 
-def failures(socket: Path) -> Mapping[str, str]:
-    """The codes of the latest looks that failed, of what this user may read, by the secret's name.
+def failures(socket: Path) -> Mapping[str, tuple[str, str]]:
+    """Why the latest looks failed, of what this user may read, by the secret's name: a code, and words for people.
+
+    Only operators, such as whoever started the agent, are told the words.
 
     Raises:
         NoAgent, NotUnderstood: As `secrets`.
@@ -133,7 +135,8 @@ def failures(socket: Path) -> Mapping[str, str]:
     if answer.status != 200:
         raise refused(answer)
     try:
-        return {item["name"]: item["code"] for item in json.loads(answer.body)["failures"]}
+        items = json.loads(answer.body)["failures"]
+        return {item["name"]: (item["code"], item["message"] or "see the agent's log") for item in items}
     except (ValueError, LookupError, TypeError):
         raise not_understood() from None
 

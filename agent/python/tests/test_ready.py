@@ -45,18 +45,21 @@ class Waiting(unittest.TestCase):
     def test_single_secrets_are_there_awaited_or_never_to_come(self) -> None:
         awaited = {**fake.item("late"), "version": None, "state": "awaited"}
         code: list[str] = []
+        words = None
 
         def answers(_method: str, target: str, _headers: dict[str, str]) -> fake.Reply:
             if target == "/v1/secrets":
                 return fake.listing([fake.item("there"), awaited])
-            failures = [{"name": "late", "code": one} for one in code]
+            failures = [{"name": "late", "code": one, "message": words} for one in code]
             return 200, {}, json.dumps({"failures": failures}).encode()
 
         with fake.FakeAgent(answers) as agent:
             self.assertIsNone(_ready.look_for(agent.socket, ["there"]))
             self.assertRegex(str(_ready.look_for(agent.socket, ["there", "late"])), "'late' .* is being fetched")
             code.append("denied")
-            self.assertRegex(str(_ready.look_for(agent.socket, ["late"])), "'late' is not there yet: denied")
+            self.assertRegex(str(_ready.look_for(agent.socket, ["late"])), "yet \\(denied\\): see the agent's log")
+            words = "the identity has no role"
+            self.assertRegex(str(_ready.look_for(agent.socket, ["late"])), "yet \\(denied\\): the identity has no role")
             code[0] = "not_found"
             self.assertRaisesRegex(keyside.SecretAbsent, "not_found", _ready.look_for, agent.socket, ["late"])
             self.assertRaisesRegex(keyside.SecretAbsent, "no secret 'other'", _ready.look_for, agent.socket, ["other"])
