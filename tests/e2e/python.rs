@@ -136,6 +136,18 @@ fn a_fresh_environment_has_the_module_and_the_program() {
     assert_eq!(text(&run(Command::new(program("python")).args(["-m", "keyside", "--version"]))), version);
     let marker = "import keyside, pathlib; assert pathlib.Path(keyside.__file__).with_name('py.typed').exists()";
     run(Command::new(program("python")).args(["-Werror", "-c", marker]));
+    assert!(!has_interpreter(&std::fs::read(program("keyside")).expect("the program")), "it is static");
+    assert!(has_interpreter(&std::fs::read("/bin/sh").expect("a shell")), "which could be seen if it were not");
+}
+
+/// Whether a program asks for a dynamic linker: a 64-bit little-endian ELF file with a segment `PT_INTERP` (elf(5)).
+fn has_interpreter(program: &[u8]) -> bool {
+    const PT_INTERP: u32 = 3;
+    let number = |at: usize, length: usize| {
+        program[at..at + length].iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte))
+    };
+    let (table, size, count) = (number(0x20, 8), number(0x36, 2), number(0x38, 2));
+    (0..count).any(|index| number(table + index * size, 4) == PT_INTERP as usize)
 }
 
 #[test]
