@@ -1,6 +1,8 @@
 //! The agent: puts the parts together and runs them until it is told to stop.
 
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use crate::config::Config;
 use crate::environment::Environment;
 use crate::files::FilesWriter;
 use crate::hooks::{Helper, Hooks};
+use crate::lease::Lease;
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
 use crate::process;
@@ -35,23 +38,27 @@ const TIDYING: Duration = Duration::from_secs(1);
 pub enum Span {
     /// Until it is told to stop.
     UntilStopped,
+    /// Until nobody has a share of its lease, or it is told to stop.
+    Leased,
     /// For one look, which leaves files behind for the program that they are meant for.
     OneLook,
 }
 
 /// Runs an agent. It must be called before any thread is started, since the process gives up rights for all of them.
 ///
-/// Answers [`Exit::Config`] when the configuration or the environment does not fit this machine. A vault that cannot be
-/// reached ends only [`Span::OneLook`], with [`Exit::Unavailable`].
+/// Answers [`Exit::Config`] when the configuration or the environment does not fit this machine, and [`Exit::Taken`] when
+/// another agent has the socket of a leased one. A vault that cannot be reached ends only [`Span::OneLook`], with
+/// [`Exit::Unavailable`].
 ///
 /// # Errors
 /// When a part ended with an error.
 pub fn run(mut config: Config, environment: &Environment, span: Span) -> Result<Exit> {
-    if span == Span::UntilStopped {
+    if span != Span::OneLook {
         Signals::hold_back()?;
     }
-    let opened = match Opened::open(&config, environment, span) {
+    let (opened, lease) = match Opened::open(&config, environment, span) {
         Ok(opened) => opened,
+        Err(error) if span == Span::Leased && is_taken(&error) => return Ok(Exit::Taken),
         Err(error) => return Ok(unfit(&error)),
     };
     config.serve.limits = config.serve.limits.within(process::raise_descriptor_limit());
@@ -65,12 +72,15 @@ pub fn run(mut config: Config, environment: &Environment, span: Span) -> Result<
             Err(error) => return Ok(unfit(&error)),
         };
         match span {
-            Span::UntilStopped => parts.run_until_stopped(opened).await.map(|()| Exit::Success),
+            Span::UntilStopped | Span::Leased => parts.run_until_stopped(opened).await.map(|()| Exit::Success),
             Span::OneLook => parts.look_once(opened).await,
         }
     });
     // A name look-up that hangs must not hold up the end.
     runtime.shutdown_background();
+    if let Some(lease) = lease {
+        lease.close();
+    }
     tracing::info!(held_bytes = arena.used_bytes(), "stopped");
     outcome
 }
@@ -80,28 +90,32 @@ fn unfit(error: &anyhow::Error) -> Exit {
     Exit::Config
 }
 
+fn is_taken(error: &anyhow::Error) -> bool {
+    let cause = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<io::Error>().map(io::Error::kind);
+    error.chain().any(|error| cause(error) == Some(io::ErrorKind::AddrInUse))
+}
+
 /// What is opened in the file system, or started, while the process still may.
 struct Opened {
     listeners: Option<Listeners>,
     writer: Option<FilesWriter>,
+    lease: Option<Arc<File>>,
     /// Commands get the limits and the rights that the agent was started with.
     helper: Option<Helper>,
 }
 
 impl Opened {
-    fn open(config: &Config, environment: &Environment, span: Span) -> Result<Self> {
-        let listeners = match span {
-            Span::UntilStopped => Some(listen(&config.serve)?),
-            Span::OneLook => None,
-        };
+    fn open(config: &Config, environment: &Environment, span: Span) -> Result<(Self, Option<Lease>)> {
+        let listeners = (span != Span::OneLook).then(|| listen(&config.serve)).transpose()?;
+        let lease =
+            (span == Span::Leased).then(|| Lease::open(&config.serve.socket).context("no lease")).transpose()?;
         let writer = config.files.as_ref().map(|settings| {
             FilesWriter::open(settings, files::RETIRE_AFTER, Instant::now()).context("no files can be written")
         });
-        let helper = match span {
-            Span::UntilStopped if !config.hooks.is_empty() => Some(start_helper(config, environment)?),
-            _ => None,
-        };
-        Ok(Self { listeners, writer: writer.transpose()?, helper })
+        let has_hooks = span != Span::OneLook && !config.hooks.is_empty();
+        let helper = has_hooks.then(|| start_helper(config, environment)).transpose()?;
+        let opened = Self { listeners, writer: writer.transpose()?, lease: lease.as_ref().map(Lease::file), helper };
+        Ok((opened, lease))
     }
 }
 
@@ -112,17 +126,13 @@ fn start_helper(config: &Config, environment: &Environment) -> Result<Helper> {
 }
 
 fn listen(settings: &serve::Settings) -> Result<Listeners> {
-    let uid = nix::unistd::geteuid().as_raw();
-    let shared_memory = Path::new(socket::SHARED_MEMORY);
-    if settings.socket == socket::private(shared_memory, uid) {
-        socket::make_private(shared_memory, uid).context("no private directory for the socket")?;
-    }
+    socket::make_directory(&settings.socket, nix::unistd::geteuid().as_raw()).context("no directory for the socket")?;
     serve::bind(settings).context("could not listen")
 }
 
 /// Where the process, and what it may have to start, must be able to write.
 fn writable(config: &Config, environment: &Environment) -> Vec<PathBuf> {
-    let socket = config.serve.socket.parent().map(Path::to_owned);
+    let socket = config.serve.socket.parent().map(Into::into);
     let files = config.files.as_ref().map(|files| files.directory.clone());
     let identity = config.identity.writable(environment);
     [socket, files, identity].into_iter().flatten().filter(|directory| directory.is_dir()).collect()
@@ -185,6 +195,9 @@ impl Parts {
         if let Some(helper) = opened.helper {
             let reader = self.reader.clone();
             tasks.start("hooks", |stop| self.hooks.run(helper, reader, stop));
+        }
+        if let Some(lease) = opened.lease {
+            tasks.start("lease", |stop| Lease::lapse(lease, stop));
         }
         let pulse = self.refresh.pulse.clone();
         tasks.start_unfailing("refresh", |stop| self.refresh.run(self.config.poll_interval, queue, stop));
