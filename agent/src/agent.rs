@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::environment::Environment;
 use crate::files::FilesWriter;
 use crate::hooks::{Helper, Hooks};
-use crate::lease::Lease;
+use crate::lease::{self, Lease};
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
 use crate::process;
@@ -66,6 +66,7 @@ pub fn run(mut config: Config, environment: &Environment, span: Span) -> Result<
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start a runtime")?;
     let arena = Arena::new(config.memory);
+    let (socket, files) = (config.serve.socket.clone(), config.files.as_ref().map(|files| files.directory.clone()));
     let outcome = runtime.block_on(async {
         let parts = match Parts::new(config, hardening, environment, arena.clone()) {
             Ok(parts) => parts,
@@ -79,7 +80,7 @@ pub fn run(mut config: Config, environment: &Environment, span: Span) -> Result<
     // A name look-up that hangs must not hold up the end.
     runtime.shutdown_background();
     if let Some(lease) = lease {
-        lease.close();
+        lease.close(|| files.iter().for_each(|directory| lease::remove_beside(&socket, directory)));
     }
     tracing::info!(held_bytes = arena.used_bytes(), "stopped");
     outcome
@@ -106,9 +107,15 @@ struct Opened {
 
 impl Opened {
     fn open(config: &Config, environment: &Environment, span: Span) -> Result<(Self, Option<Lease>)> {
-        let listeners = (span != Span::OneLook).then(|| listen(&config.serve)).transpose()?;
+        if span != Span::OneLook {
+            let uid = nix::unistd::geteuid().as_raw();
+            socket::make_directory(&config.serve.socket, uid).context("no directory for the socket")?;
+        }
+        // An agent that answers and has no lease would be taken for one that somebody else looks after.
         let lease =
             (span == Span::Leased).then(|| Lease::open(&config.serve.socket).context("no lease")).transpose()?;
+        let bind = || serve::bind(&config.serve).context("could not listen");
+        let listeners = (span != Span::OneLook).then(bind).transpose()?;
         let writer = config.files.as_ref().map(|settings| {
             FilesWriter::open(settings, files::RETIRE_AFTER, Instant::now()).context("no files can be written")
         });
@@ -123,11 +130,6 @@ fn start_helper(config: &Config, environment: &Environment) -> Result<Helper> {
     let files = config.files.as_ref().map(|files| files.directory.as_path());
     let variables = hooks::variables(environment, &config.serve.socket, files);
     Helper::start(&config.hooks, &variables).context("could not start the hooks' helper")
-}
-
-fn listen(settings: &serve::Settings) -> Result<Listeners> {
-    socket::make_directory(&settings.socket, nix::unistd::geteuid().as_raw()).context("no directory for the socket")?;
-    serve::bind(settings).context("could not listen")
 }
 
 /// Where the process, and what it may have to start, must be able to write.

@@ -74,7 +74,11 @@ pub fn read(path: &Path, accounts: &dyn Accounts) -> Result<Config, Report> {
     with_defaults(|defaults| read_source(&Source::File(path.to_owned()), defaults, accounts))
 }
 
-fn read_source(source: &Source, defaults: Defaults<'_>, accounts: &dyn Accounts) -> Result<Config, Report> {
+/// Does the same with any source, under other defaults than those of a service.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_source(source: &Source, defaults: Defaults<'_>, accounts: &dyn Accounts) -> Result<Config, Report> {
     let report = |error| Report { config: source.title(), problems: of_source(&error), warnings: Vec::new() };
     source.load(accounts, defaults).map_err(report)
 }

@@ -14,7 +14,7 @@ use crate::check::{self, Report};
 use crate::cli::{self, AgentArgs, CheckArgs, ClientCommand, Command, Direct, Exit, Output, RunArgs, WipeArgs};
 use crate::client::{self, Search};
 use crate::config::flags::{NoSource, Source};
-use crate::config::{Config, Defaults, Socket};
+use crate::config::{Defaults, Socket};
 use crate::direct::Question;
 use crate::environment::Environment;
 use crate::online::Audience;
@@ -51,7 +51,8 @@ fn run_agent(args: &AgentArgs, environment: &Environment) -> Result<Exit> {
         Ok(source) => source,
         Err(error) => return Ok(explain(&error)?),
     };
-    let (config, report) = match examine(&source, args.socket.as_deref(), args.leased) {
+    let examine = |defaults: Defaults<'_>| check::examine_source(&source, defaults, &SystemAccounts, Path::new("/"));
+    let (config, report) = match with_defaults(&source, args.socket.as_deref(), args.leased, examine) {
         Ok(found) => found,
         Err(report) => return Ok(refuse(&report)?),
     };
@@ -67,28 +68,31 @@ fn run_agent(args: &AgentArgs, environment: &Environment) -> Result<Exit> {
     agent::run(config, environment, span)
 }
 
-/// An agent that somebody starts for himself, by a lease or by flags, which name no readers, is read by him; a leased one
-/// has a private socket, since there may be one for others at the common place.
-fn examine(source: &Source, socket: Option<&Path>, leased: bool) -> Result<(Config, Report), Report> {
+/// Hands on the defaults of an agent. One that somebody starts for himself, by a lease or by flags, which name no readers, is
+/// read by him; a leased one has a private socket, since there may be one for others at the common place.
+fn with_defaults<T>(source: &Source, socket: Option<&Path>, leased: bool, work: impl FnOnce(Defaults<'_>) -> T) -> T {
     let uid = nix::unistd::geteuid().as_raw();
     let own = [Principal::User(uid)];
     let place = if leased { socket::private(Path::new(socket::SHARED_MEMORY), uid) } else { socket::default(uid) };
-    let defaults = Defaults {
+    work(Defaults {
         operator_uid: uid,
         socket: socket.map_or(Socket::Default(&place), Socket::Named),
         readers: if leased || matches!(source, Source::Flags(_)) { &own } else { &[] },
         log: if leased { logging::Settings::beside_a_command() } else { logging::Settings::default() },
-    };
-    check::examine_source(source, defaults, &SystemAccounts, Path::new("/"))
+    })
 }
 
 fn run_command(args: &RunArgs, environment: &Environment) -> Result<ExitCode> {
     let needed = args.env.iter().map(|flag| flag.secret.clone());
     let configured = match Source::choose(&args.source, needed, environment) {
-        Ok(source) => match examine(&source, args.at.socket.as_deref(), true) {
-            Ok((config, _)) => Some((source, config)),
-            Err(report) => return Ok(refuse(&report)?.into()),
-        },
+        Ok(source) => {
+            // Whether it fits the machine the agent sees, where one has to be started.
+            let read = |defaults: Defaults<'_>| check::read_source(&source, defaults, &SystemAccounts);
+            match with_defaults(&source, args.at.socket.as_deref(), true, read) {
+                Ok(config) => Some((source, config)),
+                Err(report) => return Ok(refuse(&report)?.into()),
+            }
+        }
         // Without a configuration an agent that somebody else runs can be joined.
         Err(NoSource::Nothing) => None,
         Err(error) => return Ok(explain(&error)?.into()),

@@ -81,10 +81,11 @@ impl Lease {
         Arc::clone(&self.file)
     }
 
-    /// Removes what is only good for the next agent, unless somebody still has a share: he starts that next one.
-    pub fn close(self) {
+    /// Removes what is only good for the next agent, unless somebody still has a share: he starts that next one. `tidy` is
+    /// done before, while no other agent can be started by whoever shares the lease.
+    pub fn close(self, tidy: impl FnOnce()) {
         if self.file.try_lock().is_ok() {
-            remove(&self.file, &self.socket);
+            remove(&self.file, &self.socket, tidy);
         }
     }
 }
@@ -124,10 +125,11 @@ impl Share {
         }
     }
 
-    /// Gives the share back. If it was the last one, this waits for the agent's end, at most for `patience`.
+    /// Gives the share back. If it was the last one, this waits for the agent's end, at most for `patience`. `tidy` is done in
+    /// the place of an agent that was lost, while nobody can start another.
     ///
     /// The kernel turns a shared lock into an exclusive one by giving the first back (flock(2)), so an agent may be faster.
-    pub async fn give_back(self, patience: Duration) -> Aftermath {
+    pub async fn give_back(self, patience: Duration, tidy: impl FnOnce()) -> Aftermath {
         let deadline = Instant::now() + patience;
         let path = lease_file(&self.socket);
         let mut others_seen = false;
@@ -135,7 +137,7 @@ impl Share {
         while is_in_place(&self.file, &path) {
             match self.file.try_lock() {
                 Ok(()) if UnixStream::connect(&self.socket).is_err() => {
-                    remove(&self.file, &self.socket);
+                    remove(&self.file, &self.socket, tidy);
                     return Aftermath::Lost;
                 }
                 // Two that leave at once see each other, so one look is not enough.
@@ -171,12 +173,21 @@ pub(crate) fn is_in_place(file: &File, path: &Path) -> bool {
     (own.dev(), own.ino()) == (there.dev(), there.ino())
 }
 
+/// Removes the directory of the files where it is empty and beside the socket, which is where an agent makes it itself.
+pub(crate) fn remove_beside(socket: &Path, directory: &Path) {
+    if directory.parent() == socket.parent() {
+        // One that is not empty is still of use to somebody.
+        drop(std::fs::remove_dir(directory));
+    }
+}
+
 /// Removes the lease, on which the caller has an exclusive lock, and the lock for taking the socket.
-fn remove(file: &File, socket: &Path) {
+fn remove(file: &File, socket: &Path, tidy: impl FnOnce()) {
     let path = lease_file(socket);
     if !is_in_place(file, &path) {
         return;
     }
+    tidy();
     for path in [lock_file(socket), path] {
         if let Err(error) = std::fs::remove_file(&path)
             && error.kind() != io::ErrorKind::NotFound
@@ -207,7 +218,7 @@ mod tests {
             wait_for_all(&lease.file).expect("granted");
             drop(listener);
             std::fs::remove_file(socket).expect("removed");
-            lease.close();
+            lease.close(|| {});
         })
     }
 
@@ -217,9 +228,9 @@ mod tests {
         let first = Share::take(&socket, PATIENCE).await.expect("the first");
         let second = Share::take(&socket, PATIENCE).await.expect("the second");
         let agent = agent(&socket);
-        assert_eq!(first.give_back(PATIENCE).await, Aftermath::Goes);
+        assert_eq!(first.give_back(PATIENCE, || {}).await, Aftermath::Goes);
         assert!(!agent.is_finished());
-        assert_eq!(second.give_back(PATIENCE).await, Aftermath::Ended);
+        assert_eq!(second.give_back(PATIENCE, || {}).await, Aftermath::Ended);
         agent.join().expect("it has ended");
         assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 0);
     }
@@ -242,7 +253,7 @@ mod tests {
         let stop = CancellationToken::new();
         stop.cancel();
         Lease::lapse(lease.file(), stop).await.expect("stopped");
-        lease.close();
+        lease.close(|| {});
         assert!(lease_file(&socket).exists(), "it belongs to who has the share");
     }
 
@@ -253,7 +264,7 @@ mod tests {
         ending.file.lock().expect("nobody has a share");
         let early = Share::take(&socket, Duration::ZERO).await.expect_err("not yet");
         assert_eq!(early.kind(), io::ErrorKind::TimedOut);
-        let (share, ()) = tokio::join!(Share::take(&socket, PATIENCE), async { ending.close() });
+        let (share, ()) = tokio::join!(Share::take(&socket, PATIENCE), async { ending.close(|| {}) });
         let share = share.expect("taken");
         assert!(is_in_place(&share.file, &lease_file(&socket)));
     }
@@ -263,7 +274,7 @@ mod tests {
         let (directory, socket) = place();
         let share = Share::take(&socket, PATIENCE).await.expect("taken");
         std::fs::write(lock_file(&socket), "").expect("left over");
-        assert_eq!(share.give_back(PATIENCE).await, Aftermath::Lost);
+        assert_eq!(share.give_back(PATIENCE, || {}).await, Aftermath::Lost);
         assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 0);
     }
 
@@ -272,6 +283,6 @@ mod tests {
         let (_directory, socket) = place();
         let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
         let share = Share::take(&socket, PATIENCE).await.expect("taken");
-        assert_eq!(share.give_back(PATIENCE).await, Aftermath::Goes);
+        assert_eq!(share.give_back(PATIENCE, || {}).await, Aftermath::Goes);
     }
 }

@@ -9,9 +9,9 @@ mod signals;
 mod start;
 mod terminal;
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::io::{self, Write as _};
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -22,14 +22,15 @@ use tokio::sync::{mpsc, watch};
 
 use self::children::{Children, signal_code};
 use self::command::{Outcome, Running};
-use self::keeper::{Keeper, Verdict, View};
+use self::keeper::{Care, Keeper, Verdict, View};
 use self::signals::{Held, Signals};
 use self::start::{Beginning, Values, start};
 use self::terminal::Terminal;
 use crate::causes::with_causes;
+use crate::cli::Exit;
 use crate::environment::Environment;
 use crate::kernel;
-use crate::lease::{Aftermath, Share};
+use crate::lease::{self, Aftermath, Share};
 use crate::{files, socket};
 
 pub use self::plan::{EnvFlag, InvalidEnvFlag, InvalidOnChange, NoPlan, OnChange, Plan};
@@ -109,32 +110,37 @@ enum Prelude<T> {
 
 impl Run<'_> {
     async fn whole(&mut self) -> Result<u8> {
-        let share = match self.take_share().await {
-            Ok(share) => share,
-            Err(error) => {
-                return Ok(tell(&Verdict { exit: crate::cli::Exit::Unavailable, message: with_causes(&error) }));
+        loop {
+            let share = match self.take_share().await {
+                Ok(share) => share,
+                Err(error) => {
+                    let message = with_causes(&error);
+                    return Ok(tell(&Verdict { exit: Exit::Unavailable, message }));
+                }
+            };
+            let started = Cell::new(false);
+            let care = if share.is_some() { Care::Ours } else { Care::Foreign(&started) };
+            let mut keeper = Keeper::new(self.plan, self.children, care);
+            let view = keeper.view();
+            let code = tokio::select! {
+                code = self.commands(view, &started) => code,
+                () = keeper.keep() => continue,
+            };
+            if let Some(share) = share {
+                self.give_back(share).await;
             }
-        };
-        let foreign = share.is_none();
-        let plan = Plan { agent: self.plan.agent.clone().filter(|_| !foreign), ..self.plan.clone() };
-        let mut keeper = Keeper::new(&plan, self.children);
-        let view = keeper.view();
-        let code = tokio::select! {
-            code = self.commands(view) => code,
-            never = keeper.keep() => match never {},
-        };
-        if let Some(share) = share {
-            self.give_back(share).await;
+            return Ok(code);
         }
-        Ok(code)
     }
 
     /// None where somebody else's agent is joined: one that answers and has no lease was started for other reasons.
     async fn take_share(&self) -> io::Result<Option<Share>> {
         let socket = &self.plan.socket;
         let lease = socket::lease_file(socket);
+        // Before and after: an agent that was just ending, or just starting, has one only at one of these times.
+        let leased = lease.exists();
         let answers = std::os::unix::net::UnixStream::connect(socket).is_ok();
-        if self.plan.agent.is_none() || answers && !lease.exists() {
+        if self.plan.agent.is_none() || answers && !leased && !lease.exists() {
             return Ok(None);
         }
         loop {
@@ -150,7 +156,7 @@ impl Run<'_> {
     }
 
     /// Runs the command, as often as it is to be started again.
-    async fn commands(&mut self, mut view: watch::Receiver<View>) -> u8 {
+    async fn commands(&mut self, mut view: watch::Receiver<View>, started: &Cell<bool>) -> u8 {
         loop {
             let (values, versions) = match self.prepare(&mut view).await {
                 Prelude::Done(ready) => ready,
@@ -161,6 +167,7 @@ impl Run<'_> {
                 Err(not_started) => return complain(not_started.code, &not_started.message),
             };
             drop(values);
+            started.set(true);
             self.children.watch(group);
             let mut running = Running::new(self.plan, self.children, self.terminal.as_ref(), group);
             match running.until_its_end(&mut self.signals, &mut view, versions).await {
@@ -197,26 +204,24 @@ impl Run<'_> {
 
     /// Gives the share back; what nobody else needs is gone afterwards.
     async fn give_back(&self, share: Share) {
-        match share.give_back(AGENT_GRACE).await {
+        match share.give_back(AGENT_GRACE, || self.tidy()).await {
             Aftermath::Goes => return,
-            Aftermath::Ended => {}
-            Aftermath::Lost => self.tidy(),
+            Aftermath::Ended | Aftermath::Lost => {}
             Aftermath::Late => tracing::warn!("the agent takes long to end; its files may still be there"),
         }
-        if self.plan.is_private() {
-            let directory = self.plan.socket.parent().unwrap_or(Path::new("/"));
-            // What is not empty, or gone already, stays as it is.
-            drop(std::fs::remove_dir(directory.join("secrets")));
+        if let Some(directory) = self.plan.socket.parent().filter(|_| self.plan.is_private()) {
+            // What is not empty, since another run has begun, stays as it is.
             drop(std::fs::remove_dir(directory));
         }
     }
 
     /// Removes what an agent left that was killed.
     fn tidy(&self) {
-        if let Some(files) = &self.plan.files
-            && let Err(error) = files::wipe_all(&files.directory)
-        {
-            tracing::warn!(error = with_causes(&error), "files may be left");
+        if let Some(files) = &self.plan.files {
+            if let Err(error) = files::wipe_all(&files.directory) {
+                tracing::warn!(error = with_causes(&error), "files may be left");
+            }
+            lease::remove_beside(&self.plan.socket, &files.directory);
         }
         if let Err(error) = std::fs::remove_file(&self.plan.socket)
             && error.kind() != io::ErrorKind::NotFound

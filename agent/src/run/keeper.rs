@@ -1,5 +1,6 @@
 //! Keeps an agent at the socket: joins one, or starts one and starts it again; and tells what it says of the secrets.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -60,11 +61,21 @@ pub(super) struct Verdict {
     pub(super) message: String,
 }
 
+/// Who starts the agent when there is none.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Care<'a> {
+    /// This run, and those that share its lease.
+    Ours,
+    /// Somebody else, for good once the command relies on his agent.
+    Foreign(&'a Cell<bool>),
+}
+
 /// Keeps an agent at the socket.
 #[derive(Debug)]
 pub(super) struct Keeper<'a> {
     plan: &'a Plan,
     children: &'a Children,
+    care: Care<'a>,
     view: watch::Sender<View>,
     own: Option<Pid>,
     log: JoinSet<()>,
@@ -73,9 +84,9 @@ pub(super) struct Keeper<'a> {
 
 impl<'a> Keeper<'a> {
     /// One that has not begun.
-    pub(super) fn new(plan: &'a Plan, children: &'a Children) -> Self {
+    pub(super) fn new(plan: &'a Plan, children: &'a Children, care: Care<'a>) -> Self {
         let view = watch::Sender::new(View::default());
-        Self { plan, children, view, own: None, log: JoinSet::new(), pause: Duration::ZERO }
+        Self { plan, children, care, view, own: None, log: JoinSet::new(), pause: Duration::ZERO }
     }
 
     /// What it comes to know, from now on.
@@ -83,8 +94,9 @@ impl<'a> Keeper<'a> {
         self.view.subscribe()
     }
 
-    /// Keeps an agent as long as it is polled; it never ends.
-    pub(super) async fn keep(&mut self) -> std::convert::Infallible {
+    /// Keeps an agent as long as it is polled. It ends only when somebody else's agent has gone before anybody relied on it:
+    /// then it may have been one of another run's, about to end.
+    pub(super) async fn keep(&mut self) {
         loop {
             let start = Instant::now();
             let failure = self.follow().await;
@@ -92,12 +104,11 @@ impl<'a> Keeper<'a> {
                 self.pause = Duration::ZERO;
             }
             self.lost(&failure);
-            match &self.plan.agent {
-                None => sleep(FOREIGN_PAUSE).await,
-                Some(_) if matches!(failure, Failure::Refused { .. } | Failure::NotUnderstood) => {
-                    sleep(FOREIGN_PAUSE).await;
-                }
-                Some(_) => self.see_to_it().await,
+            let refused = matches!(failure, Failure::Refused { .. } | Failure::NotUnderstood);
+            match self.care {
+                Care::Foreign(relied_on) if self.plan.agent.is_some() && !refused && !relied_on.get() => return,
+                Care::Ours if !refused => self.see_to_it().await,
+                Care::Foreign(_) | Care::Ours => sleep(FOREIGN_PAUSE).await,
             }
         }
     }

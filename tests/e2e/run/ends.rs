@@ -34,10 +34,16 @@ fn the_code_is_the_commands_own_or_says_why_there_is_none() {
 fn what_cannot_be_mended_by_waiting_is_told_at_once() {
     let estate = Estate::start(SECRETS);
     let config = estate.config("[[secret]]\nname = 'db-password'\n").display().to_string();
+    let disk = estate.folder().join("disk.toml");
+    let table = format!("[files]\ndirectory = '{}/files'\n", env!("CARGO_TARGET_TMPDIR"));
+    let url = format!("[vault]\nurl = 'https://{VAULT}.vault.azure.net'\n");
+    std::fs::write(&disk, format!("{url}{table}[[secret]]\nname = 'db-password'\n")).expect("written");
+    let on_disk = ["--config", disk.to_str().expect("text")];
     let unknown = ["--config", config.as_str(), "--env", "api-token"];
     let rows: Vec<(&[&str], i32, &str)> = vec![
         (&["--env", "no-such"], 66, "'no-such': the vault has no such secret"),
         (&["--env", "A=db-password", "--env", "A=api-token"], 78, "the variable A is asked for twice"),
+        (&on_disk, 78, "tmpfs"),
         (&unknown, 78, "the configuration has no secret 'api-token'"),
         (&["--config", "/nonexistent/agent.toml"], 78, "could not read the configuration"),
         (&["--env", "PATH=db-password"], 64, "decides what code programs load"),

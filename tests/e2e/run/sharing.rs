@@ -122,6 +122,25 @@ fn a_run_that_ends_with_a_killed_agent_leaves_nothing_either() {
 }
 
 #[test]
+fn runs_that_come_and_go_find_an_agent_each_and_leave_nothing() {
+    let estate = Estate::start(SECRETS);
+    let script = "[ \"$DB_PASSWORD\" = first-7fKq2mWz ] && [ \"$(cat $KEYSIDE_SECRETS_DIR/x)\" = first-7fKq2mWz ]";
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                for _ in 0..6 {
+                    let mut line = wrapper::command(&estate, FLAGS, &["sh", "-c", script]);
+                    let output = line.output().expect("it starts");
+                    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+                }
+            });
+        }
+    });
+    assert_eq!(leftovers(&estate), NOTHING);
+    wait::until("the last agent's end", || agents(&estate).is_empty().then_some(()));
+}
+
+#[test]
 fn an_agent_of_somebody_else_is_joined_and_stays() {
     let estate = Estate::start(SECRETS);
     let mut agent = estate.agent("[[secret]]\nname = 'db-password'\nfile = 'x'\n");
