@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::causes::with_causes;
-use crate::cli::Output;
-use crate::config::flags::{Source, SourceError};
+use crate::cli::{self, Output};
+use crate::config::flags::{NoSource, Source, SourceError};
 use crate::config::{Config, ConfigError, Defaults};
 use crate::principal::Accounts;
 use crate::{files, hooks, socket};
@@ -38,15 +38,7 @@ enum Weight {
 ///
 /// # Errors
 /// The report, when there is a problem; it also comes with a configuration that can be used, since it may have warnings.
-pub fn examine(path: &Path, accounts: &dyn Accounts, root: &Path) -> Result<(Config, Report), Report> {
-    with_defaults(|defaults| examine_source(&Source::File(path.to_owned()), defaults, accounts, root))
-}
-
-/// Does the same with any source, under other defaults than those of a service.
-///
-/// # Errors
-/// As [`examine`].
-pub fn examine_source(
+pub fn examine(
     source: &Source,
     defaults: Defaults<'_>,
     accounts: &dyn Accounts,
@@ -109,6 +101,13 @@ fn of_source(error: &SourceError) -> Vec<Found> {
 }
 
 impl Report {
+    /// That there is nothing to check, and the remedy.
+    #[must_use]
+    pub fn without_source(error: &NoSource) -> Self {
+        let problem = Found { line: None, message: with_causes(error) };
+        Self { config: cli::CONFIG.into(), problems: vec![problem], warnings: Vec::new() }
+    }
+
     /// Adds what the machine has against the configuration, once where socket and files are in one directory.
     fn add(&mut self, weight: Weight, finding: &dyn std::error::Error) {
         let list = match weight {

@@ -128,9 +128,9 @@ pub struct RunArgs {
 /// The flags of `keyside check`.
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
-    /// The configuration file.
-    #[arg(long, value_name = "FILE", default_value = CONFIG)]
-    pub config: PathBuf,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment would replace the command's description")]
+    pub source: SourceArgs,
     /// Go to Azure, too: sign in, try every secret, and tell what grants what is missing.
     #[arg(long)]
     pub online: bool,
@@ -318,6 +318,7 @@ mod tests {
             ("keyside get db", None),
             ("keyside get db --socket /tmp/s", None),
             ("keyside check --online", None),
+            ("keyside check --online --vault-url https://v12.vault.azure.net --secret db", None),
             ("keyside get db --direct", None),
             ("keyside get db --direct --vault-url https://my-vault.vault.azure.net", None),
             ("keyside get db --direct --config a.toml", None),

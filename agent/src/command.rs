@@ -51,7 +51,7 @@ fn run_agent(args: &AgentArgs, environment: &Environment) -> Result<Exit> {
         Ok(source) => source,
         Err(error) => return Ok(explain(&error)?),
     };
-    let examine = |defaults: Defaults<'_>| check::examine_source(&source, defaults, &SystemAccounts, Path::new("/"));
+    let examine = |defaults: Defaults<'_>| check::examine(&source, defaults, &SystemAccounts, Path::new("/"));
     let (config, report) = match with_defaults(&source, args.socket.as_deref(), args.leased, examine) {
         Ok(found) => found,
         Err(report) => return Ok(refuse(&report)?),
@@ -115,7 +115,12 @@ fn refuse(report: &Report) -> io::Result<Exit> {
 }
 
 fn run_check(args: &CheckArgs, environment: &Environment, out: &mut impl Write) -> Result<Exit> {
-    match check::examine(&args.config, &SystemAccounts, Path::new("/")) {
+    let source = match Source::choose(&args.source, [], environment) {
+        Ok(source) => source,
+        Err(error) => return Ok(Report::without_source(&error).write(args.output, out).map(|()| Exit::Config)?),
+    };
+    let examine = |defaults: Defaults<'_>| check::examine(&source, defaults, &SystemAccounts, Path::new("/"));
+    match with_defaults(&source, None, false, examine) {
         Ok((config, report)) if args.online => {
             log_if_asked(environment)?;
             let mut terminal = io::stderr();
