@@ -106,7 +106,7 @@ impl Declaration {
             State::Ready if found.is_empty() => Decision::Leave,
             State::Ready => Decision::Change(found),
         };
-        Observed { decision, document: Some(actual), ours, deleted: false, notes }
+        Observed { decision, document: Some(actual), ours, deleted: false, unseen: false, notes }
     }
 
     /// Whether what has the tags of `document` was made by this program for this estate.
@@ -149,12 +149,11 @@ impl Declaration {
         }
     }
 
-    /// The document that takes the place of `actual`, with the tags that others put there.
+    /// The document that takes the place of `actual`: what Azure has, but for what the plan shows, beside what Azure lacks.
     #[must_use]
     pub fn whole(&self, actual: &Value) -> Value {
-        let tags = actual.get("tags").filter(|tags| tags.is_object());
-        let mut document = tags.map_or_else(|| json!({}), |tags| json!({"tags": tags}));
-        merge(&mut document, self.document.clone());
+        let mut document = self.document.clone();
+        merge(&mut document, writable(actual));
         merge(&mut document, patch(&self.fields_against(actual), actual));
         document
     }
@@ -281,12 +280,34 @@ fn failed(word: &str) -> Difference {
     Difference { field, old: word.into(), new: "Succeeded".into(), fixed: false }
 }
 
-/// Puts `more` into `document`, member by member; what is no object replaces what was there.
+/// What of a resource is its owner's to say, and would be lost if it was left out. Under `properties` stands also what Azure
+/// alone decides, which it ignores: whoever changes a resource in the portal sends back what was read.
+fn writable(actual: &Value) -> Value {
+    let said = ["tags", "kind", "sku", "properties"].map(|name| (name, actual.get(name).cloned().unwrap_or_default()));
+    let mut document: Value = said.into_iter().collect();
+    if let Some(kind) = actual.pointer("/identity/type") {
+        // Of the identities, only the names are the owner's to say.
+        let assigned = actual.pointer("/identity/userAssignedIdentities").and_then(Value::as_object);
+        let assigned: Map<_, _> = assigned.into_iter().flatten().map(|(id, _)| (id.clone(), json!({}))).collect();
+        document["identity"] = json!({"type": kind});
+        if !assigned.is_empty() {
+            document["identity"]["userAssignedIdentities"] = assigned.into();
+        }
+    }
+    if let Some(properties) = document.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.remove("provisioningState");
+        // It is true for ever, and Azure refuses false.
+        properties.retain(|name, value| name != "enablePurgeProtection" || *value == Value::Bool(true));
+    }
+    document
+}
+
+/// Puts `more` into `document`, member by member; what is no object replaces what was there, and null nothing.
 pub fn merge(document: &mut Value, more: Value) {
     match (document, more) {
         (_, Value::Null) => {}
         (Value::Object(members), Value::Object(more)) => {
-            for (name, value) in more {
+            for (name, value) in more.into_iter().filter(|(_, value)| !value.is_null()) {
                 merge(members.entry(name).or_insert(Value::Object(Map::new())), value);
             }
         }
@@ -364,9 +385,26 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_document_keeps_what_the_plan_does_not_show() {
+        let declared = Declaration {
+            document: json!({"location": "westeurope", "sku": {"name": "standard"}, "identity": {"type": "SystemAssigned"},
+                "properties": {"x": 1, "publicNetworkAccess": "Enabled", "new": 1}}),
+            ..declaration(Mark::Tag("e".to_owned()))
+        };
+        let theirs = json!({"id": "/i", "location": "West Europe", "tags": {"team": "theirs"}, "sku": {"name": "premium"},
+            "identity": {"type": "SystemAssigned,UserAssigned", "principalId": "p", "userAssignedIdentities": {"/u": {"clientId": "c"}}},
+            "properties": {"x": 2, "publicNetworkAccess": "Disabled", "y": null, "provisioningState": "Failed",
+                "enablePurgeProtection": false}});
+        let expected = json!({"location": "westeurope", "tags": {"team": "theirs"}, "sku": {"name": "premium"},
+            "identity": {"type": "SystemAssigned,UserAssigned", "userAssignedIdentities": {"/u": {}}},
+            "properties": {"x": 1, "publicNetworkAccess": "Disabled", "new": 1}});
+        assert_eq!(declared.whole(&theirs), expected);
+    }
+
+    #[test]
     fn merging_keeps_what_is_not_mentioned() {
         let mut document = json!({"a": {"b": 1, "c": [1]}, "d": 2});
-        merge(&mut document, json!({"a": {"c": [2]}, "e": {"f": 3}}));
+        merge(&mut document, json!({"a": {"c": [2]}, "e": {"f": 3}, "g": null}));
         assert_eq!(document, json!({"a": {"b": 1, "c": [2]}, "d": 2, "e": {"f": 3}}));
     }
 }

@@ -72,7 +72,7 @@ struct Destruction {
 }
 
 /// What is said of a vault whose secrets cannot be listed, and what can be done about it.
-const UNSEEN: &str = "may hold secrets of others, which cannot be listed";
+const UNSEEN: &str = "may hold secrets or keys of others, which cannot be listed";
 const TO_SEE: &str = "give yourself the role Key Vault Reader on it, leave --purge out, or say --even-unseen";
 
 type Out<'a> = &'a mut (dyn Write + Send);

@@ -52,7 +52,7 @@ impl Seed {
 
     /// Nobody can say yet whether it is there, in which case no value is needed.
     fn unseen(&self, azure: &Azure, note: &str) -> Observed {
-        let observed = Observed::absent().with_note(note);
+        let observed = Observed { unseen: true, ..Observed::absent() }.with_note(note);
         match azure.values.look(&self.source) {
             Ok(()) => observed,
             Err(error) => observed.with_note(format!("if it is not, its first value cannot be had: {error:#}")),
@@ -61,13 +61,30 @@ impl Seed {
 
     /// A new version of it.
     #[must_use]
-    pub fn version<'a>(&'a self, azure: &Azure, value: &'a SecretValue) -> NewVersion<'a> {
-        NewVersion {
-            value,
-            content_type: self.content_type.as_deref(),
-            expires: self.expires_in.and_then(|span| expiry(azure.clock.now(), span)),
-            tags: BTreeMap::from([(OWNER_TAG.to_owned(), self.estate.clone())]),
+    pub fn version<'a>(
+        &'a self,
+        azure: &Azure,
+        value: &'a SecretValue,
+        tags: BTreeMap<String, String>,
+    ) -> NewVersion<'a> {
+        let expires = self.expires_in.and_then(|span| expiry(azure.clock.now(), span));
+        NewVersion { value, content_type: self.content_type.as_deref(), expires, tags }
+    }
+
+    /// The tags of a version that comes after those in `sight`: a secret stays whose it is, and what cannot be seen is not
+    /// claimed.
+    #[must_use]
+    pub fn next_tags(&self, sight: Sight) -> BTreeMap<String, String> {
+        match sight {
+            Sight::Of(mut listed) => {
+                listed.remove(&self.name.as_str().to_ascii_lowercase()).map_or_else(|| self.own_tags(), |one| one.tags)
+            }
+            Sight::Denied | Sight::Gone => BTreeMap::new(),
         }
+    }
+
+    fn own_tags(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([(OWNER_TAG.to_owned(), self.estate.clone())])
     }
 }
 
@@ -102,7 +119,7 @@ impl Item for Seed {
             return Ok(Value::Null);
         }
         let value = azure.values.take(&self.source)?;
-        match azure.vault.set_first(&self.name, &self.version(azure, &value), rights).await {
+        match azure.vault.set_first(&self.name, &self.version(azure, &value, self.own_tags()), rights).await {
             // What comes back has a value, which is not overwritten.
             Err(error) if azure.recover && matches!(*error.reason, Reason::InDeletedState) => {
                 azure.vault.recover(&self.name).await?;

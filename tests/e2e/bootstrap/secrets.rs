@@ -180,3 +180,23 @@ fn a_vault_with_a_secret_that_somebody_else_made_survives_a_destroy() {
     let plan = subscription.succeed(&["plan"]);
     assert!(!plan.out.contains("create  key vault") && !plan.out.contains("recover key vault"), "{}", plan.out);
 }
+
+#[test]
+fn a_secret_of_somebody_else_that_was_set_here_is_still_theirs() {
+    let subscription = Subscription::start(
+        "[[vaults]]\nname = 'ml-kv-secrets'\nlocation = 'westeurope'\nresource_group = 'ml-rg'\n\
+         [[vaults.secrets]]\nname = 'theirs'\nvalue = 'former'\n",
+    );
+    subscription.describe(&format!(
+        "{VAULT}[[secret]]\nname = 'theirs'\ngenerate = {{}}\n[[secret]]\nname = 'ours'\ngenerate = {{}}\n"
+    ));
+    subscription.succeed(&["apply", "--yes"]);
+    let set = subscription.run_with(&["secret", "set", "theirs"], &[], "renewed\n");
+    assert_eq!(set.code, Some(0), "{}", set.errors);
+    subscription.succeed(&["secret", "rotate", "ours"]);
+    let destroyed = subscription.succeed(&["destroy", "--yes"]);
+    assert!(destroyed.out.contains("= keep    secret           theirs"), "{}", destroyed.out);
+    assert!(destroyed.out.contains("- destroy secret           ours"), "{}", destroyed.out);
+    assert!(!subscription.writes().iter().any(|line| line.contains("DELETE /secrets/theirs")));
+    assert_eq!(subscription.writes().iter().filter(|line| line.contains("DELETE /secrets/ours")).count(), 1);
+}

@@ -180,7 +180,8 @@ fn a_token_that_a_vault_rejects_is_replaced_once_and_not_for_ever() {
     subscription.describe("name = 'ml-kv-token'\n[[secret]]\nname = 'db'\ngenerate = {}");
     subscription.emulator.run(&["fault", "add", "--host", "*.vault.azure.net", "--status", "401", "--count", "1"]);
     applied(&subscription);
-    subscription.emulator.run(&["fault", "add", "--host", "*.vault.azure.net", "--status", "401"]);
+    let puts = ["fault", "add", "--host", "*.vault.azure.net", "--method", "PUT", "--status", "401"];
+    subscription.emulator.run(&puts);
     let before = vault_requests(&subscription);
     let set = subscription.run_with(&["secret", "set", "db"], &[], "another-value\n");
     assert_eq!(set.code, Some(70), "{}", set.errors);
