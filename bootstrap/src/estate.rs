@@ -180,13 +180,12 @@ impl Estate<'_> {
 
     /// First secrets, and what whoever seeds them needs for that.
     fn secrets(&mut self, vault: usize, policies: &mut Vec<usize>) {
-        if self.config.secrets.is_empty() {
-            return;
+        let mut after = vec![vault];
+        if self.config.sets_secrets() {
+            let access = Access { principal: Principal::Operator, role: Role::SECRETS_OFFICER, secrets: Vec::new() };
+            after.extend(self.right(&access, vault, None, policies));
         }
-        let access = Access { principal: Principal::Operator, role: Role::SECRETS_OFFICER, secrets: Vec::new() };
-        let rights = self.right(&access, vault, None, policies);
-        let mut after: Vec<_> = std::iter::once(vault).chain(rights).collect();
-        if let Some(address) = &self.config.operator.address {
+        if let Some(address) = self.config.operator.address.as_ref().filter(|_| self.config.sets_secrets()) {
             let id = self.config.id_of(vault::KIND, &self.config.vault.place);
             after.push(self.add(Exception { vault: id, address: address.clone() }, &[vault]));
         }

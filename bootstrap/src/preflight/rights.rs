@@ -40,7 +40,7 @@ const NEEDS: [Need; 17] = [
         |config| is_made(&config.vault.place) || has_own_vault(config),
     ),
     need("Microsoft.KeyVault/vaults/write", On::Vault, "[operator] address is let in for a [[secret]]", |config| {
-        config.operator.address.is_some() && !config.secrets.is_empty()
+        config.operator.address.is_some() && config.sets_secrets()
     }),
     need(
         "Microsoft.KeyVault/vaults/accessPolicies/write",
@@ -121,7 +121,7 @@ fn has_own_vault(config: &Config) -> bool {
 
 /// Whoever seeds secrets gets one, too.
 fn somebody_gets_a_right(config: &Config) -> bool {
-    !config.access.is_empty() || !config.secrets.is_empty()
+    !config.access.is_empty() || config.sets_secrets()
 }
 
 fn is_attached(config: &Config, machines: &[RunsOn]) -> bool {

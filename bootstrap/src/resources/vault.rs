@@ -9,7 +9,8 @@ use super::{mark, only_ours, tag_fields};
 use crate::arm::Call;
 use crate::azure::Azure;
 use crate::config::{Authorization, Config, Network, Place};
-use crate::declaration::{ChangedBy, Declaration, Mark, merge};
+use crate::declaration::{ChangedBy, Declaration, Mark};
+use crate::document::merge;
 use crate::field::Field;
 use crate::item::{Decision, Item, Key, Known, Label, Observed};
 

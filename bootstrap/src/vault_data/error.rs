@@ -48,7 +48,9 @@ pub enum Reason {
         code: String,
     },
     /// The name belongs to a deleted secret.
-    #[error("a deleted secret has this name: run this again with --recover to bring it back, or purge it")]
+    #[error(
+        "a deleted secret has this name: bring it back by apply with --recover, or by `az keyvault secret recover`, or purge it"
+    )]
     InDeletedState,
     /// The vault answered with another error.
     #[error("the vault answers {status}{}{}", spaced(code), bracketed(message))]
@@ -127,7 +129,11 @@ impl Reason {
     pub(super) fn verdict(&self) -> Verdict {
         match self {
             Self::Unreachable(_) => Verdict::Again(None),
-            Self::Refused { code, .. } if code == "ObjectIsBeingRecovered" => Verdict::Again(None),
+            Self::Refused { code, .. }
+                if matches!(code.as_str(), "ObjectIsBeingRecovered" | "ObjectIsBeingDeleted") =>
+            {
+                Verdict::Again(None)
+            }
             Self::Refused { status, .. } => Verdict::on(*status),
             _ => Verdict::Final,
         }
@@ -194,6 +200,7 @@ mod tests {
             (403, inner("ForbiddenByFirewall"), "[operator]", Verdict::Final),
             (409, inner("ObjectIsDeletedButRecoverable"), "--recover", Verdict::Final),
             (409, inner("ObjectIsBeingRecovered"), "First.", again),
+            (409, inner("ObjectIsBeingDeleted"), "First.", again),
             (401, b"{}".to_vec(), "the vault answers 401", Verdict::WithAnotherToken),
             (429, b"{}".to_vec(), "429", again),
             (503, b"<html>".to_vec(), "503", again),
