@@ -291,6 +291,18 @@ fn the_firewall_lets_the_operator_in_as_an_item_of_its_own() {
 }
 
 #[test]
+fn of_a_vault_without_public_access_no_address_is_promised_to_be_let_in() {
+    let subscription = Subscription::start("");
+    let private = "name = 'ml-kv-private'\nnetwork.public_access = false\n[operator]\naddress = '127.0.0.1'\n\
+                   [[secret]]\nname = 'db'\ngenerate = {}\n";
+    subscription.describe(private);
+    let refused = subscription.run(&["apply", "--yes", "--patience", "1s"]);
+    assert_eq!(refused.code, Some(70), "{}", refused.errors);
+    let told = "public_access under [vault.network]";
+    assert!(refused.errors.contains(told) && !refused.errors.contains("[operator]"), "{}", refused.errors);
+}
+
+#[test]
 fn without_a_sign_in_it_ends_with_69() {
     let subscription = Subscription::start("");
     subscription.describe("");
