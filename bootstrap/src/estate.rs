@@ -168,8 +168,11 @@ impl Estate<'_> {
             after.extend(policies.last());
             let permissions = access.role.secret_permissions().unwrap_or_default();
             let (tenant, estate) = (self.config.tenant, estate(self.config));
-            policies.push(self.once(Policy { principal: principal(), permissions, vault: id, tenant, estate }, &after));
-            return policies.last().copied().into_iter().collect();
+            let place = self.once(Policy { principal: principal(), permissions, vault: id, tenant, estate }, &after);
+            if !policies.contains(&place) {
+                policies.push(place);
+            }
+            return vec![place];
         }
         if access.secrets.is_empty() {
             return vec![self.role(principal(), access.role, &id, &after)];
@@ -264,6 +267,18 @@ mod tests {
         assert!(nodes[policies[1]].after.contains(&policies[0]));
         assert!(nodes[policies[2]].after.contains(&policies[1]), "that of the operator who sets secrets, too");
         assert!(!labels.iter().any(|label| label.starts_with("role assignment")), "{labels:#?}");
+    }
+
+    #[test]
+    fn a_policy_that_is_said_twice_does_not_break_the_row() {
+        let access =
+            |principal: &str| format!("[[access]]\nprincipal = '{principal}'\nrole = 'Key Vault Secrets User'\n");
+        let all = ["agent", "operator", "agent", "workspace"].map(access).concat();
+        let (labels, nodes) =
+            labels(&format!("authorization = 'access-policies'\n[workspace]\n[agent_identity]\n{all}"));
+        let place = |who: &str| labels.iter().position(|label| label.contains(&format!("get+list for {who}")));
+        let (operator, workspace) = (place("the operator").expect("one"), place("the workspace").expect("one"));
+        assert!(nodes[workspace].after.contains(&operator), "{labels:#?}");
     }
 
     #[test]

@@ -39,9 +39,12 @@ const NEEDS: [Need; 17] = [
         "[vault] has no id, or the workspace a vault of its own",
         |config| is_made(&config.vault.place) || has_own_vault(config),
     ),
-    need("Microsoft.KeyVault/vaults/write", On::Vault, "[operator] address is let in for a [[secret]]", |config| {
-        config.operator.address.is_some() && config.sets_secrets()
-    }),
+    need(
+        "Microsoft.KeyVault/vaults/write",
+        On::Vault,
+        "[operator] address is let in for a [[secret]] that is set here",
+        |config| config.operator.address.is_some() && config.sets_secrets(),
+    ),
     need(
         "Microsoft.KeyVault/vaults/accessPolicies/write",
         On::Vault,
