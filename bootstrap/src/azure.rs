@@ -111,6 +111,19 @@ impl Azure {
         }
     }
 
+    /// The names of the keys in the vault `id`, which Resource Manager lists; none where the operator may not look.
+    ///
+    /// # Errors
+    /// [`ArmError`](crate::arm::ArmError).
+    pub async fn keys(&self, id: &ArmId) -> Result<Option<Vec<String>>> {
+        let label = Label { kind: "key vault", name: id.name().to_owned() };
+        let keys = match self.arm.list(&label, &format!("{id}/keys?api-version={}", vault::API)).await {
+            Err(error) if error.status() == Some(403) => return Ok(None),
+            keys => keys?,
+        };
+        Ok(Some(keys.iter().filter_map(|key| Some(key.get("name")?.as_str()?.to_owned())).collect()))
+    }
+
     /// Waits until a vault is gone; the first look is at a time at which a list would long be there.
     async fn is_gone(&self, id: &ArmId) -> Result<()> {
         tokio::time::sleep(LIST_TAKES).await;

@@ -211,6 +211,8 @@ pub enum Source {
     Variable(String),
     /// From standard input, without the line break at its end.
     Stdin,
+    /// From somebody else, who sets it: this program never does.
+    Others,
 }
 
 /// How a value is drawn.

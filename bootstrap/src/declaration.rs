@@ -3,10 +3,11 @@
 use anyhow::{Result, bail};
 use async_trait::async_trait;
 use azure_core::http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::arm::{self, ArmError, Call, State};
 use crate::azure::Azure;
+use crate::document::{merge, writable};
 use crate::field::{Difference, Field, differences, patch};
 use crate::id::ArmId;
 use crate::item::{Decision, Item, Key, Known, Label, Observed};
@@ -106,7 +107,7 @@ impl Declaration {
             State::Ready if found.is_empty() => Decision::Leave,
             State::Ready => Decision::Change(found),
         };
-        Observed { decision, document: Some(actual), ours, deleted: false, notes }
+        Observed { decision, document: Some(actual), ours, deleted: false, unseen: false, notes }
     }
 
     /// Whether what has the tags of `document` was made by this program for this estate.
@@ -149,12 +150,11 @@ impl Declaration {
         }
     }
 
-    /// The document that takes the place of `actual`, with the tags that others put there.
+    /// The document that takes the place of `actual`: what Azure has, but for what the plan shows, beside what Azure lacks.
     #[must_use]
     pub fn whole(&self, actual: &Value) -> Value {
-        let tags = actual.get("tags").filter(|tags| tags.is_object());
-        let mut document = tags.map_or_else(|| json!({}), |tags| json!({"tags": tags}));
-        merge(&mut document, self.document.clone());
+        let mut document = self.document.clone();
+        merge(&mut document, writable(actual));
         merge(&mut document, patch(&self.fields_against(actual), actual));
         document
     }
@@ -281,19 +281,6 @@ fn failed(word: &str) -> Difference {
     Difference { field, old: word.into(), new: "Succeeded".into(), fixed: false }
 }
 
-/// Puts `more` into `document`, member by member; what is no object replaces what was there.
-pub fn merge(document: &mut Value, more: Value) {
-    match (document, more) {
-        (_, Value::Null) => {}
-        (Value::Object(members), Value::Object(more)) => {
-            for (name, value) in more {
-                merge(members.entry(name).or_insert(Value::Object(Map::new())), value);
-            }
-        }
-        (document, more) => *document = more,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -364,9 +351,19 @@ mod tests {
     }
 
     #[test]
-    fn merging_keeps_what_is_not_mentioned() {
-        let mut document = json!({"a": {"b": 1, "c": [1]}, "d": 2});
-        merge(&mut document, json!({"a": {"c": [2]}, "e": {"f": 3}}));
-        assert_eq!(document, json!({"a": {"b": 1, "c": [2]}, "d": 2, "e": {"f": 3}}));
+    fn a_whole_document_keeps_what_the_plan_does_not_show() {
+        let declared = Declaration {
+            document: json!({"location": "westeurope", "sku": {"name": "standard"}, "identity": {"type": "SystemAssigned"},
+                "properties": {"x": 1, "publicNetworkAccess": "Enabled", "new": 1}}),
+            ..declaration(Mark::Tag("e".to_owned()))
+        };
+        let theirs = json!({"id": "/i", "location": "West Europe", "tags": {"team": "theirs"}, "sku": {"name": "premium"},
+            "identity": {"type": "SystemAssigned,UserAssigned", "principalId": "p", "userAssignedIdentities": {"/u": {"clientId": "c"}}},
+            "properties": {"x": 2, "publicNetworkAccess": "Disabled", "y": null, "provisioningState": "Failed",
+                "enablePurgeProtection": false}});
+        let expected = json!({"location": "westeurope", "tags": {"team": "theirs"}, "sku": {"name": "premium"},
+            "identity": {"type": "SystemAssigned,UserAssigned", "userAssignedIdentities": {"/u": {}}},
+            "properties": {"x": 1, "publicNetworkAccess": "Disabled", "new": 1}});
+        assert_eq!(declared.whole(&theirs), expected);
     }
 }

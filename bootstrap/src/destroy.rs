@@ -34,6 +34,7 @@ pub enum Fate {
 pub struct Removals {
     /// Each with its fate.
     pub fates: Vec<(Label, Fate)>,
+    unseen: Vec<Label>,
     purge: bool,
 }
 
@@ -48,7 +49,7 @@ pub struct Contents {
     pub notes: Vec<String>,
 }
 
-/// Lists the secrets of the vaults that would go. One that holds what is not this estate's is marked in `plan` as
+/// Lists the secrets and keys of the vaults that would go. One that holds what is not this estate's is marked in `plan` as
 /// somebody else's, so that it stays.
 ///
 /// # Errors
@@ -85,19 +86,24 @@ async fn look_into(
     config: &Config,
     (azure, contents): (&Azure, &mut Contents),
 ) -> Result<Option<String>> {
-    let sight = match &step.observed {
+    let id = config.group_id().resource(vault::KIND, &step.label.name);
+    let (sight, keys) = match &step.observed {
         // What is in its deleted state cannot be looked into any more.
-        observed if observed.deleted => Sight::Denied,
-        observed if observed.document.is_none() => Sight::Gone,
-        _ => azure.secrets(&config.group_id().resource(vault::KIND, &step.label.name)).await?,
+        observed if observed.deleted => (Sight::Denied, None),
+        observed if observed.document.is_none() => return Ok(None),
+        _ => (azure.secrets(&id).await?, azure.keys(&id).await?),
     };
-    let listed = match sight {
-        Sight::Gone => return Ok(None),
-        Sight::Denied => {
+    // This program makes no keys.
+    if let Some(keys) = keys.as_ref().filter(|keys| !keys.is_empty()) {
+        return Ok(Some(format!("it holds keys which this program did not make: {}", keys.join(", "))));
+    }
+    let listed = match (sight, keys) {
+        (Sight::Gone, _) => return Ok(None),
+        (Sight::Of(listed), Some(_)) => listed.into_values(),
+        (Sight::Denied, _) | (_, None) => {
             contents.unseen.push(step.label.clone());
             return Ok(None);
         }
-        Sight::Of(listed) => listed.into_values(),
     };
     // Those of the workspace's own vault are the workspace's, which goes with it.
     let estate = resources::estate(config);
@@ -138,7 +144,8 @@ pub fn decide(plan: &Plan, nodes: &[Node], purge: bool) -> Removals {
         }
     };
     let fates = (0..nodes.len()).map(|place| (plan.steps[place].label.clone(), fate(place))).collect();
-    Removals { fates, purge }
+    let unseen = plan.steps.iter().filter(|step| step.observed.unseen && !part_goes(Key::Vault));
+    Removals { fates, unseen: unseen.map(|step| step.label.clone()).collect(), purge }
 }
 
 impl Removals {
@@ -154,12 +161,18 @@ impl Removals {
         self.fates.iter().any(|(other, fate)| other == label && *fate == Fate::Removed)
     }
 
-    /// What stays for want of a mark, and why.
+    /// What stays for want of a mark, or may stay because nobody could look for it, and why.
     #[must_use]
     pub fn unmarked(&self, nodes: &[Node]) -> Vec<String> {
         let is_unmarked = |node: &Node| matches!(node.item.removal(), Removal::OnlyWith(_));
         let kept = self.fates.iter().zip(nodes).filter(|((_, fate), node)| *fate == Fate::Kept && is_unmarked(node));
-        kept.map(|((label, _), _)| format!("{label} stays: the vault does not tell who added it")).collect()
+        let kept = kept.map(|((label, _), _)| format!("{label} stays: the vault does not tell who added it"));
+        let unseen = self.unseen.iter().map(|label| {
+            format!(
+                "{label} stays if it is there, which cannot be seen: give yourself the right to it, then destroy again"
+            )
+        });
+        kept.chain(unseen).collect()
     }
 
     /// Shows what goes and what stays.

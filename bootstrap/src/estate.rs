@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::{Access, Authorization, Config, Place, Principal, RunsOn, Workspace};
 use crate::id::ArmId;
-use crate::item::{Item, Node};
+use crate::item::{Item, Label, Node};
 use crate::resources::attachment::{Attachment, Machine};
 use crate::resources::firewall::Exception;
 use crate::resources::group::Group;
@@ -49,7 +49,7 @@ pub fn nodes(config: &Config) -> Vec<Node> {
     if let Some((logs_table, logs)) = logs.filter(|_| config.diagnostics) {
         estate.add(Sibling(diagnostics::declare(config, logs_table)), &[vault, logs]);
     }
-    estate.secrets(vault);
+    estate.secrets(vault, &mut rights);
     estate.nodes
 }
 
@@ -143,40 +143,52 @@ impl Estate<'_> {
 
     fn role(&mut self, principal: Principal, role: Role, scope: &ArmId, after: &[usize]) -> usize {
         let subscription = self.config.subscription;
-        self.add(Assignment { principal, role, scope: scope.clone(), subscription, estate: estate(self.config) }, after)
+        let assignment =
+            Assignment { principal, role, scope: scope.clone(), subscription, estate: estate(self.config) };
+        self.once(assignment, after)
     }
 
-    /// A right on the application's vault. Policies are written one after the other, for Azure keeps them in one list.
-    fn right(&mut self, access: &Access, vault: usize, holder: Option<usize>, policies: &mut Vec<usize>) {
+    /// Adds a right unless it is there: the file may say twice what somebody needs anyway.
+    fn once(&mut self, right: impl Item + 'static, after: &[usize]) -> usize {
+        let Label { kind, name } = right.label();
+        let is_it = |node: &Node| {
+            let other = node.item.label();
+            other.kind == kind && other.name.eq_ignore_ascii_case(&name)
+        };
+        self.nodes.iter().position(is_it).unwrap_or_else(|| self.add(right, after))
+    }
+
+    /// A right on the application's vault, and the places of its items. Policies are written one after the other, for
+    /// Azure keeps them in one list.
+    fn right(&mut self, access: &Access, vault: usize, holder: Option<usize>, policies: &mut Vec<usize>) -> Vec<usize> {
         let id = self.config.id_of(vault::KIND, &self.config.vault.place);
         let mut after: Vec<_> = std::iter::once(vault).chain(holder).collect();
+        let principal = || access.principal.clone();
         if self.config.vault.authorization == Authorization::AccessPolicies {
             after.extend(policies.last());
             let permissions = access.role.secret_permissions().unwrap_or_default();
-            let principal = access.principal.clone();
             let (tenant, estate) = (self.config.tenant, estate(self.config));
-            policies.push(self.add(Policy { principal, permissions, vault: id, tenant, estate }, &after));
-            return;
+            let place = self.once(Policy { principal: principal(), permissions, vault: id, tenant, estate }, &after);
+            if !policies.contains(&place) {
+                policies.push(place);
+            }
+            return vec![place];
         }
         if access.secrets.is_empty() {
-            self.role(access.principal.clone(), access.role, &id, &after);
+            return vec![self.role(principal(), access.role, &id, &after)];
         }
-        for name in &access.secrets {
-            self.role(access.principal.clone(), access.role, &id.child("secrets", name.as_str()), &after);
-        }
+        let scopes = access.secrets.iter().map(|name| id.child("secrets", name.as_str()));
+        scopes.map(|scope| self.role(principal(), access.role, &scope, &after)).collect()
     }
 
     /// First secrets, and what whoever seeds them needs for that.
-    fn secrets(&mut self, vault: usize) {
-        if self.config.secrets.is_empty() {
-            return;
+    fn secrets(&mut self, vault: usize, policies: &mut Vec<usize>) {
+        let mut after = vec![vault];
+        if self.config.sets_secrets() {
+            let access = Access { principal: Principal::Operator, role: Role::SECRETS_OFFICER, secrets: Vec::new() };
+            after.extend(self.right(&access, vault, None, policies));
         }
-        let mut rights = Vec::new();
-        let access = Access { principal: Principal::Operator, role: Role::SECRETS_OFFICER, secrets: Vec::new() };
-        let before = self.nodes.len();
-        self.right(&access, vault, None, &mut rights);
-        let mut after: Vec<_> = std::iter::once(vault).chain(before..self.nodes.len()).collect();
-        if let Some(address) = &self.config.operator.address {
+        if let Some(address) = self.config.operator.address.as_ref().filter(|_| self.config.sets_secrets()) {
             let id = self.config.id_of(vault::KIND, &self.config.vault.place);
             after.push(self.add(Exception { vault: id, address: address.clone() }, &[vault]));
         }
@@ -253,6 +265,35 @@ mod tests {
         let policies: Vec<_> = (0..labels.len()).filter(|place| labels[*place].starts_with("access policy")).collect();
         assert_eq!(policies.len(), 3, "{labels:#?}");
         assert!(nodes[policies[1]].after.contains(&policies[0]));
+        assert!(nodes[policies[2]].after.contains(&policies[1]), "that of the operator who sets secrets, too");
         assert!(!labels.iter().any(|label| label.starts_with("role assignment")), "{labels:#?}");
+    }
+
+    #[test]
+    fn a_policy_that_is_said_twice_does_not_break_the_row() {
+        let access =
+            |principal: &str| format!("[[access]]\nprincipal = '{principal}'\nrole = 'Key Vault Secrets User'\n");
+        let all = ["agent", "operator", "agent", "workspace"].map(access).concat();
+        let (labels, nodes) =
+            labels(&format!("authorization = 'access-policies'\n[workspace]\n[agent_identity]\n{all}"));
+        let place = |who: &str| labels.iter().position(|label| label.contains(&format!("get+list for {who}")));
+        let (operator, workspace) = (place("the operator").expect("one"), place("the workspace").expect("one"));
+        assert!(nodes[workspace].after.contains(&operator), "{labels:#?}");
+    }
+
+    #[test]
+    fn a_right_that_is_said_twice_is_one_item_and_still_comes_before_secrets() {
+        let officer = "[[access]]\nprincipal = 'operator'\nrole = 'Key Vault Secrets Officer'\n";
+        let agent = "[[access]]\nprincipal = 'agent'\nrole = 'Key Vault Secrets User'\nsecrets = ['db', 'DB', 'db']\n";
+        let secret = "[[secret]]\nname = 'db'\ngenerate = {}\n";
+        for authorization in ["", "authorization = 'access-policies'\n"] {
+            let agent = if authorization.is_empty() { agent } else { "" };
+            let (labels, nodes) =
+                labels(&format!("{authorization}[agent_identity]\n{agent}{officer}{officer}{secret}"));
+            let rights = labels.iter().enumerate().filter(|(_, label)| label.contains(" for the "));
+            let rights: Vec<_> = rights.map(|(place, _)| place).collect();
+            assert_eq!(rights.len(), 2, "{labels:#?}");
+            assert!(nodes[labels.len() - 1].after.contains(&rights[1]), "{labels:#?}");
+        }
     }
 }

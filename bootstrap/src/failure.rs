@@ -189,7 +189,9 @@ impl Failure {
         let answer =
             |status, code: &str| Answer { status, code: code.to_owned(), request_id: error.request_id.clone() };
         match &*error.reason {
-            Reason::Denied { code } | Reason::Firewalled { code } => told.refused(answer(Some(403), code), next),
+            Reason::Denied { code } | Reason::Firewalled { code } | Reason::Closed { code } => {
+                told.refused(answer(Some(403), code), next)
+            }
             Reason::InDeletedState => told.refused(answer(Some(409), "ObjectIsDeletedButRecoverable"), next),
             Reason::Refused { status, code, .. } => told.refused(answer(Some(*status), code), None),
             Reason::Unreachable(_) => told.with(Code::Unreachable, next),

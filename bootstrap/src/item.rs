@@ -77,6 +77,8 @@ pub struct Observed {
     pub ours: bool,
     /// Whether Azure keeps it in a deleted state.
     pub deleted: bool,
+    /// Whether it may be there all the same, where nobody may look.
+    pub unseen: bool,
     /// What should be known before it is done.
     pub notes: Vec<String>,
 }
@@ -85,13 +87,27 @@ impl Observed {
     /// It is not there.
     #[must_use]
     pub fn absent() -> Self {
-        Self { decision: Decision::Create, document: None, ours: true, deleted: false, notes: Vec::new() }
+        Self {
+            decision: Decision::Create,
+            document: None,
+            ours: true,
+            deleted: false,
+            unseen: false,
+            notes: Vec::new(),
+        }
     }
 
     /// It is there, as it should be.
     #[must_use]
     pub fn present(document: Value, ours: bool) -> Self {
-        Self { decision: Decision::Leave, document: Some(document), ours, deleted: false, notes: Vec::new() }
+        Self {
+            decision: Decision::Leave,
+            document: Some(document),
+            ours,
+            deleted: false,
+            unseen: false,
+            notes: Vec::new(),
+        }
     }
 
     /// The same with something that should be known.
@@ -104,7 +120,14 @@ impl Observed {
     /// It cannot be brought to what is wanted.
     #[must_use]
     pub fn refused(reason: String) -> Self {
-        Self { decision: Decision::Refuse(reason), document: None, ours: false, deleted: false, notes: Vec::new() }
+        Self {
+            decision: Decision::Refuse(reason),
+            document: None,
+            ours: false,
+            deleted: false,
+            unseen: false,
+            notes: Vec::new(),
+        }
     }
 }
 

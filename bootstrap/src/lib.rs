@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod declaration;
 pub mod destroy;
+pub mod document;
 pub mod estate;
 pub mod failure;
 pub mod field;

@@ -4,9 +4,11 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use crate::config::{Config, RunsOn};
+use crate::config::{Config, RunsOn, Source};
 use crate::id::ArmId;
 use crate::item::{Key, Known};
+use crate::plan::{Plan, Step};
+use crate::resources::secret::KIND as SECRET;
 use crate::resources::{identity, vault, workspace};
 
 /// What others need to know of the estate.
@@ -38,6 +40,23 @@ impl Outputs {
         }
         values.push(("agent_config", config.agent.file.display().to_string()));
         Self { values, next: next(config) }
+    }
+
+    /// The same after the commands that set what `plan` found to be set by others, and not to be there.
+    #[must_use]
+    pub fn with_unset(mut self, config: &Config, plan: &Plan) -> Self {
+        let by_others = |name: &str| {
+            config.secrets.iter().any(|secret| secret.name.as_str() == name && secret.source == Source::Others)
+        };
+        let unset = plan.steps.iter().filter(|step| {
+            step.label.kind == SECRET && step.observed.document.is_none() && by_others(&step.label.name)
+        });
+        let vault = config.id_of(vault::KIND, &config.vault.place);
+        let command = |step: &Step| {
+            format!("az keyvault secret set --vault-name {} --name {} --file FILE", vault.name(), step.label.name)
+        };
+        self.next.splice(0..0, unset.map(command));
+        self
     }
 
     /// Shows them to people.

@@ -72,8 +72,11 @@ struct Destruction {
 }
 
 /// What is said of a vault whose secrets cannot be listed, and what can be done about it.
-const UNSEEN: &str = "may hold secrets of others, which cannot be listed";
+const UNSEEN: &str = "may hold secrets or keys of others, which cannot be listed";
 const TO_SEE: &str = "give yourself the role Key Vault Reader on it, leave --purge out, or say --even-unseen";
+
+/// How an estate names a secret without setting it.
+const ADD_ONE: &str = "add a [[secret]], with from_others = true where somebody else sets its value";
 
 type Out<'a> = &'a mut (dyn Write + Send);
 
@@ -130,7 +133,8 @@ impl Run {
         let text = agent_config::text(&self.config, &vault, &self.known);
         let file = &self.config.agent.file;
         let written = agent_config::write(file, &text)?;
-        let outputs = Outputs::of(&self.config, &vault.to_string(), &self.known);
+        let outputs = Outputs::of(&self.config, &vault.to_string(), &self.known).with_unset(&self.config, &plan);
+        self.note_no_secret()?;
         match self.output {
             Output::Json => print_json(out, &json!({"plan": plan.to_json(), "outputs": outputs.to_json()}))?,
             Output::Text => {
@@ -195,7 +199,9 @@ impl Run {
             failure.write(&mut io::stderr())?;
             return self.fail(&failure, json!({}), out);
         }
-        let outputs = Outputs::of(&self.config, &vault_url(&self.config)?.to_string(), &self.known);
+        let outputs = Outputs::of(&self.config, &vault_url(&self.config)?.to_string(), &self.known)
+            .with_unset(&self.config, &plan);
+        self.note_no_secret()?;
         match self.output {
             Output::Text => outputs.write_table(out)?,
             Output::Json => print_json(out, &outputs.to_json())?,
@@ -204,6 +210,15 @@ impl Run {
             writeln!(io::stderr(), "not all of this is there, or as it should be: see `keyside-bootstrap plan`")?;
         }
         Ok(Exit::Success)
+    }
+
+    /// Says what the agent would say about a configuration without a secret.
+    fn note_no_secret(&self) -> io::Result<()> {
+        if self.config.secrets.is_empty() {
+            let file = self.config.agent.file.display();
+            writeln!(io::stderr(), "{file} names no secret, so the agent refuses it: {ADD_ONE}")?;
+        }
+        Ok(())
     }
 
     async fn preflight(&self, out: Out<'_>) -> Result<Exit> {
@@ -238,7 +253,7 @@ impl Run {
         match (self.output, result.get("version").and_then(Value::as_str)) {
             (Output::Json, _) => {
                 let mut whole = json!({"name": name.as_str()});
-                crate::declaration::merge(&mut whole, result);
+                crate::document::merge(&mut whole, result);
                 print_json(out, &whole)?;
             }
             (Output::Text, Some(version)) => writeln!(out, "{name} has the new version {version}")?,

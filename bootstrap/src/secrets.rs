@@ -12,7 +12,8 @@ use crate::config::{Config, Source};
 use crate::resources::{estate, secret::Seed, vault};
 use crate::vault_data::Listed;
 
-/// Sets `name` to a value from `source`, with the content type and expiry of the file where it names the secret.
+/// Sets `name` to a value from `source`, with the content type and expiry of the file where it names the secret, and the
+/// tags that it has.
 ///
 /// # Errors
 /// When the value cannot be had, or the vault refuses it.
@@ -27,7 +28,8 @@ pub async fn set(config: &Config, azure: &Azure, name: &SecretName, source: Sour
         estate: estate(config),
     };
     let value = azure.values.take(&seed.source)?;
-    Ok(azure.vault.set(name, &seed.version(azure, &value)).await?)
+    let tags = seed.next_tags(azure.secrets(&seed.vault).await?);
+    Ok(azure.vault.set(name, &seed.version(azure, &value, tags)).await?)
 }
 
 /// Sets `name` to a new generated value.

@@ -54,7 +54,7 @@ impl Values {
             Source::Stdin if self.input == Input::Own && std::io::stdin().is_terminal() => {
                 bail!("standard input is a terminal, which would show the value: let a file or a program give it")
             }
-            Source::Stdin | Source::Generated(_) => Ok(()),
+            Source::Stdin | Source::Generated(_) | Source::Others => Ok(()),
         }
     }
 
@@ -73,6 +73,7 @@ impl Values {
                 self.keep(&input)
             }
             Source::Variable(name) => self.keep(self.variable(name)?.as_bytes()),
+            Source::Others => bail!("the value is set by others"),
         }
     }
 

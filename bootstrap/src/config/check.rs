@@ -88,6 +88,7 @@ impl Check<'_> {
         let workspace = workspace.zip(storage.zip(insights)).map(|(table, more)| self.workspace(table, more, &naming));
         let logs_wanted = workspace.is_some() || diagnostics;
         let logs = logs.map(|table| self.logs(table, &naming)).filter(|_| logs_wanted);
+        self.two_vaults(&places, vault.as_ref(), workspace.as_ref());
         let agent_identity = identity.map(|table| self.identity(table, &naming));
         let authorization = vault.as_ref().map_or(Authorization::Rbac, |vault| vault.authorization);
         let access = self.access(access, &places, authorization);
@@ -221,6 +222,21 @@ impl Check<'_> {
         }
     }
 
+    /// The workspace's own vault is another one than the application's.
+    fn two_vaults(&mut self, places: &Places, vault: Option<&Vault>, workspace: Option<&Workspace>) {
+        let own = workspace.and_then(|workspace| workspace.own_vault.as_deref()).filter(|name| !name.is_empty());
+        let Some((own, vault)) = own.zip(vault) else { return };
+        let application = match &vault.place {
+            Place::Named(name) => name,
+            Place::Existing(id) => id.name(),
+        };
+        if own.eq_ignore_ascii_case(application) {
+            let remedy = "choose another vault_name, or write vault = \"application\"";
+            let message = format!("[workspace] has the vault of [vault], {own}, for its own: {remedy}");
+            self.document.report(&places.of_table("workspace"), message);
+        }
+    }
+
     fn logs(&mut self, table: LogsTable, naming: &Naming) -> Logs {
         if let Some(days) = &table.retention_days
             && !(30..=730).contains(days.get_ref())
@@ -317,6 +333,19 @@ fn operator_settings(table: OperatorTable) -> Operator {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_vault_of_the_workspace_is_another_one() {
+        let base = "subscription = '00000000-0000-4000-8000-000000000001'\n\
+                    tenant = '00000000-0000-4000-8000-000000000002'\nlocation = 'westeurope'\nprefix = 'ml'\n[vault]\n";
+        let id = "id = '/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/g/providers/Microsoft.KeyVault/vaults/kv1'";
+        for vault in ["name = 'kv1'", id] {
+            let found =
+                check(&format!("{base}{vault}\n[workspace]\nvault_name = 'KV1'\n"), 1000).expect_err("the same");
+            assert!(found[0].to_string().starts_with("line 7: [workspace] has the vault of [vault]"), "{found:#?}");
+            check(&format!("{base}{vault}\n[workspace]\nvault_name = 'kv2'\n"), 1000).expect("another one");
+        }
+    }
 
     #[test]
     fn one_problem_hides_no_other() {

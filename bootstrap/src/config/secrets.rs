@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::check::Check;
 use super::shape::{GenerateTable, SecretTable};
-use super::{ALPHANUMERIC, Recipe, Secret, Source};
+use super::{ALPHANUMERIC, Config, Recipe, Secret, Source};
 
 /// Longest value that Key Vault keeps, in bytes.
 /// Source: <https://learn.microsoft.com/azure/key-vault/secrets/about-secrets>.
@@ -20,12 +20,21 @@ const EXPIRES_IN_MAX: Duration = Duration::from_hours(10 * 366 * 24);
 const CONTENT_TYPE_MAX: usize = 255;
 
 /// The keys that name a source, and how each is written.
-const KEYS: [(&str, &str); 4] = [
+const KEYS: [(&str, &str); 5] = [
     ("generate", "generate = {}"),
     ("from_file", "from_file = \"FILE\""),
     ("from_env", "from_env = \"VARIABLE\""),
     ("from_stdin", "from_stdin = true"),
+    ("from_others", "from_others = true"),
 ];
+
+impl Config {
+    /// Whether this program sets a first value, for which it needs to be let in.
+    #[must_use]
+    pub fn sets_secrets(&self) -> bool {
+        self.secrets.iter().any(|secret| secret.source != Source::Others)
+    }
+}
 
 impl Check<'_> {
     /// The secrets of a file, in its order.
@@ -67,7 +76,8 @@ impl Check<'_> {
         let file = table.from_file.clone().map(Source::File);
         let variable = table.from_env.clone().map(Source::Variable);
         let stdin = table.from_stdin.then_some(Source::Stdin);
-        let sources: Vec<_> = [generated, file, variable, stdin].into_iter().flatten().collect();
+        let others = table.from_others.then_some(Source::Others);
+        let sources: Vec<_> = [generated, file, variable, stdin, others].into_iter().flatten().collect();
         let left_out = KEYS.iter().any(|(key, _)| self.document.is_left_out(span, key));
         let name = &table.name.get_ref().0;
         if sources.len() > 1 {
@@ -114,5 +124,6 @@ fn key_of(source: &Source) -> &'static str {
         Source::File(_) => KEYS[1].0,
         Source::Variable(_) => KEYS[2].0,
         Source::Stdin => KEYS[3].0,
+        Source::Others => KEYS[4].0,
     }
 }

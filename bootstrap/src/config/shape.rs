@@ -171,6 +171,8 @@ pub(super) struct SecretTable {
     pub(super) from_env: Option<String>,
     #[serde(default)]
     pub(super) from_stdin: bool,
+    #[serde(default)]
+    pub(super) from_others: bool,
 }
 
 #[derive(Debug, Deserialize)]

@@ -34,6 +34,11 @@ impl Places {
         self.0.contains_key(name)
     }
 
+    /// Where the table `name` is; at the top of the file where there is none.
+    pub(super) fn of_table(&self, name: &str) -> Range<usize> {
+        self.0.get(name).cloned().unwrap_or_default()
+    }
+
     /// Whether a key of the table `name` is there with a value that does not fit.
     pub(super) fn is_left_out(&self, document: &Document<'_>, name: &str, key: &str) -> bool {
         self.0.get(name).is_some_and(|place| document.is_left_out(place, key))

@@ -39,9 +39,12 @@ const NEEDS: [Need; 17] = [
         "[vault] has no id, or the workspace a vault of its own",
         |config| is_made(&config.vault.place) || has_own_vault(config),
     ),
-    need("Microsoft.KeyVault/vaults/write", On::Vault, "[operator] address is let in for a [[secret]]", |config| {
-        config.operator.address.is_some() && !config.secrets.is_empty()
-    }),
+    need(
+        "Microsoft.KeyVault/vaults/write",
+        On::Vault,
+        "[operator] address is let in for a [[secret]] that is set here",
+        |config| config.operator.address.is_some() && config.sets_secrets(),
+    ),
     need(
         "Microsoft.KeyVault/vaults/accessPolicies/write",
         On::Vault,
@@ -121,7 +124,7 @@ fn has_own_vault(config: &Config) -> bool {
 
 /// Whoever seeds secrets gets one, too.
 fn somebody_gets_a_right(config: &Config) -> bool {
-    !config.access.is_empty() || !config.secrets.is_empty()
+    !config.access.is_empty() || config.sets_secrets()
 }
 
 fn is_attached(config: &Config, machines: &[RunsOn]) -> bool {

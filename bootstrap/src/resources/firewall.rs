@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::vault;
 use crate::arm::Call;
 use crate::azure::Azure;
-use crate::declaration::merge;
+use crate::document::merge;
 use crate::field::rule;
 use crate::id::ArmId;
 use crate::item::{Item, Key, Known, Label, Observed, Removal};

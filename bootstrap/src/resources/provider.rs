@@ -71,6 +71,7 @@ impl Item for Provider {
             document: Some(document),
             ours: false,
             deleted: false,
+            unseen: false,
             notes: Vec::new(),
         })
     }

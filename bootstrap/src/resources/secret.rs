@@ -14,10 +14,13 @@ use crate::azure::{Azure, Sight};
 use crate::config::Source;
 use crate::declaration::OWNER_TAG;
 use crate::id::ArmId;
-use crate::item::{Item, Key, Known, Label, Observed, Removal};
+use crate::item::{Decision, Item, Key, Known, Label, Observed, Removal};
 use crate::vault_data::{Listed, NewVersion, Reason, Rights};
 
-/// A secret that is set unless it is there.
+/// What secrets are called in a plan.
+pub const KIND: &str = "secret";
+
+/// A secret that is set unless it is there, or that others set.
 #[derive(Debug)]
 pub struct Seed {
     /// The vault that it is in.
@@ -38,36 +41,65 @@ impl Seed {
     fn find(&self, listed: &BTreeMap<String, Listed>) -> Option<Observed> {
         let one = listed.get(&self.name.as_str().to_ascii_lowercase())?;
         let ours = one.tags.get(OWNER_TAG) == Some(&self.estate);
-        let observed = Observed::present(Value::Null, ours);
+        let observed = self.by_others(Observed::present(Value::Null, ours), "present");
         Some(if one.enabled { observed } else { observed.with_note("it is disabled, so nobody can read it") })
     }
 
     /// It is not there. Whether its first value can be had is looked at before anything of the estate is written.
     fn absent(&self, azure: &Azure) -> Observed {
         match azure.values.look(&self.source) {
-            Ok(()) => Observed::absent(),
+            Ok(()) => self.by_others(Observed::absent(), "not yet there"),
             Err(error) => Observed::refused(format!("its first value cannot be had: {error:#}")),
         }
     }
 
     /// Nobody can say yet whether it is there, in which case no value is needed.
     fn unseen(&self, azure: &Azure, note: &str) -> Observed {
-        let observed = Observed::absent().with_note(note);
+        let observed = Observed { unseen: true, ..Observed::absent() };
+        if self.source == Source::Others {
+            return self.by_others(observed, "nobody who runs this may look whether it is there");
+        }
+        let observed = observed.with_note(note);
         match azure.values.look(&self.source) {
             Ok(()) => observed,
             Err(error) => observed.with_note(format!("if it is not, its first value cannot be had: {error:#}")),
         }
     }
 
+    /// What others set is never work; `found` is told instead.
+    fn by_others(&self, observed: Observed, found: &str) -> Observed {
+        if self.source != Source::Others {
+            return observed;
+        }
+        Observed { decision: Decision::Leave, ..observed }.with_note(format!("set by others ({found})"))
+    }
+
     /// A new version of it.
     #[must_use]
-    pub fn version<'a>(&'a self, azure: &Azure, value: &'a SecretValue) -> NewVersion<'a> {
-        NewVersion {
-            value,
-            content_type: self.content_type.as_deref(),
-            expires: self.expires_in.and_then(|span| expiry(azure.clock.now(), span)),
-            tags: BTreeMap::from([(OWNER_TAG.to_owned(), self.estate.clone())]),
+    pub fn version<'a>(
+        &'a self,
+        azure: &Azure,
+        value: &'a SecretValue,
+        tags: BTreeMap<String, String>,
+    ) -> NewVersion<'a> {
+        let expires = self.expires_in.and_then(|span| expiry(azure.clock.now(), span));
+        NewVersion { value, content_type: self.content_type.as_deref(), expires, tags }
+    }
+
+    /// The tags of a version that comes after those in `sight`: a secret stays whose it is, and what cannot be seen is not
+    /// claimed.
+    #[must_use]
+    pub fn next_tags(&self, sight: Sight) -> BTreeMap<String, String> {
+        match sight {
+            Sight::Of(mut listed) => {
+                listed.remove(&self.name.as_str().to_ascii_lowercase()).map_or_else(|| self.own_tags(), |one| one.tags)
+            }
+            Sight::Denied | Sight::Gone => BTreeMap::new(),
         }
+    }
+
+    fn own_tags(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([(OWNER_TAG.to_owned(), self.estate.clone())])
     }
 }
 
@@ -80,7 +112,7 @@ pub fn expiry(now: Timestamp, span: Duration) -> Option<Timestamp> {
 #[async_trait]
 impl Item for Seed {
     fn label(&self) -> Label {
-        Label { kind: "secret", name: self.name.to_string() }
+        Label { kind: KIND, name: self.name.to_string() }
     }
 
     async fn observe(&self, azure: &Azure, known: &Known) -> Result<Observed> {
@@ -102,7 +134,7 @@ impl Item for Seed {
             return Ok(Value::Null);
         }
         let value = azure.values.take(&self.source)?;
-        match azure.vault.set_first(&self.name, &self.version(azure, &value), rights).await {
+        match azure.vault.set_first(&self.name, &self.version(azure, &value, self.own_tags()), rights).await {
             // What comes back has a value, which is not overwritten.
             Err(error) if azure.recover && matches!(*error.reason, Reason::InDeletedState) => {
                 azure.vault.recover(&self.name).await?;

@@ -9,7 +9,8 @@ use super::{mark, only_ours, tag_fields};
 use crate::arm::Call;
 use crate::azure::Azure;
 use crate::config::{Authorization, Config, Network, Place};
-use crate::declaration::{ChangedBy, Declaration, Mark, merge};
+use crate::declaration::{ChangedBy, Declaration, Mark};
+use crate::document::merge;
 use crate::field::Field;
 use crate::item::{Decision, Item, Key, Known, Label, Observed};
 
@@ -150,17 +151,6 @@ impl Vault {
         self.declaration.as_shown(declaration.create(azure, Value::Null).await?)
     }
 
-    /// The same with what others put into `actual`, which a whole document would take away: one is sent where Azure has
-    /// given up.
-    fn keeping(&self, actual: &Value) -> Declaration {
-        let mut declaration = self.declaration.clone();
-        for theirs in ["accessPolicies", "networkAcls"] {
-            let kept = actual.pointer(&format!("/properties/{theirs}"));
-            merge(&mut declaration.document, json!({"properties": {theirs: kept}}));
-        }
-        declaration
-    }
-
     async fn purge(&self, azure: &Azure) -> Result<Option<String>> {
         let label = self.declaration.label();
         let Some(deleted) = self.in_deleted_state(azure).await? else { return Ok(None) };
@@ -246,9 +236,8 @@ impl Item for Vault {
     }
 
     async fn write(&self, azure: &Azure, _known: &Known, observed: &Observed) -> Result<Value> {
-        match (&observed.decision, &observed.document) {
-            (Decision::Recover, _) => self.recover(azure).await,
-            (Decision::Change(_), Some(actual)) => self.keeping(actual).perform(azure, observed).await,
+        match observed.decision {
+            Decision::Recover => self.recover(azure).await,
             _ => self.declaration.perform(azure, observed).await,
         }
     }
@@ -363,7 +352,7 @@ mod tests {
         };
         let both = json!([{"value": "203.0.113.0/24"}, {"value": "192.0.2.0/24"}]);
         assert_eq!((found[0].field.as_str(), &found[0].new), ("properties.networkAcls.ipRules", &both));
-        let whole = vault.keeping(&theirs).whole(&theirs);
+        let whole = vault.declaration.whole(&theirs);
         assert_eq!(whole.pointer("/properties/networkAcls/ipRules"), Some(&both));
         assert_eq!(whole.pointer("/properties/accessPolicies"), Some(&json!([policy])));
         let Mark::Tag(estate) = &vault.declaration.mark else { panic!("a tag") };

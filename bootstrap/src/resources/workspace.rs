@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::{estate, insights, storage, tag_fields, vault};
 use crate::config::{Config, Place, Workspace};
-use crate::declaration::{ChangedBy, Declaration, Mark, merge};
+use crate::declaration::{ChangedBy, Declaration, Mark};
+use crate::document::merge;
 use crate::field::Field;
 use crate::id::ArmId;
 use crate::item::Key;

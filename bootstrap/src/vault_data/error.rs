@@ -47,8 +47,18 @@ pub enum Reason {
         /// The vault's inner code.
         code: String,
     },
+    /// The vault cannot be reached from the internet at all, so that no address can be let in.
+    #[error(
+        "the vault has no public access ({code}): run this where its private endpoint is reached, or set public_access under [vault.network]"
+    )]
+    Closed {
+        /// The vault's inner code.
+        code: String,
+    },
     /// The name belongs to a deleted secret.
-    #[error("a deleted secret has this name: run this again with --recover to bring it back, or purge it")]
+    #[error(
+        "a deleted secret has this name: bring it back by apply with --recover, or by `az keyvault secret recover`, or purge it"
+    )]
     InDeletedState,
     /// The vault answered with another error.
     #[error("the vault answers {status}{}{}", spaced(code), bracketed(message))]
@@ -112,7 +122,7 @@ impl DataError {
     /// Whether this operator cannot look: for want of a right, or because of the vault's firewall.
     #[must_use]
     pub fn is_blindness(&self) -> bool {
-        matches!(*self.reason, Reason::Denied { .. } | Reason::Firewalled { .. })
+        matches!(*self.reason, Reason::Denied { .. } | Reason::Firewalled { .. } | Reason::Closed { .. })
     }
 
     /// Whether it was the connection or the sign-in, rather than what was asked for.
@@ -127,7 +137,11 @@ impl Reason {
     pub(super) fn verdict(&self) -> Verdict {
         match self {
             Self::Unreachable(_) => Verdict::Again(None),
-            Self::Refused { code, .. } if code == "ObjectIsBeingRecovered" => Verdict::Again(None),
+            Self::Refused { code, .. }
+                if matches!(code.as_str(), "ObjectIsBeingRecovered" | "ObjectIsBeingDeleted") =>
+            {
+                Verdict::Again(None)
+            }
             Self::Refused { status, .. } => Verdict::on(*status),
             _ => Verdict::Final,
         }
@@ -147,7 +161,8 @@ impl Reason {
         let code = body.exact_code().to_owned();
         match code.as_str() {
             "ForbiddenByRbac" | "AccessDenied" | "ForbiddenByPolicy" => Self::Denied { code },
-            "ForbiddenByFirewall" | "ForbiddenByConnection" => Self::Firewalled { code },
+            "ForbiddenByFirewall" => Self::Firewalled { code },
+            "ForbiddenByConnection" => Self::Closed { code },
             "ObjectIsDeletedButRecoverable" => Self::InDeletedState,
             _ => Self::Refused { status, code, message: short(&body.message), retry_after },
         }
@@ -192,8 +207,10 @@ mod tests {
             (403, inner("ForbiddenByRbac"), "Secrets Officer", Verdict::Final),
             (403, inner("AccessDenied"), "Secrets Officer", Verdict::Final),
             (403, inner("ForbiddenByFirewall"), "[operator]", Verdict::Final),
+            (403, inner("ForbiddenByConnection"), "public_access under [vault.network]", Verdict::Final),
             (409, inner("ObjectIsDeletedButRecoverable"), "--recover", Verdict::Final),
             (409, inner("ObjectIsBeingRecovered"), "First.", again),
+            (409, inner("ObjectIsBeingDeleted"), "First.", again),
             (401, b"{}".to_vec(), "the vault answers 401", Verdict::WithAnotherToken),
             (429, b"{}".to_vec(), "429", again),
             (503, b"<html>".to_vec(), "503", again),

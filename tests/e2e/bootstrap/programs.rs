@@ -124,7 +124,7 @@ fn without_a_yes_nothing_is_asked_even_on_a_terminal_and_what_to_do_is_said() {
 #[test]
 fn progress_on_a_terminal_does_not_mix_with_the_document() {
     let subscription = Subscription::start("");
-    subscription.describe("name = 'ml-kv-quiet'");
+    subscription.describe("name = 'ml-kv-quiet'\n[[secret]]\nname = 'db'\nfrom_others = true");
     let seen = subscription.run_on_terminal("apply --yes --output json", "xterm");
     let json: Value = serde_json::from_str(&seen).unwrap_or_else(|error| panic!("{error}: {seen:?}"));
     assert_eq!(json["plan"]["summary"]["create"], 3);

@@ -3,7 +3,8 @@
 use std::io::Write as _;
 use std::process::Stdio;
 
-use keyside_tests::subscription::Subscription;
+use keyside_tests::agent::keyside;
+use keyside_tests::subscription::{OPERATOR, Subscription};
 use keyside_tests::{binaries, wait};
 
 const VAULT: &str = "name = 'ml-kv-secrets'\n";
@@ -179,4 +180,81 @@ fn a_vault_with_a_secret_that_somebody_else_made_survives_a_destroy() {
     );
     let plan = subscription.succeed(&["plan"]);
     assert!(!plan.out.contains("create  key vault") && !plan.out.contains("recover key vault"), "{}", plan.out);
+}
+
+#[test]
+fn a_secret_of_somebody_else_that_was_set_here_is_still_theirs() {
+    let subscription = Subscription::start(
+        "[[vaults]]\nname = 'ml-kv-secrets'\nlocation = 'westeurope'\nresource_group = 'ml-rg'\n\
+         [[vaults.secrets]]\nname = 'theirs'\nvalue = 'former'\n",
+    );
+    subscription.describe(&format!(
+        "{VAULT}[[secret]]\nname = 'theirs'\ngenerate = {{}}\n[[secret]]\nname = 'ours'\ngenerate = {{}}\n"
+    ));
+    subscription.succeed(&["apply", "--yes"]);
+    let set = subscription.run_with(&["secret", "set", "theirs"], &[], "renewed\n");
+    assert_eq!(set.code, Some(0), "{}", set.errors);
+    subscription.succeed(&["secret", "rotate", "ours"]);
+    let destroyed = subscription.succeed(&["destroy", "--yes"]);
+    assert!(destroyed.out.contains("= keep    secret           theirs"), "{}", destroyed.out);
+    assert!(destroyed.out.contains("- destroy secret           ours"), "{}", destroyed.out);
+    assert!(!subscription.writes().iter().any(|line| line.contains("DELETE /secrets/theirs")));
+    assert_eq!(subscription.writes().iter().filter(|line| line.contains("DELETE /secrets/ours")).count(), 1);
+}
+
+#[test]
+fn a_secret_that_others_set_is_looked_for_and_named_to_the_agent_and_never_written() {
+    let subscription = Subscription::start("");
+    subscription
+        .describe(&format!("{VAULT}[operator]\naddress = '127.0.0.1'\n[[secret]]\nname = 'db'\nfrom_others = true\n"));
+    let applied = subscription.succeed(&["apply", "--yes"]);
+    assert!(applied.out.contains("= leave   secret"), "{}", applied.out);
+    assert!(!applied.out.contains("operator") && !applied.out.contains("firewall"), "{}", applied.out);
+    let command = "Next:\n  az keyvault secret set --vault-name ml-kv-secrets --name db --file FILE\n";
+    assert!(applied.out.contains(command), "{}", applied.out);
+    let config = subscription.agent_config().display().to_string();
+    let checked = keyside(&["check", "--config", &config], &subscription.emulator.variables());
+    assert_eq!(checked.status.code(), Some(0), "{}", String::from_utf8_lossy(&checked.stdout));
+
+    subscription.emulator.run(&["role", "grant", "ml-kv-secrets", OPERATOR, "Key Vault Secrets Officer"]);
+    let before = subscription.writes().len();
+    let plan = subscription.run(&["plan", "--detailed-exitcode"]);
+    assert_eq!(plan.code, Some(0), "it is nobody's work here: {}", plan.out);
+    assert!(plan.out.contains("note: set by others (not yet there)"), "{}", plan.out);
+    subscription.emulator.run(&["secret", "set", "ml-kv-secrets", "db", "theirs"]);
+    let again = subscription.succeed(&["apply", "--yes"]);
+    assert!(again.out.contains("note: set by others (present)"), "{}", again.out);
+    assert!(!again.out.contains("az keyvault secret set"), "{}", again.out);
+    let rotated = subscription.run(&["secret", "rotate", "db"]);
+    assert!(rotated.code == Some(70) && rotated.errors.contains("is not generated"), "{}", rotated.errors);
+    assert_eq!(subscription.writes().len(), before, "{:?}", subscription.writes());
+    let destroyed = subscription.succeed(&["destroy", "--yes"]);
+    assert!(destroyed.out.contains("did not make: db"), "{}", destroyed.out);
+    assert_eq!(subscription.read_as_operator("ml-kv-secrets", "db").as_deref(), Some("theirs"));
+}
+
+#[test]
+fn an_estate_without_a_secret_says_that_its_agent_has_none() {
+    let subscription = Subscription::start("");
+    subscription.describe(VAULT);
+    for words in [&["apply", "--yes"][..], &["output", "--output", "json"]] {
+        let run = subscription.succeed(words);
+        assert!(
+            run.errors.contains("agent.toml names no secret") && run.errors.contains("from_others"),
+            "{}",
+            run.errors
+        );
+    }
+}
+
+#[test]
+fn a_secret_that_is_on_its_way_out_is_waited_for_and_brought_back() {
+    let subscription = Subscription::start("");
+    subscription.describe(&format!("{VAULT}[[secret]]\nname = 'db'\ngenerate = {{}}\n"));
+    subscription.succeed(&["apply", "--yes"]);
+    subscription.emulator.run(&["secret", "delete", "ml-kv-secrets", "db"]);
+    let set = subscription.run_with(&["secret", "set", "db"], &[], "another\n");
+    assert_eq!(set.code, Some(70), "{}", set.errors);
+    assert!(set.errors.contains("a deleted secret has this name: bring it back by apply"), "{}", set.errors);
+    subscription.succeed(&["apply", "--yes", "--recover"]);
 }

@@ -180,7 +180,8 @@ fn a_token_that_a_vault_rejects_is_replaced_once_and_not_for_ever() {
     subscription.describe("name = 'ml-kv-token'\n[[secret]]\nname = 'db'\ngenerate = {}");
     subscription.emulator.run(&["fault", "add", "--host", "*.vault.azure.net", "--status", "401", "--count", "1"]);
     applied(&subscription);
-    subscription.emulator.run(&["fault", "add", "--host", "*.vault.azure.net", "--status", "401"]);
+    let puts = ["fault", "add", "--host", "*.vault.azure.net", "--method", "PUT", "--status", "401"];
+    subscription.emulator.run(&puts);
     let before = vault_requests(&subscription);
     let set = subscription.run_with(&["secret", "set", "db"], &[], "another-value\n");
     assert_eq!(set.code, Some(70), "{}", set.errors);
@@ -287,6 +288,18 @@ fn the_firewall_lets_the_operator_in_as_an_item_of_its_own() {
     let plan = subscription.succeed(&["plan"]);
     assert!(plan.out.contains("+ create  firewall exception     127.0.0.1 on ml-kv-closed"), "{}", plan.out);
     applied(&subscription);
+}
+
+#[test]
+fn of_a_vault_without_public_access_no_address_is_promised_to_be_let_in() {
+    let subscription = Subscription::start("");
+    let private = "name = 'ml-kv-private'\nnetwork.public_access = false\n[operator]\naddress = '127.0.0.1'\n\
+                   [[secret]]\nname = 'db'\ngenerate = {}\n";
+    subscription.describe(private);
+    let refused = subscription.run(&["apply", "--yes", "--patience", "1s"]);
+    assert_eq!(refused.code, Some(70), "{}", refused.errors);
+    let told = "public_access under [vault.network]";
+    assert!(refused.errors.contains(told) && !refused.errors.contains("[operator]"), "{}", refused.errors);
 }
 
 #[test]
