@@ -1,5 +1,6 @@
 //! The agent: puts the parts together and runs them until it is told to stop.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::files::FilesWriter;
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
 use crate::process;
-use crate::refresh::{self, Pulse, Refresh};
+use crate::refresh::{self, Budget, Pulse, Refresh, Upstream, Wanted};
 use crate::serve::{self, Listeners};
 use crate::signals::Signals;
 use crate::store::{self, Reader};
@@ -131,20 +132,30 @@ impl Parts {
     fn new(config: Config, hardening: process::Report, environment: &Environment, arena: Arena) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let settings = azure::Settings {
-            vault_url: config.vault.clone(),
+            vaults: std::iter::once(&config.vault).chain(&config.fallback).cloned().collect(),
             identity: config.identity.clone(),
             timeouts: Timeouts::default(),
         };
-        let (vault, identity) = azure::connect(settings, environment, arena.clone(), Arc::clone(&clock))?;
+        let names: Vec<_> = settings.vaults.iter().map(ToString::to_string).collect();
+        let (vaults, identity) = azure::connect(settings, environment, arena.clone(), Arc::clone(&clock))?;
         let metrics = Arc::new(Metrics::new());
+        let vaults = vaults.into_iter().map(|vault| Counted::new(vault, Arc::clone(&metrics)));
+        let budget = Budget {
+            sources: config.wanted.iter().map(Wanted::source).collect::<BTreeSet<_>>().len(),
+            wait_max: config.rotation.pace.interval,
+            clock: Arc::clone(&clock),
+            dice: fastrand::f64,
+        };
         let (publisher, reader) = store::channel(config.wanted.iter().map(|one| (one.name.clone(), one.optional)));
         let refresh = Refresh {
-            vault: Counted::new(vault, Arc::clone(&metrics)),
+            upstream: Upstream::new(names.into_iter().zip(vaults).collect(), budget),
             wanted: config.wanted.clone(),
             publisher,
             arena: arena.clone(),
             clock: Arc::clone(&clock),
             pulse: Pulse::default(),
+            settings: config.rotation,
+            dice: fastrand::f64,
         };
         Ok(Self { config, hardening, identity, refresh, reader, arena, clock, metrics })
     }
@@ -167,7 +178,7 @@ impl Parts {
             tasks.start("files", |stop| writer.run(reader, hold, stop));
         }
         let pulse = self.refresh.pulse.clone();
-        tasks.start_unfailing("refresh", |stop| self.refresh.run(self.config.poll_interval, queue, stop));
+        tasks.start_unfailing("refresh", |stop| self.refresh.run(queue, stop));
         tasks.start_unfailing("identity", |stop| self.identity.refresh_ahead(stop));
         tasks.start_unfailing("notify", |stop| notify::follow(self.reader, stop));
         tasks.start_unfailing("watchdog", |stop| notify::keep_alive(move || pulse.is_alive(), stop));
@@ -179,13 +190,14 @@ impl Parts {
         serve::Sources {
             reader: self.reader.clone(),
             demands,
+            gates: self.refresh.upstream.gates(),
             clock: Arc::clone(&self.clock),
             about: serve::About {
                 vault: self.config.vault.to_string(),
                 started: self.clock.now(),
                 arena: self.arena.clone(),
                 identity: Arc::new(move || identity.source().map(|source| source.to_string())),
-                poll_interval: self.config.poll_interval,
+                poll_interval: self.config.rotation.pace.interval,
                 hardening: self.hardening.clone(),
             },
             metrics: Arc::clone(&self.metrics),

@@ -3,6 +3,7 @@
 pub mod cloud;
 pub mod identity;
 pub mod key_vault;
+pub mod own_host;
 mod quotation;
 #[cfg(test)]
 mod testing;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use self::cloud::VaultUrl;
+use self::cloud::{Cloud, VaultUrl};
 use self::identity::{Authority, Identity, InvalidAuthority, SignIn};
 use self::key_vault::{KeyVault, Means};
 use self::transport::{Timeouts, Transport, TransportError};
@@ -24,8 +25,8 @@ use crate::memory::Arena;
 /// What an operator says about the connection.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The vault.
-    pub vault_url: VaultUrl,
+    /// The vault, and those that stand in for it.
+    pub vaults: Vec<VaultUrl>,
     /// Who Keyside is to it.
     pub identity: identity::Settings,
     /// How long a request may take.
@@ -46,7 +47,7 @@ pub enum ConnectError {
     Client(#[source] azure_core::Error),
 }
 
-/// Prepares the connection to a vault. Reads the trusted roots; sends nothing before the first fetch.
+/// Prepares the connection to vaults of one cloud. Reads the trusted roots; sends nothing before the first fetch.
 ///
 /// # Errors
 /// [`ConnectError`], where the environment rules every connection out.
@@ -55,13 +56,14 @@ pub fn connect(
     environment: &Environment,
     arena: Arena,
     clock: Arc<dyn Clock>,
-) -> Result<(KeyVault, Arc<Identity>), ConnectError> {
-    let Settings { vault_url, identity, timeouts } = settings;
+) -> Result<(Vec<KeyVault>, Arc<Identity>), ConnectError> {
+    let Settings { vaults, identity, timeouts } = settings;
     let transport = Arc::new(Transport::new(environment, timeouts)?);
-    let authority = Authority::new(environment, vault_url.cloud())?;
+    let cloud = vaults.first().map_or(Cloud::Public, VaultUrl::cloud);
+    let authority = Authority::new(environment, cloud)?;
     let sign_in = SignIn { transport: Arc::clone(&transport), authority };
     let identity = Identity::new(&identity, environment, sign_in, Arc::clone(&clock));
     let means = Means { identity: Arc::clone(&identity), transport, arena, clock };
-    let vault = KeyVault::new(vault_url, means).map_err(ConnectError::Client)?;
-    Ok((vault, identity))
+    let vaults = vaults.into_iter().map(|url| KeyVault::new(url, means.clone()).map_err(ConnectError::Client));
+    Ok((vaults.collect::<Result<_, _>>()?, identity))
 }

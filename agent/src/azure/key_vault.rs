@@ -1,9 +1,11 @@
 //! One Azure Key Vault, read through its official client, behind [`Vault`].
 
 mod answer;
+mod list;
 #[cfg(test)]
 mod tests;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,12 +19,13 @@ use thiserror::Error;
 use self::answer::fetch_error;
 use super::cloud::VaultUrl;
 use super::identity::{Identity, RejectionWatch};
+use super::own_host::OwnHost;
 use super::transport::{SdkTransport, Transport, ValueSink};
 use crate::clock::Clock;
 use crate::encoding::Encoding;
 use crate::memory::Arena;
 use crate::secret::{Metadata, Secret, SecretName, SecretValue, Version};
-use crate::vault::{FetchError, Vault};
+use crate::vault::{FetchError, Listed, Vault};
 
 /// One Key Vault.
 pub struct KeyVault {
@@ -34,6 +37,7 @@ pub struct KeyVault {
 }
 
 /// What a vault is read with.
+#[derive(Clone)]
 pub(super) struct Means {
     /// As whom it is read.
     pub(super) identity: Arc<Identity>,
@@ -56,6 +60,8 @@ enum UnusableAnswer {
     NoIdentifier,
     #[error("it is about {0}, which is not the secret that was asked for")]
     AnotherSecret(String),
+    #[error("it is not the JSON of a list of secrets")]
+    NotAList,
 }
 
 impl KeyVault {
@@ -68,6 +74,7 @@ impl KeyVault {
         let sdk_transport = Arc::new(SdkTransport(Arc::clone(&transport)));
         let options = SecretClientOptions {
             client_options: ClientOptions {
+                per_call_policies: vec![Arc::new(OwnHost(url.host()))],
                 per_try_policies: vec![Arc::new(RejectionWatch(Arc::clone(&identity)))],
                 // When to try again is for the refresh loop to say, which knows of every secret.
                 retry: RetryOptions::none(),
@@ -94,6 +101,14 @@ impl KeyVault {
         let metadata = self.metadata(model, name, version).map_err(unusable)?;
         let value = sink.take().ok_or_else(|| unusable(UnusableAnswer::NoValue))?;
         Ok(Secret { metadata, encoding: Encoding::Text, value: SecretValue::new(value) })
+    }
+
+    /// Waits for one request, at most as long as one may take.
+    async fn in_time<T>(&self, asking: impl Future<Output = Result<T, FetchError>>) -> Result<T, FetchError> {
+        tokio::time::timeout(self.deadline, asking).await.unwrap_or_else(|_| {
+            let text = format!("no answer within {:?}, sign-in included", self.deadline);
+            Err(FetchError::Unavailable(text.into()))
+        })
     }
 
     fn metadata(
@@ -126,11 +141,11 @@ impl KeyVault {
 
 impl Vault for KeyVault {
     async fn fetch(&self, name: &SecretName, version: Option<&Version>) -> Result<Secret, FetchError> {
-        let asking = Box::pin(self.ask(name, version));
-        tokio::time::timeout(self.deadline, asking).await.unwrap_or_else(|_| {
-            let text = format!("no answer within {:?}, sign-in included", self.deadline);
-            Err(FetchError::Unavailable(text.into()))
-        })
+        self.in_time(Box::pin(self.ask(name, version))).await
+    }
+
+    async fn list(&self, calls_max: usize) -> Result<Listed, FetchError> {
+        Box::pin(self.list_pages(calls_max)).await
     }
 }
 

@@ -75,7 +75,7 @@ async fn each_refusal_has_its_exit_code_and_one_line_that_says_why() {
         ),
         ("wait token --timeout 20ms", Exit::NotYet, "'token' did not come or change in time".to_owned()),
         ("wait db --change --timeout 20ms", Exit::NotYet, "'db' did not come or change in time".to_owned()),
-        ("health --ready", Exit::NotYet, "required secrets that have not been fetched yet: 1".to_owned()),
+        ("health --ready", Exit::NotYet, "required secrets without a value: 1".to_owned()),
     ];
     for (line, exit, message) in rows {
         let outcome = keyside(&agent, line).await;

@@ -128,6 +128,7 @@ mod tests {
             fetched: None,
             age_seconds: known.then_some(3912),
             stale: state == State::Stale,
+            vault: None,
         }
     }
 
@@ -185,6 +186,7 @@ db: no fresh value since 2026-01-01T00:00:00Z: denied
         assert_eq!(status(&known), expected);
         known.operation = Some(Operation {
             vault: "https://v.vault.azure.net".to_owned(),
+            circuits: [("https://v.vault.azure.net".to_owned(), "closed".to_owned())].into(),
             identity: None,
             memory_protection: Some("mlock".to_owned()),
             memory_used_bytes: 64,

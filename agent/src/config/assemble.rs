@@ -10,7 +10,8 @@ use super::document::{Document, Problem};
 use super::shape::{
     ApiTable, FilesTable, IdentityTable, LogTable, MemoryTable, Principals, RotationTable, SecretTable, Top, VaultTable,
 };
-use super::{Config, Defaults, GRACE, POLL_INTERVAL};
+use super::rotation::{fallback, rotation_settings};
+use super::{Config, Defaults, GRACE};
 use crate::azure::identity;
 use crate::encoding::Encoding;
 use crate::files::{self, Mode, Target};
@@ -58,9 +59,11 @@ impl Assembly<'_> {
         if !self.document.is_toml() {
             return None;
         }
-        let vault = self.document.table::<VaultTable>("vault").map(|table| table.url.0);
+        let vault = self.document.table::<VaultTable>("vault");
         let identity = self.document.table::<IdentityTable>("identity").map(identity_settings);
         let rotation = self.document.table::<RotationTable>("rotation");
+        let rotation = rotation.map(|table| rotation_settings(&mut self.document, &table));
+        let vaults = vault.map(|table| (table.url.0.clone(), fallback(&mut self.document, table)));
         let memory = self.document.table::<MemoryTable>("memory").map(memory_settings);
         let log = self.document.table::<LogTable>("log").map(log_settings);
         let api = self.document.table::<ApiTable>("api");
@@ -77,10 +80,12 @@ impl Assembly<'_> {
         let path = self.socket(api.socket.as_ref(), defaults);
         let files = files.map(|table| self.files(table, &path, &secrets));
         let serve = self.serve(api, path, defaults.operator_uid, &secrets);
+        let (vault, fallback) = vaults?;
         Some(Config {
-            vault: vault?,
+            vault,
+            fallback,
             identity: identity?,
-            poll_interval: rotation?.poll_interval.map_or(POLL_INTERVAL, |interval| interval.0.0),
+            rotation: rotation?,
             wanted: secrets.into_iter().map(|secret| secret.wanted).collect(),
             serve,
             files,

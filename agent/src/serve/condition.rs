@@ -46,7 +46,8 @@ impl ETag {
         let listed = snapshot.slots.iter().filter(|(name, _)| visible(name));
         let facts = listed.map(|(name, slot)| {
             let published = slot.published.as_ref().map(|published| facts(&published.secret));
-            format!("{name} {}", published.unwrap_or_default())
+            let withdrawn = slot.withdrawn.map(|withdrawn| format!("{:?}", withdrawn.why));
+            format!("{name} {}", published.or(withdrawn).unwrap_or_default())
         });
         Self(format!("W/\"{}\"", digest(facts)))
     }
@@ -152,12 +153,12 @@ mod tests {
     use hyper::header::HeaderValue;
 
     use super::*;
-    use crate::testing::{new_year, secret};
+    use crate::testing::{moment, origin, secret};
 
     #[test]
     fn a_value_has_the_tag_of_its_version_unless_it_was_decoded() {
         let published =
-            |encoding| Published { secret: Secret { encoding, ..secret('a', b"b25l") }, fetched: new_year() };
+            |encoding| Published::new(Secret { encoding, ..secret('a', b"b25l") }, moment(0), origin());
         let (text, decoded) = (published(Encoding::Text), published(Encoding::Base64));
         assert_eq!(ETag::of(&text, Form::Value).opaque(), "a".repeat(32));
         for form in [Form::Value, Form::Document] {

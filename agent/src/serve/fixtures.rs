@@ -23,9 +23,18 @@ use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
 use crate::principal::Principal;
 use crate::process::{self, Outcome};
-use crate::refresh::{Demands, Pulse, Refresh, Wanted, demands};
+use crate::refresh::{self, Budget, Demands, Pulse, Refresh, Upstream, Wanted, demands};
+use crate::schedule::Pace;
 use crate::store;
-use crate::testing::{FakeVault, Otherwise, name, new_year, own_uid};
+use crate::testing::vault::{FakeVault, Otherwise};
+use crate::testing::{name, new_year, origin, own_uid};
+
+/// Rounds that no test sees.
+const SETTINGS: refresh::Settings = refresh::Settings {
+    pace: Pace { interval: Duration::from_hours(1), full_refresh: Duration::from_hours(1) },
+    revoke_after: Duration::from_mins(15),
+    max_stale: None,
+};
 
 /// A clock that shows half a minute after [`new_year`].
 #[derive(Debug)]
@@ -35,6 +44,10 @@ impl Clock for HalfAMinuteLater {
     fn now(&self) -> Timestamp {
         new_year() + jiff::SignedDuration::from_secs(30)
     }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_secs(30)
+    }
 }
 
 #[derive(Debug)]
@@ -43,6 +56,10 @@ struct AtNewYear;
 impl Clock for AtNewYear {
     fn now(&self) -> Timestamp {
         new_year()
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::ZERO
     }
 }
 
@@ -105,12 +122,17 @@ impl Setup {
         let (demands, queue) = demands();
         let arena = Arena::unlocked();
         let refresh = Refresh {
-            vault: Counted::new(vault.clone(), Arc::clone(&metrics)),
+            upstream: Upstream::new(
+                vec![(origin().vault.to_string(), Counted::new(vault.clone(), Arc::clone(&metrics)))],
+                Budget { sources: 3, wait_max: Duration::from_secs(2), clock: Arc::new(AtNewYear), dice: || 1.0 },
+            ),
             wanted: ["db", "hidden", "token"].map(wanted).into(),
             publisher,
             arena: arena.clone(),
             clock: Arc::new(AtNewYear),
             pulse: Pulse::default(),
+            settings: SETTINGS,
+            dice: || 1.0,
         };
         let own = vec![Principal::User(own_uid())];
         let others = vec![Principal::User(own_uid() + 1)];
@@ -125,6 +147,7 @@ impl Setup {
         let sources = Sources {
             reader,
             demands: demands.clone(),
+            gates: refresh.upstream.gates(),
             clock: Arc::new(HalfAMinuteLater),
             about: about(arena.clone()),
             metrics,
@@ -134,9 +157,9 @@ impl Setup {
         let tcp = listeners.tcp.as_ref().map(|listener| listener.local_addr().expect("an address"));
         let mut tasks = JoinSet::new();
         if self.dead {
-            refresh.pulse.say(new_year(), Duration::ZERO);
+            refresh.pulse.stop();
         } else {
-            tasks.spawn(refresh.run(Duration::from_hours(1), queue, stop.clone()).map(Ok));
+            tasks.spawn(refresh.run(queue, stop.clone()).map(Ok));
         }
         tasks.spawn(run(listeners, settings, sources, stop.clone()));
         Agent { socket, tcp, demands, arena, vault, stop, tasks, _directory: directory }

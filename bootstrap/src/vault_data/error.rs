@@ -5,11 +5,10 @@ use std::time::Duration;
 use azure_core::error::ErrorKind;
 use azure_core::http::headers::RETRY_AFTER;
 use keyside::azure::identity::TokenError;
+use keyside::azure::own_host::AnotherHost;
 use keyside::azure::transport::TransportError;
 use serde::Deserialize;
 use thiserror::Error;
-
-use super::own_host::AnotherHost;
 
 /// A request to a vault that did not succeed.
 #[derive(Debug, Error)]

@@ -40,7 +40,7 @@ impl FakeMint {
     fn identity(&self, kind: Kind, environment: &Environment) -> Arc<Identity> {
         let settings = Settings { kind, ..Settings::default() };
         let candidates = chain::candidates(&settings, environment, Timeouts::default());
-        Arc::new(Identity::with(candidates, Box::new(self.clone()), Arc::new(self.clock)))
+        Arc::new(Identity::with(candidates, Box::new(self.clone()), Arc::new(self.clock.clone())))
     }
 }
 

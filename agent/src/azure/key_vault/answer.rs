@@ -71,6 +71,7 @@ fn refused(status: u16, response: Option<&RawResponse>, now: Timestamp) -> Fetch
     let body: Body = response.and_then(|response| serde_json::from_slice(response.body()).ok()).unwrap_or_default();
     let code = body.error.code.as_deref().unwrap_or_default();
     let inner = body.error.innererror.as_ref().and_then(|inner| inner.code.as_deref()).unwrap_or_default();
+    let wish = response.and_then(|response| retry_after(response, now));
     let cause = |meaning| -> Cause { Refusal::new(meaning, status, &body.error).into() };
     match (status, code, inner) {
         (401, ..) => FetchError::NoToken(cause("the token is not accepted")),
@@ -89,7 +90,7 @@ fn refused(status: u16, response: Option<&RawResponse>, now: Timestamp) -> Fetch
         (300..=399 | 404, ..) => {
             FetchError::Unavailable(cause("something that is no Key Vault answers at the vault's address"))
         }
-        (429, ..) => FetchError::Throttled { retry_after: response.and_then(|response| retry_after(response, now)) },
+        (429 | 503, ..) if status == 429 || wish.is_some() => FetchError::Throttled { retry_after: wish },
         (408 | 409 | 500..=599, ..) => FetchError::Unavailable(cause("the vault cannot serve now")),
         _ => FetchError::Unusable(cause("the vault does not understand the request")),
     }

@@ -81,11 +81,13 @@ fn vault_by(ca: &TestCa, proxy: &str, arena: Arena) -> (KeyVault, Arc<Identity>)
         ("AZURE_CLIENT_SECRET", "hunter2"),
     ]);
     let settings = Settings {
-        vault_url: "https://my-vault.vault.azure.net".parse().expect("a vault"),
+        vaults: vec!["https://my-vault.vault.azure.net".parse().expect("a vault")],
         identity: identity::Settings { kind: identity::Kind::ClientSecret, ..identity::Settings::default() },
         timeouts: Timeouts { read: Duration::from_secs(1), ..Timeouts::default() },
     };
-    connect(settings, &environment, arena, Arc::new(SystemClock)).expect("a connection")
+    let (mut vaults, identity) =
+        connect(settings, &environment, arena, Arc::new(SystemClock)).expect("a connection");
+    (vaults.remove(0), identity)
 }
 
 fn token(number: usize) -> Reply {

@@ -42,7 +42,7 @@ async fn a_document_has_the_value_and_what_is_known_of_it() {
     let expected = serde_json::json!({
         "name": "db", "value": "a \"quoted\"\\\n\u{1} Schlüssel", "state": "fresh", "version": "b".repeat(32),
         "content_type": "text/plain", "created": "2026-01-01T00:00:00Z", "updated": "2026-01-01T00:00:00Z",
-        "expires": null, "fetched": "2026-01-01T00:00:00Z", "age_seconds": 30, "stale": false,
+        "expires": null, "fetched": "2026-01-01T00:00:00Z", "age_seconds": 30, "stale": false, "vault": null,
     });
     assert_eq!(reply.json(), expected);
     assert_eq!(agent.get("/v1/secrets/token").await.json()["value_base64"], "/wA=");
