@@ -176,16 +176,18 @@ impl<'a, V: Vault> Watch<'a, V> {
     }
 
     /// Withdraws what has grown too old, says that the loop lives, and answers how long it may sleep.
-    fn rest(&self) -> Duration {
+    fn rest(&mut self) -> Duration {
         let Refresh { publisher, clock, pulse, settings, .. } = self.refresh;
         let now = clock.moment();
-        let mut due = self.agenda.due();
-        if let Some(max_stale) = settings.max_stale {
-            if publisher.ages_at(max_stale).is_some_and(|at| at <= now.uptime) {
-                publisher.withdraw_old(max_stale, now);
-            }
-            due = publisher.ages_at(max_stale).map_or(due, |at| due.min(at));
+        let ages_at = || settings.max_stale.and_then(|max_stale| Some((max_stale, publisher.ages_at(max_stale)?)));
+        if let Some((max_stale, at)) = ages_at()
+            && at <= now.uptime
+            && publisher.withdraw_old(max_stale, now) != Publication::Unchanged
+        {
+            let without = self.refresh.wanted.iter().filter(|wanted| !publisher.has_value(&wanted.name));
+            without.for_each(|wanted| self.agenda.lost(&wanted.source(), now.uptime));
         }
+        let due = ages_at().map_or(self.agenda.due(), |(_, at)| at.min(self.agenda.due()));
         let sleep = due.saturating_sub(now.uptime).min(SLEEP_MAX);
         let next_look = self.agenda.next_round().map(|round| {
             let wait = round.saturating_sub(now.uptime);

@@ -157,10 +157,10 @@ impl Publisher {
         publication
     }
 
-    /// Whether the latest look at this secret failed.
+    /// Whether readers can be given this secret.
     #[must_use]
-    pub fn is_failing(&self, name: &SecretName) -> bool {
-        self.0.borrow().slots.get(name).is_some_and(|slot| slot.failure.is_some())
+    pub fn has_value(&self, name: &SecretName) -> bool {
+        self.0.borrow().slots.get(name).is_some_and(|slot| slot.published.is_some())
     }
 
     /// Holds readiness back until the answer is released or dropped.

@@ -85,6 +85,22 @@ async fn each_refusal_has_its_exit_code_and_one_line_that_says_why() {
 }
 
 #[tokio::test]
+async fn a_revoked_secret_is_absent_with_its_reason_and_may_come_back_for_who_waits() {
+    let agent = Agent::with_values(Setup::default()).await;
+    agent.revoke("db").await;
+    let outcome = keyside(&agent, "get db").await;
+    let message = "no secret 'db': the secret is revoked: the vault has no such secret or version";
+    assert_eq!((outcome.exit, outcome.err), (Exit::Absent, format!("keyside: {message}\n")));
+    assert_eq!(keyside(&agent, "wait db --timeout 20ms").await.exit, Exit::NotYet);
+    let comes_back = async {
+        agent.set("db", 'b', b"two");
+        agent.look().await;
+    };
+    let (outcome, ()) = tokio::join!(keyside(&agent, "wait db --timeout 1m"), comes_back);
+    assert_eq!(outcome.exit, Exit::Success, "{outcome:?}");
+}
+
+#[tokio::test]
 async fn without_an_agent_every_command_says_so() {
     for line in ["get db", "list", "wait db", "status", "health", "health --ready"] {
         let outcome = run_line(format!("keyside {line}")).await;

@@ -113,7 +113,13 @@ impl Agenda {
 
     /// When there is something to ask next.
     pub(super) fn due(&self) -> Duration {
-        self.items.values().map(|item| item.due).fold(self.round, Duration::min)
+        let items = self.items.iter().filter(|(source, item)| !self.waits_for_list(source, item));
+        items.map(|(_, item)| item.due).fold(self.round, Duration::min)
+    }
+
+    /// Whether the list that is under way may save this fetch.
+    fn waits_for_list(&self, source: &Source, item: &Item) -> bool {
+        self.round == NEVER && item.may_be_confirmed(source)
     }
 
     /// When all secrets are looked at next, as far as that is known.
@@ -146,6 +152,15 @@ impl Agenda {
     pub(super) fn begin_one(&mut self, source: &Source) {
         if let Some(item) = self.items.get_mut(source) {
             item.due = NEVER;
+        }
+    }
+
+    /// Notes that the value is held no more, so that no list can confirm it.
+    pub(super) fn lost(&mut self, source: &Source, now: Duration) {
+        let Some(item) = self.items.get_mut(source) else { return };
+        item.seen = None;
+        if item.trouble == Trouble::None && !item.is_under_way() {
+            item.due = now;
         }
     }
 
@@ -262,7 +277,7 @@ impl Item {
         }
     }
 
-    /// Whether the list that is under way may save a fetch.
+    /// Whether a list can tell that it is as it was.
     fn may_be_confirmed(&self, source: &Source) -> bool {
         source.version.is_none() && self.trouble == Trouble::Outage && self.seen.is_some()
     }

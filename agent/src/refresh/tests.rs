@@ -16,6 +16,9 @@ const SETTINGS: Settings = Settings {
     max_stale: Some(Duration::from_hours(24)),
 };
 
+/// When secrets were made that are no news, in seconds after the start.
+const LONG_AGO: i64 = -86_400;
+
 /// A secret that the vault calls otherwise than its readers do.
 fn wanted(local: &str) -> Wanted {
     Wanted {
@@ -68,7 +71,7 @@ impl Setup {
     fn many(count: usize) -> Self {
         let vault = FakeVault::default();
         let wanted: Vec<_> = (0..count).map(|number| wanted(&format!("s{number}"))).collect();
-        wanted.iter().for_each(|wanted| vault.set(wanted.vault_name.as_str(), 'a', b"one"));
+        wanted.iter().for_each(|wanted| vault.rotate_at(wanted.vault_name.as_str(), 'a', b"one", LONG_AGO));
         Self { vaults: vec![vault], wanted, ..Self::default() }
     }
 
@@ -136,8 +139,8 @@ async fn pass(seconds: u64) {
 
 fn two_secrets(otherwise: Otherwise) -> FakeVault {
     let vault = FakeVault::with(otherwise);
-    vault.set("vault-db", 'a', b"one");
-    vault.set("vault-token", 'b', b"two");
+    vault.rotate_at("vault-db", 'a', b"one", LONG_AGO);
+    vault.rotate_at("vault-token", 'b', b"two", LONG_AGO);
     vault
 }
 
@@ -214,7 +217,7 @@ async fn what_readiness_waits_for_and_what_came_last_time_goes_first() {
     let optional = Wanted { optional: true, ..wanted("a") };
     let setup = Setup { wanted: vec![optional, wanted("z"), wanted("b")], ..Setup::of(&vault) };
     let running = Setup { settings: Settings { revoke_after: Duration::from_hours(9), ..SETTINGS }, ..setup }.start();
-    pass(0).await;
+    pass(1).await;
     assert_eq!(vault.asked_names(), ["vault-b", "vault-z", "vault-a"]);
     running.demands.look(None).await.expect("the loop answers");
     assert_eq!(vault.asked_names()[3..], ["vault-b", "vault-z", "vault-a"]);

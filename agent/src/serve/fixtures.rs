@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -26,14 +27,14 @@ use crate::process::{self, Outcome};
 use crate::refresh::{self, Budget, Demands, Pulse, Refresh, Upstream, Wanted, demands};
 use crate::schedule::Pace;
 use crate::store;
-use crate::testing::vault::{FakeVault, Otherwise};
+use crate::testing::vault::{FakeVault, Otherwise, unavailable};
 use crate::testing::{name, new_year, origin, own_uid};
 
 /// Rounds that no test sees.
 const SETTINGS: refresh::Settings = refresh::Settings {
     pace: Pace { interval: Duration::from_hours(1), full_refresh: Duration::from_hours(1) },
     revoke_after: Duration::from_mins(15),
-    max_stale: None,
+    max_stale: Some(Duration::from_hours(24)),
 };
 
 /// A clock that shows half a minute after [`new_year`].
@@ -50,16 +51,17 @@ impl Clock for HalfAMinuteLater {
     }
 }
 
-#[derive(Debug)]
-struct AtNewYear;
+/// A clock that stands at [`new_year`] until a test moves it.
+#[derive(Clone, Debug, Default)]
+struct FromNewYear(Arc<AtomicU64>);
 
-impl Clock for AtNewYear {
+impl Clock for FromNewYear {
     fn now(&self) -> Timestamp {
-        new_year()
+        new_year() + jiff::SignedDuration::try_from(self.uptime()).expect("a test is short")
     }
 
     fn uptime(&self) -> Duration {
-        Duration::ZERO
+        Duration::from_secs(self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -82,6 +84,7 @@ pub(crate) struct Agent {
     pub(crate) demands: Demands,
     /// Whose use the status and the metrics tell.
     pub(crate) arena: Arena,
+    clock: FromNewYear,
     vault: FakeVault,
     stop: CancellationToken,
     tasks: JoinSet<Result<()>>,
@@ -120,16 +123,16 @@ impl Setup {
         let (publisher, reader) =
             store::channel(["db", "hidden", "token"].map(|local| (name(local), local == "token")));
         let (demands, queue) = demands();
-        let arena = Arena::unlocked();
+        let (arena, clock) = (Arena::unlocked(), FromNewYear::default());
         let refresh = Refresh {
             upstream: Upstream::new(
                 vec![(origin().vault.to_string(), Counted::new(vault.clone(), Arc::clone(&metrics)))],
-                Budget { sources: 3, wait_max: Duration::from_secs(2), clock: Arc::new(AtNewYear), dice: || 1.0 },
+                Budget { sources: 3, wait_max: Duration::from_secs(2), clock: Arc::new(clock.clone()), dice: || 1.0 },
             ),
             wanted: ["db", "hidden", "token"].map(wanted).into(),
             publisher,
             arena: arena.clone(),
-            clock: Arc::new(AtNewYear),
+            clock: Arc::new(clock.clone()),
             pulse: Pulse::default(),
             settings: SETTINGS,
             dice: || 1.0,
@@ -162,7 +165,7 @@ impl Setup {
             tasks.spawn(refresh.run(queue, stop.clone()).map(Ok));
         }
         tasks.spawn(run(listeners, settings, sources, stop.clone()));
-        Agent { socket, tcp, demands, arena, vault, stop, tasks, _directory: directory }
+        Agent { socket, tcp, demands, arena, clock, vault, stop, tasks, _directory: directory }
     }
 }
 
@@ -211,6 +214,24 @@ impl Agent {
     /// Takes a secret out of the vault.
     pub(crate) fn remove(&self, local: &str) {
         self.vault.remove(local);
+    }
+
+    /// Has the vault fail.
+    pub(crate) fn fail(&self) {
+        self.vault.fail(Some(unavailable));
+    }
+
+    /// Lets time pass for the loop.
+    pub(crate) fn pass(&self, time: Duration) {
+        self.clock.0.fetch_add(time.as_secs(), Ordering::Relaxed);
+    }
+
+    /// Takes a secret out of the vault, and has the agent believe it.
+    pub(crate) async fn revoke(&self, local: &str) {
+        self.remove(local);
+        self.look().await;
+        self.pass(Duration::from_secs(10));
+        self.look().await;
     }
 
     /// Has the vault looked at.

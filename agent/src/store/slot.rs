@@ -201,10 +201,7 @@ impl Slot {
         match outcome {
             Outcome::Given(secret, origin) => self.given(name, secret, origin, now),
             Outcome::Confirmed => {
-                self.succeeded(name);
-                if let Some(published) = &mut self.published {
-                    published.confirm(now);
-                }
+                self.confirmed(name, now);
                 false
             }
             Outcome::Failed(setback) => self.failed(name, setback, now),
@@ -239,6 +236,17 @@ impl Slot {
                 self.published = Some(Published::new(secret, now, origin));
                 true
             }
+        }
+    }
+
+    /// A list has no value to give where there is none, and knows nothing of one that could not be used.
+    fn confirmed(&mut self, name: &SecretName, now: Moment) {
+        let is_unusable = self.failure.as_ref().is_some_and(|failure| !failure.is_outage);
+        if self.published.is_some() && !is_unusable {
+            self.succeeded(name);
+        }
+        if let Some(published) = self.published.as_mut().filter(|_| !is_unusable) {
+            published.confirm(now);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -35,6 +36,7 @@ struct Contents {
     fault: Option<Fault>,
     faults: BTreeMap<SecretName, Fault>,
     list_fault: Option<Fault>,
+    latency: Option<Duration>,
 }
 
 /// What is answered about a secret that is not in a [`FakeVault`].
@@ -120,6 +122,18 @@ impl FakeVault {
         contents.faults.extend(fault.map(|fault| (name(vault_name), fault)));
     }
 
+    /// Takes so long for every answer.
+    pub(crate) fn answer_after(&self, latency: Duration) {
+        self.contents().latency = Some(latency);
+    }
+
+    async fn think(&self) {
+        let latency = self.contents().latency;
+        if let Some(latency) = latency {
+            tokio::time::sleep(latency).await;
+        }
+    }
+
     /// How often a secret was asked for.
     pub(crate) fn asked(&self) -> usize {
         self.contents().asked.len()
@@ -173,6 +187,7 @@ impl Vault for FakeVault {
             contents.asked.push(name.clone());
             (contents.secrets.get(name).cloned(), contents.fault.or_else(|| contents.faults.get(name).copied()))
         };
+        self.think().await;
         if let Some(fault) = fault {
             return Err(fault());
         }
@@ -185,6 +200,7 @@ impl Vault for FakeVault {
     }
 
     async fn list(&self, calls_max: usize) -> Result<Listed, FetchError> {
+        self.think().await;
         let mut contents = self.contents();
         let fault = contents.fault.or(contents.list_fault);
         if let Some(fault) = fault {

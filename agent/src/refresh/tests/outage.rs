@@ -10,6 +10,7 @@ const TEN_MINUTES: u64 = 600;
 /// Twenty published secrets, with dice that always fall to the longest wait.
 async fn twenty() -> Running {
     let running = Setup { dice: || 1.0, ..Setup::many(20) }.start();
+    running.vault.answer_after(Duration::from_millis(50));
     pass(1).await;
     assert_eq!(running.vault.asked(), 20);
     running
@@ -93,7 +94,7 @@ async fn a_vault_that_says_how_long_is_left_alone_for_that_and_at_most_five_minu
         let before = running.vault.calls();
         pass(granted).await;
         assert_eq!(running.vault.calls(), before, "{asked}");
-        pass(INTERVAL.as_secs() + 2).await;
+        pass(2).await;
         assert_eq!(running.vault.calls(), before + 1, "{asked}: one probe");
     }
 }
@@ -129,7 +130,7 @@ async fn a_value_is_served_until_it_is_too_old_and_then_wiped() {
     running.vault.fail(Some(unavailable));
     pass(24 * 3_600 - 2).await;
     assert!(running.states().iter().all(|state| *state == State::Stale));
-    assert_eq!(running.age("s1").as_secs(), 24 * 3_600 - 1);
+    assert!(running.age("s1").as_secs() >= 24 * 3_600 - 2, "{:?}", running.age("s1"));
     pass(2).await;
     assert!(running.states().iter().all(|state| *state == State::TooStale));
     assert!(!running.reader.snapshot().is_ready());

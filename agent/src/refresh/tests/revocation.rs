@@ -25,7 +25,7 @@ async fn what_is_gone_is_revoked_by_the_second_answer_and_comes_back_by_itself()
         assert_eq!(running.states()[0], State::Stale, "one answer is none");
         running.demands.look(Some(name("db"))).await.expect("the loop answers");
         assert_eq!(running.states()[0], State::Stale, "nor are two at nearly the same time");
-        pass(10).await;
+        pass(11).await;
         assert_eq!(running.states(), [State::Revoked, State::Fresh], "looked at again soon");
         assert_eq!(running.value("db"), None);
         assert!(!running.reader.snapshot().is_ready());
@@ -105,7 +105,7 @@ async fn what_was_never_there_is_told_as_gone_too() {
     let running = Setup::of(&vault).start();
     pass(1).await;
     assert_eq!(running.states(), [State::Fresh, State::Awaited]);
-    pass(10).await;
+    pass(11).await;
     assert_eq!(running.states(), [State::Fresh, State::Revoked]);
     vault.set("vault-token", 'b', b"two");
     pass(132).await;
