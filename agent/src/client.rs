@@ -203,7 +203,9 @@ impl Client {
     async fn refused(&mut self, answer: Response<Incoming>, about: Option<&SecretName>) -> Failure {
         match (answer.status(), about) {
             (StatusCode::NOT_FOUND, Some(name)) => Failure::Absent { name: name.clone(), uid: self.uid },
-            (StatusCode::GONE, Some(name)) => Failure::Revoked { name: name.clone(), detail: self.detail(answer).await },
+            (StatusCode::GONE, Some(name)) => {
+                Failure::Revoked { name: name.clone(), detail: self.detail(answer).await }
+            }
             (StatusCode::SERVICE_UNAVAILABLE, Some(_)) => Failure::NotYet(self.detail(answer).await),
             (status, _) => Failure::Refused { status, detail: self.detail(answer).await },
         }

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 use super::document::{Document, Problem};
+use super::rotation::{fallback, rotation_settings};
 use super::shape::{
     ApiTable, FilesTable, IdentityTable, LogTable, MemoryTable, Principals, RotationTable, SecretTable, Top, VaultTable,
 };
-use super::rotation::{fallback, rotation_settings};
 use super::{Config, Defaults, GRACE};
 use crate::azure::identity;
 use crate::encoding::Encoding;

@@ -93,7 +93,8 @@ pub(super) fn rotation_settings(document: &mut Document<'_>, table: &RotationTab
     let full_refresh = table.full_refresh.as_ref().map_or(full_refresh, |key| {
         let length = key.get_ref().0.0;
         if length < interval {
-            let message = "full_refresh must not be shorter than poll_interval, which is how often anything is looked at";
+            let message =
+                "full_refresh must not be shorter than poll_interval, which is how often anything is looked at";
             document.report(&key.span(), format!("[rotation] {message}"));
         }
         length
@@ -101,7 +102,8 @@ pub(super) fn rotation_settings(document: &mut Document<'_>, table: &RotationTab
     let max_stale = table.max_stale.as_ref().map_or(ROTATION.max_stale, |key| {
         let length = key.get_ref().0.0;
         if length.is_some_and(|length| length < 2 * interval) {
-            let message = "max_stale must be twice poll_interval at least: a value grows as old as that between two looks";
+            let message =
+                "max_stale must be twice poll_interval at least: a value grows as old as that between two looks";
             document.report(&key.span(), format!("[rotation] {message}"));
         }
         length

@@ -91,7 +91,12 @@ pub(super) enum Meaning {
 
 impl Agenda {
     /// Everything is fetched at `now`, and a part of the interval later the rounds begin.
-    pub(super) fn new(sources: impl IntoIterator<Item = Source>, settings: &Settings, now: Duration, dice: Dice) -> Self {
+    pub(super) fn new(
+        sources: impl IntoIterator<Item = Source>,
+        settings: &Settings,
+        now: Duration,
+        dice: Dice,
+    ) -> Self {
         let pace = settings.pace;
         Self {
             pace,
@@ -136,7 +141,8 @@ impl Agenda {
                 Look::List { calls_max } => {
                     errands.list = Some(calls_max);
                     self.round = NEVER;
-                    errands.fetch = self.begin(|source, item| source.version.is_some() && item.trouble == Trouble::None);
+                    errands.fetch =
+                        self.begin(|source, item| source.version.is_some() && item.trouble == Trouble::None);
                 }
                 Look::Fetch => errands.fetch = self.begin_round(now),
             }
@@ -238,7 +244,9 @@ impl Agenda {
         self.round = now + self.pace.wait((self.dice)());
         self.attempt = 0;
         let for_all = std::mem::take(&mut self.for_all);
-        for (source, item) in self.items.iter_mut().filter(|(source, item)| source.version.is_none() && !item.is_under_way()) {
+        for (source, item) in
+            self.items.iter_mut().filter(|(source, item)| source.version.is_none() && !item.is_under_way())
+        {
             let is_confirmed = item.seen.as_ref().is_some_and(|seen| seen.is_confirmed_by(facts(source)));
             if is_confirmed && item.trouble != Trouble::Answer {
                 item.confirm();

@@ -79,12 +79,8 @@ impl Setup {
         let Self { vaults, wanted, settings, dice } = self;
         let (publisher, reader) = store::channel(wanted.iter().map(|one| (one.name.clone(), one.optional)));
         let clock = TimerClock::start();
-        let budget = Budget {
-            sources: wanted.len(),
-            wait_max: settings.pace.interval,
-            clock: Arc::new(clock.clone()),
-            dice,
-        };
+        let budget =
+            Budget { sources: wanted.len(), wait_max: settings.pace.interval, clock: Arc::new(clock.clone()), dice };
         let vaults = vaults.into_iter().enumerate().map(|(index, vault)| (format!("vault {index}"), vault));
         let refresh = Refresh {
             upstream: Upstream::new(vaults.collect(), budget),

@@ -39,9 +39,9 @@ impl Seen {
     #[must_use]
     pub fn after(before: Option<&Self>, facts: Facts, now: Duration, wall: Timestamp) -> Self {
         let first_seen = before.filter(|before| before.facts == facts).map_or(now, |before| before.first_seen);
-        let is_old = facts.updated.is_none_or(|updated| {
-            Duration::try_from(wall.duration_since(updated)).is_ok_and(|age| age > SKEW_MAX)
-        });
+        let is_old = facts
+            .updated
+            .is_none_or(|updated| Duration::try_from(wall.duration_since(updated)).is_ok_and(|age| age > SKEW_MAX));
         Self { facts, first_seen, is_settled: is_old || now >= first_seen + SECOND }
     }
 

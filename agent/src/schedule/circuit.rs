@@ -94,9 +94,7 @@ impl<S: Ord + Clone> Circuit<S> {
         match self.phase {
             Phase::Closed => Admission::Granted,
             Phase::Open { until, .. } => refused(until.saturating_sub(now)),
-            Phase::HalfOpen { since, .. } => {
-                refused((since + self.probe_time_max).saturating_sub(now).min(PROBE_WAIT))
-            }
+            Phase::HalfOpen { since, .. } => refused((since + self.probe_time_max).saturating_sub(now).min(PROBE_WAIT)),
         }
     }
 
@@ -173,7 +171,8 @@ mod tests {
         ];
         for (row, subjects, failures, opens) in rows {
             let mut circuit = circuit(subjects);
-            let opened = failures.iter().fold(false, |opened, subject| opened | circuit.failed(subject, None, LIMIT, 0.5));
+            let opened =
+                failures.iter().fold(false, |opened, subject| opened | circuit.failed(subject, None, LIMIT, 0.5));
             assert_eq!(opened, opens, "{row}");
             assert_eq!(circuit.state() == CircuitState::Open, opens, "{row}");
         }

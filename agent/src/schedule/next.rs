@@ -115,7 +115,8 @@ mod tests {
 
     #[test]
     fn failures_double_the_bound_up_to_the_interval_or_five_minutes() {
-        let bounds = |pace: Pace| [0, 1, 2, 3, 6, 7, 8, 9, 31, 32, 99].map(|n| pace.wait_failed(n, None, 1.0).as_secs());
+        let bounds =
+            |pace: Pace| [0, 1, 2, 3, 6, 7, 8, 9, 31, 32, 99].map(|n| pace.wait_failed(n, None, 1.0).as_secs());
         assert_eq!(bounds(PACE), [1, 2, 4, 8, 64, 120, 120, 120, 120, 120, 120]);
         assert_eq!(bounds(DAILY), [1, 2, 4, 8, 64, 128, 256, 300, 300, 300, 300]);
         assert_eq!(PACE.wait_failed(9, None, 0.0), Duration::ZERO, "full jitter");

@@ -157,8 +157,7 @@ mod tests {
 
     #[test]
     fn a_value_has_the_tag_of_its_version_unless_it_was_decoded() {
-        let published =
-            |encoding| Published::new(Secret { encoding, ..secret('a', b"b25l") }, moment(0), origin());
+        let published = |encoding| Published::new(Secret { encoding, ..secret('a', b"b25l") }, moment(0), origin());
         let (text, decoded) = (published(Encoding::Text), published(Encoding::Base64));
         assert_eq!(ETag::of(&text, Form::Value).opaque(), "a".repeat(32));
         for form in [Form::Value, Form::Document] {

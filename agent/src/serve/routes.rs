@@ -267,9 +267,8 @@ impl Server {
 fn no_value(slot: &Slot) -> Problem {
     match slot.withdrawn.map(|withdrawn| withdrawn.why) {
         Some(why @ Why::Revoked(_)) => Problem::new(Code::Revoked, format!("the secret is revoked: {why}")),
-        Some(why @ Why::TooStale) => {
-            Problem::new(Code::TooStale, format!("the secret is not served any more: {why}")).retry_after(TOO_STALE_RETRY)
-        }
+        Some(why @ Why::TooStale) => Problem::new(Code::TooStale, format!("the secret is not served any more: {why}"))
+            .retry_after(TOO_STALE_RETRY),
         None => {
             let why = slot.failure.as_ref().map(|failure| format!(": the latest look ended with '{}'", failure.code));
             let detail = format!("the secret has not been fetched yet{}", why.unwrap_or_default());

@@ -85,8 +85,7 @@ fn vault_by(ca: &TestCa, proxy: &str, arena: Arena) -> (KeyVault, Arc<Identity>)
         identity: identity::Settings { kind: identity::Kind::ClientSecret, ..identity::Settings::default() },
         timeouts: Timeouts { read: Duration::from_secs(1), ..Timeouts::default() },
     };
-    let (mut vaults, identity) =
-        connect(settings, &environment, arena, Arc::new(SystemClock)).expect("a connection");
+    let (mut vaults, identity) = connect(settings, &environment, arena, Arc::new(SystemClock)).expect("a connection");
     (vaults.remove(0), identity)
 }
 

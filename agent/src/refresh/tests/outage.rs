@@ -108,7 +108,9 @@ async fn sixty_four_who_demand_what_cannot_be_had_cause_no_call() {
     let before = running.vault.calls();
     let demands = (0..64).map(|_| running.demands.look(Some(name("s1"))));
     for answer in futures::future::join_all(demands).await {
-        assert!(matches!(answer, Err(DemandError::HeldBack(wait)) if wait <= INTERVAL) || answer == Err(DemandError::Busy));
+        assert!(
+            matches!(answer, Err(DemandError::HeldBack(wait)) if wait <= INTERVAL) || answer == Err(DemandError::Busy)
+        );
     }
     assert_eq!(running.vault.calls(), before);
 }
