@@ -16,7 +16,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::encoding::Encoding;
 use crate::memory::Arena;
 use crate::schedule::Pace;
@@ -160,6 +160,16 @@ enum Landed {
     List(Reply<Listed>),
 }
 
+/// What a handful of answers brought.
+#[derive(Default)]
+struct News {
+    outcomes: Vec<Fetched>,
+    /// Whose fetches have ended.
+    ended: Vec<Source>,
+    /// What a list says is to be fetched.
+    to_fetch: Vec<Source>,
+}
+
 /// The loop's state: what is due, what is under way, and who waits for it.
 struct Watch<'a, V> {
     refresh: &'a Refresh<V>,
@@ -234,7 +244,7 @@ impl<'a, V: Vault> Watch<'a, V> {
         }
         let sources = self.refresh.sources(demand.name.as_ref());
         let now = self.board.ask(&sources, demand);
-        now.iter().for_each(|source| self.agenda.begin_one(source));
+        self.agenda.begin_these(&now);
         self.fly(now);
     }
 
@@ -244,39 +254,46 @@ impl<'a, V: Vault> Watch<'a, V> {
         while let Some(Some(landed)) = self.flights.next().now_or_never() {
             together.push(landed);
         }
-        let now = self.refresh.clock.moment();
-        let (mut fetched, mut ended, mut to_fetch) = (Vec::new(), Vec::new(), Vec::new());
+        let (now, mut news) = (self.refresh.clock.moment(), News::default());
         for landed in together {
             match landed {
-                Landed::List(reply) => {
-                    if reply.healed {
-                        self.agenda.healed(now.uptime);
-                    }
-                    let told = self.agenda.listed(&reply.answer, now.uptime);
-                    fetched.extend(told.confirmed.iter().flat_map(|source| self.all(source, || Outcome::Confirmed)));
-                    fetched.extend(told.held_back.iter().flat_map(|source| self.all(source, || Outcome::HeldBack)));
-                    to_fetch.extend(told.fetch);
-                }
-                Landed::Fetch(source, reply) => {
-                    if reply.healed {
-                        self.agenda.healed(now.uptime);
-                    }
-                    let meaning = self.agenda.fetched(&source, &reply.answer, now);
-                    fetched.extend(self.outcomes(&source, reply.answer, meaning));
-                    ended.push(source);
-                }
+                Landed::List(reply) => self.list_landed(&reply, now, &mut news),
+                Landed::Fetch(source, reply) => self.fetch_landed(source, reply, now, &mut news),
             }
         }
-        let publication = self.refresh.publisher.apply(fetched, now);
-        tracing::debug!(fetched = ended.len(), ?publication, "looked");
-        self.settle(ended, publication);
-        self.begin(to_fetch);
+        let publication = self.refresh.publisher.apply(news.outcomes, now);
+        tracing::debug!(fetched = news.ended.len(), ?publication, "looked");
+        self.settle(news.ended, publication);
+        self.begin(news.to_fetch);
+    }
+
+    fn list_landed(&mut self, reply: &Reply<Listed>, now: Moment, news: &mut News) {
+        if reply.healed {
+            self.agenda.healed(now.uptime);
+        }
+        let told = self.agenda.listed(&reply.answer, now.uptime);
+        for source in &told.confirmed {
+            news.outcomes.extend(self.all(source, || Outcome::Confirmed));
+        }
+        for source in &told.held_back {
+            news.outcomes.extend(self.all(source, || Outcome::HeldBack));
+        }
+        news.to_fetch.extend(told.fetch);
+    }
+
+    fn fetch_landed(&mut self, source: Source, reply: Reply<(Secret, Origin)>, now: Moment, news: &mut News) {
+        if reply.healed {
+            self.agenda.healed(now.uptime);
+        }
+        let meaning = self.agenda.fetched(&source, &reply.answer, now);
+        news.outcomes.extend(self.outcomes(&source, reply.answer, meaning));
+        news.ended.push(source);
     }
 
     /// Tells those who asked, and fetches again for those who asked meanwhile.
     fn settle(&mut self, ended: Vec<Source>, publication: Publication) {
         let again: Vec<_> = ended.into_iter().filter(|source| self.board.landed(source, publication)).collect();
-        again.iter().for_each(|source| self.agenda.begin_one(source));
+        self.agenda.begin_these(&again);
         self.fly(again);
     }
 

@@ -130,6 +130,7 @@ impl Publisher {
     }
 
     /// Withdraws values that no vault has confirmed for `max_stale`, and warns when half of it is over.
+    #[must_use = "the answer says whether values were withdrawn"]
     pub fn withdraw_old(&self, max_stale: Duration, now: Moment) -> Publication {
         self.change(|slots| {
             slots.iter_mut().fold(false, |changed, (name, slot)| changed | slot.grow_old(name, max_stale, now))

@@ -154,10 +154,12 @@ impl Agenda {
         errands
     }
 
-    /// Notes that a secret is asked for at somebody's wish.
-    pub(super) fn begin_one(&mut self, source: &Source) {
-        if let Some(item) = self.items.get_mut(source) {
-            item.due = NEVER;
+    /// Notes that secrets are asked for at somebody's wish.
+    pub(super) fn begin_these(&mut self, sources: &[Source]) {
+        for source in sources {
+            if let Some(item) = self.items.get_mut(source) {
+                item.due = NEVER;
+            }
         }
     }
 

@@ -71,7 +71,9 @@ impl Setup {
     fn many(count: usize) -> Self {
         let vault = FakeVault::default();
         let wanted: Vec<_> = (0..count).map(|number| wanted(&format!("s{number}"))).collect();
-        wanted.iter().for_each(|wanted| vault.rotate_at(wanted.vault_name.as_str(), 'a', b"one", LONG_AGO));
+        for wanted in &wanted {
+            vault.rotate_at(wanted.vault_name.as_str(), 'a', b"one", LONG_AGO);
+        }
         Self { vaults: vec![vault], wanted, ..Self::default() }
     }
 

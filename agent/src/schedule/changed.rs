@@ -28,7 +28,7 @@ pub struct Seen {
     facts: Facts,
     /// Whether a later change would show in the facts: they are to the second only.
     is_settled: bool,
-    first_seen: Duration,
+    since: Duration,
 }
 
 impl Seen {
@@ -38,11 +38,11 @@ impl Seen {
     /// is over for certain, which a look at the time of day alone cannot tell: the two clocks may differ.
     #[must_use]
     pub fn after(before: Option<&Self>, facts: Facts, now: Duration, wall: Timestamp) -> Self {
-        let first_seen = before.filter(|before| before.facts == facts).map_or(now, |before| before.first_seen);
+        let since = before.filter(|before| before.facts == facts).map_or(now, |before| before.since);
         let is_old = facts
             .updated
             .is_none_or(|updated| Duration::try_from(wall.duration_since(updated)).is_ok_and(|age| age > SKEW_MAX));
-        Self { facts, first_seen, is_settled: is_old || now >= first_seen + SECOND }
+        Self { facts, since, is_settled: is_old || now >= since + SECOND }
     }
 
     /// Whether a list that says `listed` leaves no doubt that nothing has changed. `None` is a list without the name.

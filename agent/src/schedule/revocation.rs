@@ -76,6 +76,9 @@ mod tests {
     const GONE: Answer = Refused(Kind::Gone);
     const DENIED: Answer = Refused(Kind::Denied);
 
+    /// What it is, the answers by the second in which they came, and whether they revoke.
+    type Row<'a> = (&'a str, &'a [(u64, Answer)], bool);
+
     fn is_revoked(answers: &[(u64, Answer)]) -> bool {
         let (mut case, mut revoked) = (None, false);
         for (second, answer) in answers {
@@ -95,7 +98,7 @@ mod tests {
 
     #[test]
     fn refusals_over_time_have_their_verdict() {
-        let rows: [(&str, &[(u64, Answer)], bool); 13] = [
+        let rows: [Row<'_>; 13] = [
             ("gone once", &[(0, GONE)], false),
             ("gone twice", &[(0, GONE), (10, GONE)], true),
             ("gone twice at nearly the same time", &[(0, GONE), (9, GONE)], false),

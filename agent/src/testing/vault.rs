@@ -68,20 +68,20 @@ impl FakeVault {
         self.contents().secrets.insert(name(vault_name), secret(digit, value));
     }
 
-    /// Puts a value in, or replaces it, at this moment of the runtime's timer.
+    /// Puts a value in, or replaces it, now, where this vault was made at [`new_year`].
     pub(crate) fn rotate(&self, vault_name: &str, digit: char, value: &[u8]) {
         let second = i64::try_from(self.start.elapsed().as_secs()).expect("a test is short");
         self.rotate_at(vault_name, digit, value, second);
     }
 
-    /// Puts a value in, as if that had been so many seconds after this vault was made.
+    /// Puts a value in, as if that had been so many seconds after [`new_year`].
     pub(crate) fn rotate_at(&self, vault_name: &str, digit: char, value: &[u8], second: i64) {
-        self.insert(vault_name, digit, value, |metadata| metadata.updated = Some(self.at(second)));
+        self.insert(vault_name, digit, value, |metadata| metadata.updated = Some(at(second)));
     }
 
-    /// Puts a value in that expires so many seconds after this vault was made.
+    /// Puts a value in that expires so many seconds after [`new_year`].
     pub(crate) fn expire(&self, vault_name: &str, digit: char, value: &[u8], second: i64) {
-        self.insert(vault_name, digit, value, |metadata| metadata.expires = Some(self.at(second)));
+        self.insert(vault_name, digit, value, |metadata| metadata.expires = Some(at(second)));
     }
 
     fn insert(&self, vault_name: &str, digit: char, value: &[u8], change: impl FnOnce(&mut Metadata)) {
@@ -159,13 +159,13 @@ impl FakeVault {
         self.asked() + self.pages()
     }
 
-    fn at(&self, second: i64) -> Timestamp {
-        new_year() + SignedDuration::from_secs(second)
-    }
-
     fn contents(&self) -> MutexGuard<'_, Contents> {
         self.contents.lock().expect("no panic")
     }
+}
+
+fn at(second: i64) -> Timestamp {
+    new_year() + SignedDuration::from_secs(second)
 }
 
 pub(crate) fn unavailable() -> FetchError {

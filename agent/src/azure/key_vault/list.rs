@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use azure_core::error::ErrorKind;
 use azure_security_keyvault_secrets::ResourceExt as _;
 use azure_security_keyvault_secrets::models::SecretProperties;
 use futures::TryStreamExt as _;
@@ -18,7 +19,11 @@ impl KeyVault {
     /// # Errors
     /// [`FetchError`], by the first request that fails.
     pub(super) async fn list_pages(&self, calls_max: usize) -> Result<Listed, FetchError> {
-        let failed = |error| fetch_error(error, self.clock.now());
+        let failed = |error: azure_core::Error| match error.kind() {
+            // The parser's error is dropped: it may quote what it could not parse.
+            ErrorKind::DataConversion => unusable(UnusableAnswer::NotAList),
+            _ => fetch_error(error, self.clock.now()),
+        };
         let mut pages = self.client.list_secret_properties(None).map_err(failed)?.into_pages();
         let (mut facts, mut calls) = (BTreeMap::new(), 0);
         loop {

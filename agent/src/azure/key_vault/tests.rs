@@ -1,5 +1,7 @@
 //! Tests of a whole fetch: sign-in, challenge, vault and value, through a proxy and TLS as in production.
 
+mod list;
+
 use std::error::Error as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -138,6 +140,17 @@ async fn challenge_and_token_are_got_once_for_many_fetches() {
     ];
     assert_eq!(seen, expected);
     assert_eq!(azure.server.connections(), 4, "each on a connection of its own");
+}
+
+#[tokio::test]
+async fn nothing_is_tried_again_here() {
+    for status in [408, 429, 500, 503] {
+        let azure = FakeAzure::start(move |_| Reply::status(status, "").with("retry-after", "0")).await;
+        azure.fetch().await.expect_err("it fails");
+        let seen = azure.seen.lock().expect("no panic").clone();
+        let asked = seen.iter().filter(|line| line.contains("/secrets/")).count();
+        assert_eq!(asked, 2, "the challenge, and one try: {seen:?}");
+    }
 }
 
 #[tokio::test]
