@@ -24,7 +24,7 @@ pub struct Cli {
 const CONFIG: &str = "/etc/keyside/agent.toml";
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 64 usage; 66 the secret is absent or not readable; 69 no agent \
-answers, or no vault; 70 an error that should not be; 75 not yet; 78 the configuration is wrong";
+answers, or no vault; 70 an error that should not be; 75 not yet, or too stale; 78 the configuration is wrong";
 
 /// Every command.
 #[derive(Clone, Debug, Subcommand)]

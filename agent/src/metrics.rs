@@ -195,21 +195,27 @@ fn label(key: &'static str, value: &dyn ToString) -> Labels {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::store;
     use crate::testing::{gates, moment, name, new_year, publish, secret};
 
-    fn shown(metrics: &Metrics, snapshot: &Snapshot, visible: bool) -> String {
-        metrics.text(&View {
+    fn view<'a>(snapshot: &'a Snapshot, visible: &'a dyn Fn(&SecretName) -> bool, gates: &'a Gates) -> View<'a> {
+        View {
             snapshot,
-            visible: &|_| visible,
+            visible,
             now: moment(0),
-            gates: &gates(),
+            gates,
             started: new_year(),
             protection: Some(Protection::Locked),
             used_bytes: None,
             connections: 1,
-        })
+        }
+    }
+
+    fn shown(metrics: &Metrics, snapshot: &Snapshot, visible: bool) -> String {
+        metrics.text(&view(snapshot, &|_| visible, &gates()))
     }
 
     #[test]
@@ -222,6 +228,30 @@ mod tests {
         }
         let text = shown(&metrics, &reader.snapshot(), true);
         assert!(text.contains("keyside_secret_version_changes_total{secret=\"db\"} 2\n"), "{text}");
+    }
+
+    #[test]
+    fn the_manual_lists_every_metric_and_no_other() {
+        let metrics = Metrics::new();
+        let (publisher, reader) = store::channel([(name("db"), false)]);
+        let mut expiring = secret('a', b"one");
+        expiring.metadata.expires = Some(new_year());
+        publish(&publisher, "db", Ok(expiring));
+        metrics.asked("get", "ok", 1, Duration::ZERO);
+        metrics.responded(200);
+        let (snapshot, gates) = (reader.snapshot(), gates());
+        let text = metrics.text(&View { used_bytes: Some(64), ..view(&snapshot, &|_| true, &gates) });
+        let exposed: BTreeSet<_> = text
+            .lines()
+            .filter_map(|line| {
+                let (name, kind) = line.strip_prefix("# TYPE ")?.split_once(' ')?;
+                Some(if kind == "counter" { format!("{name}_total") } else { name.to_owned() })
+            })
+            .collect();
+        let manual = include_str!("../../docs/operations.md");
+        let listed = manual.lines().filter_map(|line| line.strip_prefix("| `keyside_")?.split_once('`'));
+        let listed: BTreeSet<_> = listed.map(|(rest, _)| format!("keyside_{rest}")).collect();
+        assert_eq!(exposed, listed);
     }
 
     #[test]

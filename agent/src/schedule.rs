@@ -13,4 +13,4 @@ pub use self::changed::{Facts, Seen};
 pub use self::circuit::{Admission, Circuit, CircuitState};
 pub use self::listing::{Listing, Look};
 pub use self::next::{Pace, backoff, respite};
-pub use self::revocation::{Case, Kind, Verdict};
+pub use self::revocation::{CONFIRM_AFTER, Case, Kind, Verdict};

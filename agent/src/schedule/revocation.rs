@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// How far apart the two answers must be by which a secret is gone. A vault that was just restored, or that answers from a
 /// replica, is right again within seconds.
-const CONFIRM_AFTER: Duration = Duration::from_secs(10);
+pub const CONFIRM_AFTER: Duration = Duration::from_secs(10);
 
 /// Which kind of refusal it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
