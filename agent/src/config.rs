@@ -216,6 +216,7 @@ mod tests {
             ("a secret changes and no list shows it", full_refresh),
             ("a secret is disabled or deleted", look + CONFIRM_AFTER),
             ("the agent's role is taken away", look + ROTATION.revoke_after),
+            ("the same, while it may still list the vault", full_refresh + ROTATION.revoke_after),
             ("a vault answers again after an outage", interval.max(look)),
             ("a vault that asked to wait answers again", respite(Some(Duration::MAX)) + look),
             ("a vault stays out of reach", ROTATION.max_stale.expect("a limit")),

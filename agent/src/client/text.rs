@@ -28,6 +28,8 @@ pub(super) fn status(status: &Status) -> String {
             None => "nothing held yet".to_owned(),
         };
         facts.push(row(["vault", &operation.vault]));
+        let left_alone = operation.circuits.iter().filter(|(_, state)| *state != "closed");
+        facts.extend(left_alone.map(|(vault, _)| row(["", &format!("{vault} fails, and is left alone for a while")])));
         facts.push(row(["identity", operation.identity.as_deref().unwrap_or("not signed in yet")]));
         facts.push(row(["memory", &memory]));
         facts.push(row(["generation", &operation.generation.to_string()]));
@@ -193,12 +195,14 @@ db: no fresh value since 2026-01-01T00:00:00Z: denied
             generation: 3,
             hardening: [("confined".to_owned(), "partial".to_owned())].into(),
         });
+        known.operation.as_mut().expect("just set").circuits.insert("https://w.vault.azure.net".into(), "open".into());
         known.refreshing = false;
         known.failures[0].message = Some("\u{1b}]0;owned\u{7}".to_owned());
         let shown = status(&known);
         assert!(!shown.contains('\u{1b}'), "{shown:?}");
         for part in [
             "looks       stopped",
+            "            https://w.vault.azure.net fails, and is left alone",
             "identity    not signed in yet",
             "memory      mlock (64 bytes of values)",
             "hardening   confined partial",

@@ -1,5 +1,6 @@
 //! The loop against vaults in memory, in paused time.
 
+mod agenda;
 mod outage;
 mod revocation;
 mod rotation;
