@@ -17,6 +17,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::files::FilesWriter;
+use crate::hooks::{Helper, Hooks};
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
 use crate::process;
@@ -25,7 +26,7 @@ use crate::serve::{self, Listeners};
 use crate::signals::Signals;
 use crate::store::{self, Reader};
 use crate::tasks::Tasks;
-use crate::{files, notify, socket};
+use crate::{files, hooks, notify, socket};
 
 /// How long tasks may take to end beyond the time that answers under way have: they only put things away.
 const TIDYING: Duration = Duration::from_secs(1);
@@ -50,11 +51,11 @@ pub fn run(mut config: Config, environment: &Environment, span: Span) -> Result<
     if span == Span::UntilStopped {
         Signals::hold_back()?;
     }
-    config.serve.limits = config.serve.limits.within(process::raise_descriptor_limit());
-    let opened = match Opened::open(&config, span) {
+    let opened = match Opened::open(&config, environment, span) {
         Ok(opened) => opened,
         Err(error) => return Ok(unfit(&error)),
     };
+    config.serve.limits = config.serve.limits.within(process::raise_descriptor_limit());
     let hardening = process::harden(&writable(&config, environment));
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start a runtime")?;
@@ -80,14 +81,16 @@ fn unfit(error: &anyhow::Error) -> Exit {
     Exit::Config
 }
 
-/// What is opened in the file system while the process still may.
+/// What is opened in the file system, or started, while the process still may.
 struct Opened {
     listeners: Option<Listeners>,
     writer: Option<FilesWriter>,
+    /// Commands get the limits and the rights that the agent was started with.
+    helper: Option<Helper>,
 }
 
 impl Opened {
-    fn open(config: &Config, span: Span) -> Result<Self> {
+    fn open(config: &Config, environment: &Environment, span: Span) -> Result<Self> {
         let listeners = match span {
             Span::UntilStopped => Some(listen(&config.serve)?),
             Span::OneLook => None,
@@ -95,8 +98,18 @@ impl Opened {
         let writer = config.files.as_ref().map(|settings| {
             FilesWriter::open(settings, files::RETIRE_AFTER, Instant::now()).context("no files can be written")
         });
-        Ok(Self { listeners, writer: writer.transpose()? })
+        let helper = match span {
+            Span::UntilStopped if !config.hooks.is_empty() => Some(start_helper(config, environment)?),
+            _ => None,
+        };
+        Ok(Self { listeners, writer: writer.transpose()?, helper })
     }
+}
+
+fn start_helper(config: &Config, environment: &Environment) -> Result<Helper> {
+    let files = config.files.as_ref().map(|files| files.directory.as_path());
+    let variables = hooks::variables(environment, &config.serve.socket, files);
+    Helper::start(&config.hooks, &variables).context("could not start the hooks' helper")
 }
 
 fn listen(settings: &serve::Settings) -> Result<Listeners> {
@@ -126,20 +139,23 @@ struct Parts {
     arena: Arena,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    hooks: Hooks,
 }
 
 impl Parts {
     fn new(config: Config, hardening: process::Report, environment: &Environment, arena: Arena) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let settings = azure::Settings {
-            vaults: std::iter::once(&config.vault).chain(&config.fallback).cloned().collect(),
+            vault_url: config.vault.clone(),
+            fallback: config.fallback.clone(),
             identity: config.identity.clone(),
             timeouts: Timeouts::default(),
         };
-        let names: Vec<_> = settings.vaults.iter().map(ToString::to_string).collect();
-        let (vaults, identity) = azure::connect(settings, environment, arena.clone(), Arc::clone(&clock))?;
+        let connection = azure::connect(settings, environment, arena.clone(), Arc::clone(&clock))?;
+        let azure::Connection { vault, fallback, identity, .. } = connection;
         let metrics = Arc::new(Metrics::new());
-        let vaults = vaults.into_iter().map(|vault| Counted::new(vault, Arc::clone(&metrics)));
+        let vaults = std::iter::once(vault).chain(fallback).map(|vault| Counted::new(vault, Arc::clone(&metrics)));
+        let names = std::iter::once(&config.vault).chain(&config.fallback).map(ToString::to_string);
         let budget = Budget {
             sources: config.wanted.iter().map(Wanted::source).collect::<BTreeSet<_>>().len(),
             wait_max: config.rotation.pace.interval,
@@ -148,7 +164,7 @@ impl Parts {
         };
         let (publisher, reader) = store::channel(config.wanted.iter().map(|one| (one.name.clone(), one.optional)));
         let refresh = Refresh {
-            upstream: Upstream::new(names.into_iter().zip(vaults).collect(), budget),
+            upstream: Upstream::new(names.zip(vaults).collect(), budget),
             wanted: config.wanted.clone(),
             publisher,
             arena: arena.clone(),
@@ -157,7 +173,8 @@ impl Parts {
             settings: config.rotation,
             dice: fastrand::f64,
         };
-        Ok(Self { config, hardening, identity, refresh, reader, arena, clock, metrics })
+        let hooks = Hooks::new(&config.hooks, Arc::clone(&metrics), Arc::clone(&clock));
+        Ok(Self { config, hardening, identity, refresh, reader, arena, clock, metrics, hooks })
     }
 
     async fn run_until_stopped(self, opened: Opened) -> Result<()> {
@@ -176,6 +193,10 @@ impl Parts {
         if let Some(writer) = opened.writer {
             let (reader, hold) = (self.reader.clone(), self.refresh.publisher.hold_readiness());
             tasks.start("files", |stop| writer.run(reader, hold, stop));
+        }
+        if let Some(helper) = opened.helper {
+            let reader = self.reader.clone();
+            tasks.start("hooks", |stop| self.hooks.run(helper, reader, stop));
         }
         let pulse = self.refresh.pulse.clone();
         tasks.start_unfailing("refresh", |stop| self.refresh.run(queue, stop));
@@ -199,6 +220,7 @@ impl Parts {
                 identity: Arc::new(move || identity.source().map(|source| source.to_string())),
                 poll_interval: self.config.rotation.pace.interval,
                 hardening: self.hardening.clone(),
+                hooks: self.hooks.board.clone(),
             },
             metrics: Arc::clone(&self.metrics),
             pulse: self.refresh.pulse.clone(),

@@ -1,8 +1,10 @@
 //! The connection to Azure: signing in, and a Key Vault behind [`crate::vault::Vault`].
 
 pub mod cloud;
+pub mod error_body;
 pub mod identity;
 pub mod key_vault;
+pub mod knock;
 pub mod own_host;
 mod quotation;
 #[cfg(test)]
@@ -14,9 +16,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use self::cloud::{Cloud, VaultUrl};
+use self::cloud::VaultUrl;
 use self::identity::{Authority, Identity, InvalidAuthority, SignIn};
 use self::key_vault::{KeyVault, Means};
+use self::knock::Way;
 use self::transport::{Timeouts, Transport, TransportError};
 use crate::clock::Clock;
 use crate::environment::Environment;
@@ -25,8 +28,10 @@ use crate::memory::Arena;
 /// What an operator says about the connection.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The vault, and those that stand in for it.
-    pub vaults: Vec<VaultUrl>,
+    /// The vault.
+    pub vault_url: VaultUrl,
+    /// The vaults that stand in for it, of the same cloud.
+    pub fallback: Vec<VaultUrl>,
     /// Who Keyside is to it.
     pub identity: identity::Settings,
     /// How long a request may take.
@@ -47,6 +52,19 @@ pub enum ConnectError {
     Client(#[source] azure_core::Error),
 }
 
+/// What leads to a vault.
+#[derive(Debug)]
+pub struct Connection {
+    /// The vault.
+    pub vault: KeyVault,
+    /// Those that stand in for it.
+    pub fallback: Vec<KeyVault>,
+    /// As whom they are read.
+    pub identity: Arc<Identity>,
+    /// How the vault is reached.
+    pub way: Way,
+}
+
 /// Prepares the connection to vaults of one cloud. Reads the trusted roots; sends nothing before the first fetch.
 ///
 /// # Errors
@@ -56,14 +74,17 @@ pub fn connect(
     environment: &Environment,
     arena: Arena,
     clock: Arc<dyn Clock>,
-) -> Result<(Vec<KeyVault>, Arc<Identity>), ConnectError> {
-    let Settings { vaults, identity, timeouts } = settings;
+) -> Result<Connection, ConnectError> {
+    let Settings { vault_url, fallback, identity, timeouts } = settings;
     let transport = Arc::new(Transport::new(environment, timeouts)?);
-    let cloud = vaults.first().map_or(Cloud::Public, VaultUrl::cloud);
-    let authority = Authority::new(environment, cloud)?;
-    let sign_in = SignIn { transport: Arc::clone(&transport), authority };
-    let identity = Identity::new(&identity, environment, sign_in, Arc::clone(&clock));
+    let authority = Authority::new(environment, vault_url.cloud())?;
+    let sign_in = SignIn { transport, authority };
+    let identity = Identity::new(&identity, environment, sign_in.clone(), Arc::clone(&clock));
+    let SignIn { transport, authority } = sign_in;
+    let way =
+        Way { vault_url: vault_url.clone(), transport: Arc::clone(&transport), authority, clock: Arc::clone(&clock) };
     let means = Means { identity: Arc::clone(&identity), transport, arena, clock };
-    let vaults = vaults.into_iter().map(|url| KeyVault::new(url, means.clone()).map_err(ConnectError::Client));
-    Ok((vaults.collect::<Result<_, _>>()?, identity))
+    let open = |url| KeyVault::new(url, means.clone()).map_err(ConnectError::Client);
+    let fallback = fallback.into_iter().map(open).collect::<Result<_, _>>()?;
+    Ok(Connection { vault: open(vault_url)?, fallback, identity, way })
 }

@@ -9,7 +9,7 @@ use crate::causes::with_causes;
 use crate::cli::Output;
 use crate::config::{Config, ConfigError, Defaults};
 use crate::principal::Accounts;
-use crate::{files, socket};
+use crate::{files, hooks, socket};
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -42,6 +42,9 @@ pub fn examine(path: &Path, accounts: &dyn Accounts, root: &Path) -> Result<(Con
     let mut report = Report { config: path.to_owned(), problems: Vec::new(), warnings: Vec::new() };
     for finding in of_socket(&config) {
         report.add(if finding.is_refusal() { Weight::Problem } else { Weight::Warning }, &finding);
+    }
+    for finding in hooks::examine(&config.hooks) {
+        report.add(Weight::Problem, &finding);
     }
     let of_files = config.files.as_ref().map(|settings| files::examine(root, settings)).unwrap_or_default();
     of_files.refusals.iter().for_each(|finding| report.add(Weight::Problem, finding));

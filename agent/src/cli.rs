@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::azure::cloud::VaultUrl;
 use crate::secret::SecretName;
 
 /// Puts an Azure Key Vault's secrets beside the program that needs them, and keeps them fresh there.
@@ -21,7 +22,7 @@ pub struct Cli {
 }
 
 /// The configuration file where none is named, as a package or an image installs it.
-const CONFIG: &str = "/etc/keyside/agent.toml";
+pub(crate) const CONFIG: &str = "/etc/keyside/agent.toml";
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 64 usage; 66 the secret is absent or not readable; 69 no agent \
 answers, or no vault; 70 an error that should not be; 75 not yet, or too stale; 78 the configuration is wrong";
@@ -31,13 +32,16 @@ answers, or no vault; 70 an error that should not be; 75 not yet, or too stale; 
 pub enum Command {
     /// Fetches the configured secrets, keeps them fresh, and serves them until it is stopped.
     Agent(AgentArgs),
-    /// Checks a configuration without starting anything, and tells everything that is wrong with it.
+    /// Checks a configuration without starting an agent, and tells everything that is wrong with it.
     Check(CheckArgs),
     /// Removes the files that an agent could not remove itself, because it was killed.
     Wipe(WipeArgs),
     /// A command that asks a running agent.
     #[command(flatten)]
     Client(ClientCommand),
+    /// Runs hooks for the agent that starts it.
+    #[command(hide = true)]
+    HooksHelper,
     /// Prints the completions of a shell.
     Completions {
         /// Which shell.
@@ -67,6 +71,9 @@ pub struct CheckArgs {
     /// The configuration file.
     #[arg(long, value_name = "FILE", default_value = CONFIG)]
     pub config: PathBuf,
+    /// Go to Azure, too: sign in, try every secret, and tell what grants what is missing.
+    #[arg(long)]
+    pub online: bool,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
@@ -87,6 +94,9 @@ pub enum ClientCommand {
     Get {
         /// Which secret.
         name: SecretName,
+        #[command(flatten)]
+        #[expect(missing_docs, reason = "a doc comment would replace the command's description")]
+        direct: Direct,
         #[command(flatten)]
         #[expect(missing_docs, reason = "a doc comment would replace the command's description")]
         at: Place,
@@ -132,6 +142,20 @@ pub enum ClientCommand {
         #[expect(missing_docs, reason = "a doc comment would replace the command's description")]
         at: Place,
     },
+}
+
+/// Whether to do without an agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct Direct {
+    /// Fetch it from the vault, without an agent: for a laptop.
+    #[arg(long)]
+    pub direct: bool,
+    /// The vault that --direct asks, by the vault's own name of the secret. Default: the variable `KEY_VAULT_URL`.
+    #[arg(long, value_name = "URL", requires = "direct")]
+    pub vault_url: Option<VaultUrl>,
+    /// The configuration file that says where --direct finds the secret, and as whom.
+    #[arg(long, value_name = "FILE", requires = "direct", conflicts_with = "vault_url")]
+    pub config: Option<PathBuf>,
 }
 
 /// Where the agent is found.
@@ -231,11 +255,19 @@ mod tests {
             ("keyside wipe --config a.toml", None),
             ("keyside get db", None),
             ("keyside get db --socket /tmp/s", None),
+            ("keyside check --online", None),
+            ("keyside get db --direct", None),
+            ("keyside get db --direct --vault-url https://my-vault.vault.azure.net", None),
+            ("keyside get db --direct --config a.toml", None),
+            ("keyside get db --vault-url https://my-vault.vault.azure.net", Some(Exit::Usage)),
+            ("keyside get db --direct --vault-url https://example.org", Some(Exit::Usage)),
+            ("keyside get db --direct --vault-url https://my-vault.vault.azure.net --config a.toml", Some(Exit::Usage)),
             ("keyside list --output json", None),
             ("keyside wait db --change --timeout 90s", None),
             ("keyside status", None),
             ("keyside health --ready", None),
             ("keyside completions bash", None),
+            ("keyside hooks-helper", None),
             ("keyside man /tmp", None),
             ("keyside --version", Some(Exit::Success)),
             ("keyside get --help", Some(Exit::Success)),
@@ -272,7 +304,8 @@ mod tests {
         print_completions(Shell::Bash, &mut script).expect("written");
         let directory = tempfile::tempdir().expect("a directory");
         write_manual(directory.path()).expect("written");
-        for command in Cli::command().get_subcommands().map(clap::Command::get_name) {
+        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+            let command = command.get_name();
             assert!(String::from_utf8_lossy(&script).contains(command), "{command} is completed");
             assert!(directory.path().join(format!("keyside-{command}.1")).exists(), "{command} has a page");
         }

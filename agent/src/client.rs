@@ -3,7 +3,7 @@
 pub(crate) mod connection;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 
 use std::io::{self, Write};
 use std::time::Duration;

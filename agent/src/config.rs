@@ -2,9 +2,14 @@
 
 mod assemble;
 pub mod document;
+mod env_files;
+mod on_change;
 mod rotation;
+mod selections;
 mod shape;
+mod variables;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,9 +17,12 @@ use thiserror::Error;
 
 use crate::azure::cloud::VaultUrl;
 use crate::azure::identity;
+use crate::hooks::Hook;
 use crate::principal::Accounts;
 use crate::refresh::{self, Wanted};
 use crate::schedule::Pace;
+use crate::secret::SecretName;
+use crate::variable::VariableName;
 use crate::{files, logging, memory, serve};
 
 pub use document::Problem;
@@ -46,12 +54,16 @@ pub struct Config {
     pub rotation: refresh::Settings,
     /// The secrets.
     pub wanted: Vec<Wanted>,
+    /// The secret of each environment variable that a command is given.
+    pub variables: BTreeMap<VariableName, SecretName>,
     /// The socket and who may use it.
     pub serve: serve::Settings,
     /// The files, if any are wanted.
     pub files: Option<files::Settings>,
     /// How values are kept.
     pub memory: memory::Settings,
+    /// What is done when secrets change.
+    pub hooks: Vec<Hook>,
     /// The log.
     pub log: logging::Settings,
 }
@@ -108,12 +120,10 @@ impl Config {
     }
 }
 
+/// A configuration from its text, on a machine with one account.
 #[cfg(test)]
-mod tests {
+mod testing {
     use super::*;
-    use crate::principal::Principal;
-    use crate::schedule::{CONFIRM_AFTER, respite};
-    use crate::testing::name;
 
     struct Trainer;
 
@@ -127,10 +137,18 @@ mod tests {
         }
     }
 
-    fn parse(text: &str) -> Result<Config, Vec<String>> {
+    pub(super) fn parse(text: &str) -> Result<Config, Vec<String>> {
         let defaults = Defaults { operator_uid: 990, socket: Path::new("/run/keyside/agent.sock") };
         Config::parse(text, &Trainer, defaults).map_err(|problems| problems.iter().map(ToString::to_string).collect())
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::parse;
+    use super::*;
+    use crate::principal::Principal;
+    use crate::testing::name;
 
     const SMALLEST: &str =
         "readers = ['user:trainer']\n[vault]\nurl = 'https://my-vault.vault.azure.net'\n[[secret]]\nname = 'db'\n";
@@ -208,60 +226,21 @@ mod tests {
     }
 
     #[test]
-    fn the_times_that_operators_are_told_follow_from_the_defaults() {
-        let Pace { interval, full_refresh } = ROTATION.pace;
-        let look = ROTATION.pace.wait(1.0);
-        let rows = [
-            ("a secret has a new version", look),
-            ("a secret changes and no list shows it", full_refresh),
-            ("a secret is disabled or deleted", look + CONFIRM_AFTER),
-            ("the agent's role is taken away", look + ROTATION.revoke_after),
-            ("the same, while it may still list the vault", full_refresh + ROTATION.revoke_after),
-            ("a vault answers again after an outage", interval.max(look)),
-            ("a vault that asked to wait answers again", respite(Some(Duration::MAX)) + look),
-            ("a vault stays out of reach", ROTATION.max_stale.expect("a limit")),
-        ];
-        let manual = include_str!("../../docs/operations.md");
-        for (event, time) in rows {
-            let row = format!("| {event} | {} |", humantime::format_duration(time));
-            assert!(manual.contains(&row), "no {row}");
-        }
-    }
-
-    #[test]
-    fn the_table_of_rotation_has_bounds_between_its_keys() {
-        let vault = |more: &str| SMALLEST.replace("[[secret]]", &format!("{more}[[secret]]"));
-        let rows = [
-            ("[rotation]\npoll_interval = '1m'\nfull_refresh = '59s'\n", "full_refresh must not be shorter"),
-            ("[rotation]\npoll_interval = '1m'\nmax_stale = '119s'\n", "max_stale must be twice"),
-            ("fallback = ['https://my-vault.vault.azure.net']\n", "named twice"),
-            ("fallback = ['https://my-vault.vault.azure.cn']\n", "in another cloud"),
-        ];
-        for (more, expected) in rows {
-            let told = parse(&vault(more)).expect_err(expected);
-            assert!(told.len() == 1 && told[0].contains(expected), "{told:?}");
-        }
-        let daily = parse(&vault("[rotation]\npoll_interval = '24h'\nmax_stale = 'unlimited'\n")).expect("it fits");
-        assert_eq!((daily.rotation.pace.full_refresh, daily.rotation.max_stale), (Duration::from_hours(24), None));
-        let daily = parse(&vault("[rotation]\npoll_interval = '24h'\n")).expect("it fits");
-        assert_eq!(daily.rotation.max_stale, Some(Duration::from_hours(48)), "the default grows with the interval");
-    }
-
-    #[test]
     fn the_example_in_the_documentation_fits() {
         let example = include_str!("../../docs/agent.example.toml");
         let config = parse(example).expect("the example is true");
-        assert_eq!(config.wanted.len(), 2);
+        assert_eq!(config.wanted.len(), 3);
     }
 
     #[test]
     fn the_commented_keys_of_the_example_fit_too() {
         let example = include_str!("../../docs/agent.example.toml");
-        let lines =
-            example.lines().map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line));
+        let is_commented = |rest: &&str| rest.contains(" = ") || rest.starts_with("[[");
+        let lines = example.lines().map(|line| line.strip_prefix("# ").filter(is_commented).unwrap_or(line));
         let whole = lines.collect::<Vec<_>>().join("\n");
         assert!(whole.contains("\nversion = ") && whole.contains("\ngroup = "), "{whole}");
-        parse(&whole).expect("every key of the example exists");
+        let config = parse(&whole).expect("every key of the example exists");
+        assert_eq!(config.hooks.len(), 3);
     }
 
     #[test]

@@ -5,6 +5,8 @@ mod finding;
 mod generation;
 mod links;
 mod mount;
+mod path;
+mod planned;
 mod settings;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -21,16 +23,14 @@ use thiserror::Error;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::acl::Access;
 pub use self::finding::{Finding, Findings};
 use self::generation::{Content, GenerationName};
 use self::links::Directory;
 pub use self::mount::examine;
-pub use self::settings::{
-    InvalidMode, InvalidPath, Mode, OnStop, Problem, RelativePath, Settings, Target, UnknownOnStop,
-};
+pub use self::path::{InvalidPath, RelativePath};
+use self::planned::Planned;
+pub use self::settings::{EnvFile, InvalidMode, Mode, OnStop, Problem, Settings, Target, UnknownOnStop};
 use crate::causes::with_causes;
-use crate::secret::SecretName;
 use crate::store::{Hold, Reader, Snapshot};
 
 /// How long a superseded generation stays for readers that opened `..data` before the swap. They open two files in a
@@ -103,14 +103,6 @@ pub struct FilesWriter {
     trouble: Option<String>,
 }
 
-/// The file of one secret, and the access that it will have.
-#[derive(Debug)]
-struct Planned {
-    secret: SecretName,
-    path: RelativePath,
-    access: Access,
-}
-
 impl FilesWriter {
     /// Takes over the directory, which is made where it does not exist. The generation that an earlier run left stays
     /// as it is until [`Self::publish`] brings another; older leftovers are removed after `retire_after`.
@@ -128,13 +120,8 @@ impl FilesWriter {
         let leftovers = directory.generations().map_err(unusable)?;
         let superseded = leftovers.into_iter().filter(|name| Some(name) != current.as_ref());
         let superseded = superseded.map(|name| (name, now + retire_after)).collect();
-        let planned = settings.targets.iter().map(|(secret, target)| Planned {
-            secret: secret.clone(),
-            path: target.path.clone(),
-            access: Access::plan(target, geteuid().as_raw(), group),
-        });
         let writer = Self {
-            planned: planned.collect(),
+            planned: planned::plan(settings, geteuid().as_raw(), group),
             settings: settings.clone(),
             group,
             current,
@@ -151,7 +138,7 @@ impl FilesWriter {
     /// Writes every file without its content and removes it again, which only a program's start should fail at: groups
     /// that cannot be given, readers that the file system cannot express, names that something else has.
     fn rehearse(&self) -> io::Result<()> {
-        let empty: Vec<_> = self.planned.iter().map(|file| file.with(&[])).collect();
+        let empty: Vec<_> = self.planned.iter().map(Planned::empty).collect();
         self.directory.check_names(&empty.iter().map(|content| content.path.first()).collect())?;
         let name = generation::write(self.directory.as_fd(), self.number, self.group, &empty)?;
         generation::erase(self.directory.as_fd(), &name)
@@ -190,7 +177,7 @@ impl FilesWriter {
     }
 
     fn try_publish(&mut self, snapshot: &Snapshot, now: Instant) -> io::Result<Written> {
-        let contents = contents(&self.planned, snapshot);
+        let contents: Vec<_> = self.planned.iter().filter_map(|file| file.content(snapshot)).collect();
         let wanted: BTreeSet<_> = contents.iter().map(|content| content.path.first()).collect();
         self.directory.check_names(&wanted)?;
         let shown = self.directory.current()?;
@@ -284,9 +271,7 @@ impl FilesWriter {
 
     /// Whether files of an earlier run are there, and the vault has meanwhile taken away a secret that may be among them.
     fn shows_withdrawn(&self, snapshot: &Snapshot) -> bool {
-        let is_withdrawn =
-            |file: &Planned| snapshot.slots.get(&file.secret).is_some_and(|slot| slot.withdrawn.is_some());
-        self.current.is_some() && self.planned.iter().any(is_withdrawn)
+        self.current.is_some() && self.planned.iter().any(|file| file.shows_withdrawn(snapshot))
     }
 
     /// Removes what an earlier run left. What is there now is written when every required secret is.
@@ -308,7 +293,7 @@ impl FilesWriter {
                 if self.trouble.take().is_some() {
                     tracing::info!("the files are as they should be again");
                 }
-                hold.release();
+                hold.show(snapshot.generation);
                 now + COMPARE_EVERY
             }
             Err(error) => {
@@ -338,12 +323,6 @@ impl FilesWriter {
     }
 }
 
-impl Planned {
-    fn with<'a>(&'a self, value: &'a [u8]) -> Content<'a> {
-        Content { path: &self.path, value, access: &self.access }
-    }
-}
-
 /// Removes every link and every generation of a directory, overwritten where nobody has them open. A directory that
 /// does not exist holds nothing.
 ///
@@ -364,14 +343,6 @@ fn wipe(directory: &Directory) -> Result<(), FilesError> {
         generation::erase(directory.as_fd(), &name).map_err(unusable)?;
     }
     Ok(())
-}
-
-fn contents<'a>(planned: &'a [Planned], snapshot: &'a Snapshot) -> Vec<Content<'a>> {
-    let content = |file: &'a Planned| {
-        let published = snapshot.slots.get(&file.secret)?.published.as_ref()?;
-        Some(file.with(published.secret.value.as_bytes()))
-    };
-    planned.iter().filter_map(content).collect()
 }
 
 /// Makes what is missing of the path, for others to pass through whatever the umask is.

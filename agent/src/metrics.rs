@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
@@ -38,6 +39,8 @@ pub struct Metrics {
     throttles: Counter,
     responses: Family<Labels, Counter>,
     denials: Counter,
+    hook_runs: Family<Labels, Counter>,
+    hooks_available: Family<Labels, Gauge>,
     secrets: Mutex<BTreeMap<SecretName, Counts>>,
 }
 
@@ -99,7 +102,11 @@ impl Metrics {
         registry.register("vault_throttles", "Requests that a vault answered with a wish to wait", throttles.clone());
         registry.register("responses", "Answers to callers, by HTTP status", Family::clone(&responses));
         registry.register("denials", "Reads refused to callers who are no readers", denials.clone());
-        Self { registry, requests, request_time, throttles, responses, denials, secrets: Mutex::default() }
+        let (hook_runs, hooks_available) = (Family::default(), Family::default());
+        registry.register("hook_runs", "Runs of hooks, by how they ended", Family::clone(&hook_runs));
+        registry.register("hook_available", "Whether the hook can run", Family::clone(&hooks_available));
+        let secrets = Mutex::default();
+        Self { registry, requests, request_time, throttles, responses, denials, hook_runs, hooks_available, secrets }
     }
 
     /// Counts what was asked of a vault, `calls` requests that ended with `outcome`: `ok` or a [`FetchError::code`].
@@ -128,6 +135,17 @@ impl Metrics {
         if let Some(name) = name {
             self.secrets().entry(name.clone()).or_default().denials += 1;
         }
+    }
+
+    /// Counts a run of a hook that ended with `outcome`, or that was missed because hooks cannot run.
+    pub fn hook_ran(&self, hook: &str, outcome: &'static str) {
+        let labels = vec![("hook", hook.to_owned()), ("outcome", outcome.to_owned())];
+        self.hook_runs.get_or_create(&labels).inc();
+    }
+
+    /// Notes whether a hook can run.
+    pub fn hook_available(&self, hook: &str, is_available: bool) {
+        self.hooks_available.get_or_create(&label("hook", &hook)).set(is_available.into());
     }
 
     /// Counts the versions that changed since the last snapshot that was seen.

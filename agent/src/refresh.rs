@@ -7,6 +7,7 @@ mod pulse;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod wanted;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +18,11 @@ use futures::{FutureExt as _, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Moment};
-use crate::encoding::Encoding;
 use crate::memory::Arena;
 use crate::schedule::Pace;
-use crate::secret::{Secret, SecretName, Version};
+use crate::secret::{Secret, SecretName};
 use crate::store::{Fetched, Origin, Outcome, Publication, Publisher, Setback};
+pub use crate::vault::Source;
 use crate::vault::{FetchError, Listed, Vault};
 
 use self::agenda::{Agenda, Meaning};
@@ -31,38 +32,7 @@ pub use self::demand::{DemandError, DemandQueue, Demands, demands};
 pub use self::pulse::Pulse;
 use self::upstream::{Answer, Reply};
 pub use self::upstream::{Budget, Gate, Gates, Upstream};
-
-/// One secret to keep fresh.
-#[derive(Clone, Debug)]
-pub struct Wanted {
-    /// What readers call it.
-    pub name: SecretName,
-    /// What the vault calls it.
-    pub vault_name: SecretName,
-    /// The version to keep to, or none for the newest.
-    pub version: Option<Version>,
-    /// How the vault's text becomes the bytes that readers get.
-    pub encoding: Encoding,
-    /// Whether readiness does without it.
-    pub optional: bool,
-}
-
-/// What is fetched, once for everybody who wants it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Source {
-    /// What the vault calls it.
-    pub name: SecretName,
-    /// The version to keep to, or none for the newest.
-    pub version: Option<Version>,
-}
-
-impl Wanted {
-    /// What is fetched for it.
-    #[must_use]
-    pub fn source(&self) -> Source {
-        Source { name: self.vault_name.clone(), version: self.version.clone() }
-    }
-}
+pub use self::wanted::Wanted;
 
 /// How fresh secrets are kept, and how long without the vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +114,7 @@ impl<V: Vault> Refresh<V> {
     }
 
     fn wanting<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = &'a Wanted> {
-        self.wanted.iter().filter(move |wanted| wanted.vault_name == source.name && wanted.version == source.version)
+        self.wanted.iter().filter(move |wanted| wanted.source() == *source)
     }
 
     fn is_optional(&self, source: &Source) -> bool {
@@ -311,14 +281,7 @@ impl<'a, V: Vault> Watch<'a, V> {
                 self.all(source, || Outcome::Revoked(Setback::from(&error)))
             }
             (Answer::Heard(Ok((secret, origin))), _) => {
-                let decode = |wanted: &Wanted| {
-                    let outcome = match wanted.encoding.decode(secret.clone(), &self.refresh.arena) {
-                        Ok(secret) => Outcome::Given(secret, origin.clone()),
-                        Err(error) => failed(&error),
-                    };
-                    Fetched { name: wanted.name.clone(), outcome }
-                };
-                self.refresh.wanting(source).map(decode).collect()
+                wanted::make_all(self.refresh.wanting(source), &secret, &origin, &self.refresh.arena)
             }
         }
     }

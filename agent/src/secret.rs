@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::encoding::Encoding;
 use crate::memory::Locked;
+use crate::selection::Selection;
 
 /// Longest name that Key Vault accepts, in characters.
 /// Source: the `SetSecret` operation of the Key Vault REST specification, `^[0-9a-zA-Z-]{1,127}$`.
@@ -178,6 +179,8 @@ pub struct Metadata {
 pub struct Secret {
     /// What the vault says about it.
     pub metadata: Metadata,
+    /// What of the vault's text it is.
+    pub selection: Selection,
     /// What the bytes were made from the vault's text by.
     pub encoding: Encoding,
     /// The bytes.
@@ -188,7 +191,8 @@ impl Secret {
     /// Whether both carry the same version, metadata and bytes, made in the same way.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
-        self.metadata == other.metadata && self.encoding == other.encoding && self.value.same_as(&other.value)
+        let made_alike = self.selection == other.selection && self.encoding == other.encoding;
+        self.metadata == other.metadata && made_alike && self.value.same_as(&other.value)
     }
 }
 

@@ -36,6 +36,7 @@ use self::audit::Audit;
 use self::limits::{Connections, RefreshBudget};
 use self::routes::Server;
 use crate::clock::Clock;
+use crate::hooks::Board;
 use crate::memory::Arena;
 use crate::metrics::Metrics;
 use crate::principal::Principal;
@@ -103,6 +104,8 @@ pub struct About {
     pub poll_interval: Duration,
     /// What the process forbade itself, and how that went.
     pub hardening: process::Report,
+    /// How the hooks fare.
+    pub hooks: Board,
 }
 
 impl fmt::Debug for About {

@@ -1,5 +1,6 @@
 //! The last good value of every secret, as one snapshot that is replaced whole: a publishing half and a reading half.
 
+mod hold;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use self::hold::Hold;
 pub use self::slot::{Failure, Origin, Outcome, Published, Setback, Slot, State, Why, Withdrawn};
 use crate::clock::Moment;
 use crate::secret::SecretName;
@@ -23,6 +25,8 @@ pub struct Snapshot {
     pub slots: BTreeMap<SecretName, Slot>,
     /// How many [`Hold`]s there are.
     held: usize,
+    /// The generation that each part shows which holds readiness back, or did.
+    shown: Vec<u64>,
 }
 
 impl Snapshot {
@@ -36,6 +40,12 @@ impl Snapshot {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.awaited().next().is_none()
+    }
+
+    /// Whether every part that shows the secrets in its own way shows this generation by now.
+    #[must_use]
+    pub fn is_shown(&self) -> bool {
+        self.shown.iter().all(|shown| *shown >= self.generation)
     }
 
     /// The required secrets that have no value: none yet, or none any more.
@@ -81,39 +91,10 @@ pub struct Publisher(watch::Sender<Arc<Snapshot>>);
 #[derive(Clone, Debug)]
 pub struct Reader(watch::Receiver<Arc<Snapshot>>);
 
-/// Holds readiness back until it is released or dropped: for a part that shows the secrets in its own way, and can fail.
-#[derive(Debug)]
-pub struct Hold {
-    snapshots: watch::Sender<Arc<Snapshot>>,
-    holds: bool,
-}
-
-impl Hold {
-    /// Holds readiness back again. Like [`Self::release`] it wakes readers, but only where it changes something.
-    pub fn resume(&mut self) {
-        if !std::mem::replace(&mut self.holds, true) {
-            self.snapshots.send_modify(|snapshot| Arc::make_mut(snapshot).held += 1);
-        }
-    }
-
-    /// Lets readiness go, until it is held back again.
-    pub fn release(&mut self) {
-        if std::mem::take(&mut self.holds) {
-            self.snapshots.send_modify(|snapshot| Arc::make_mut(snapshot).held -= 1);
-        }
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.release();
-    }
-}
-
 /// Makes both halves, with an empty slot for each `(name, optional)`.
 pub fn channel(secrets: impl IntoIterator<Item = (SecretName, bool)>) -> (Publisher, Reader) {
     let slots = secrets.into_iter().map(|(name, optional)| (name, Slot::empty(optional))).collect();
-    let (sender, receiver) = watch::channel(Arc::new(Snapshot { generation: 0, slots, held: 0 }));
+    let (sender, receiver) = watch::channel(Arc::new(Snapshot { generation: 0, slots, held: 0, shown: Vec::new() }));
     (Publisher(sender), Reader(receiver))
 }
 
@@ -167,9 +148,7 @@ impl Publisher {
     /// Holds readiness back until the answer is released or dropped.
     #[must_use]
     pub fn hold_readiness(&self) -> Hold {
-        let mut hold = Hold { snapshots: self.0.clone(), holds: false };
-        hold.resume();
-        hold
+        Hold::new(self.0.clone())
     }
 }
 

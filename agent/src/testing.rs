@@ -12,10 +12,11 @@ use tokio::time::Instant;
 use crate::clock::{Clock, Moment};
 use crate::encoding::Encoding;
 use crate::memory::Arena;
-use crate::refresh::{Budget, Gates, Source, Upstream};
+use crate::refresh::{Budget, Gates, Upstream};
 use crate::secret::{Metadata, Secret, SecretName, SecretValue};
+use crate::selection::Selection;
 use crate::store::{Fetched, Origin, Outcome, Publication, Publisher, Setback};
-use crate::vault::FetchError;
+use crate::vault::{Delivery, FetchError, Source};
 
 pub(crate) fn own_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
@@ -44,7 +45,7 @@ pub(crate) fn metadata(digit: char) -> Metadata {
 /// A secret whose version is 32 times the `digit`.
 pub(crate) fn secret(digit: char, value: &[u8]) -> Secret {
     let value = SecretValue::new(Arena::unlocked().store(value).expect("memory"));
-    Secret { metadata: metadata(digit), encoding: Encoding::Text, value }
+    Secret { metadata: metadata(digit), selection: Selection::Whole, encoding: Encoding::Text, value }
 }
 
 /// Where secrets in tests come from.
@@ -61,7 +62,7 @@ pub(crate) fn gates() -> Gates {
 
 /// What is fetched for the newest version of a secret.
 pub(crate) fn source(text: &str) -> Source {
-    Source { name: name(text), version: None }
+    Source { name: name(text), version: None, delivery: Delivery::AsStored }
 }
 
 /// So many seconds after [`new_year`], when the machine was started.

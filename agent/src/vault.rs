@@ -11,15 +11,11 @@ use crate::secret::{Secret, SecretName, Version};
 
 /// Where secrets come from: Azure Key Vault, or a fake in tests.
 pub trait Vault: Send + Sync + 'static {
-    /// Fetches one secret: the pinned `version`, or the newest one.
+    /// Fetches one secret.
     ///
     /// # Errors
     /// [`FetchError`], one variant for each decision that a caller can take.
-    fn fetch(
-        &self,
-        name: &SecretName,
-        version: Option<&Version>,
-    ) -> impl Future<Output = Result<Secret, FetchError>> + Send;
+    fn fetch(&self, source: &Source) -> impl Future<Output = Result<Secret, FetchError>> + Send;
 
     /// Lists what is in the vault, in at most `calls_max` requests.
     ///
@@ -53,6 +49,27 @@ impl Listed {
             Self::Whole { calls, .. } | Self::TooLong { calls } => *calls,
         }
     }
+}
+
+/// What is fetched by one request.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Source {
+    /// What the vault calls it.
+    pub name: SecretName,
+    /// The version to keep to, or none for the newest.
+    pub version: Option<Version>,
+    /// How the vault is to give it.
+    pub delivery: Delivery,
+}
+
+/// How a vault gives a secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Delivery {
+    /// As it was stored.
+    #[default]
+    AsStored,
+    /// A certificate's secret as PEM, whatever it was stored as.
+    AsPem,
 }
 
 /// Why a fetch brought no secret, by what follows from it.

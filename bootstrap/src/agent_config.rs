@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use keyside::azure::cloud::VaultUrl;
+use nix::unistd::AccessFlags;
 
 use crate::config::{Config, RunsOn};
 use crate::item::{Key, Known};
@@ -67,26 +68,46 @@ pub enum Written {
     Unchanged,
 }
 
+/// Looks whether [`write()`] could write to `path`.
+///
+/// # Errors
+/// What [`write()`] would say.
+pub fn look(path: &Path) -> Result<()> {
+    former(path)?;
+    let folder = folder(path);
+    let could_not = || format!("could not write {}", path.display());
+    nix::unistd::access(folder, AccessFlags::W_OK | AccessFlags::X_OK).with_context(could_not)
+}
+
 /// Gives the file at `path` this text, unless it has it.
 ///
 /// # Errors
 /// When it cannot be read or written, or somebody else wrote it.
 pub fn write(path: &Path, text: &str) -> Result<Written> {
-    match std::fs::read_to_string(path) {
-        Ok(before) if before == text => return Ok(Written::Unchanged),
-        Ok(before) if before.lines().next() == Some(FIRST_LINE) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Ok(_) => bail!("{} was not written by this program: move it away, or set file under [agent]", path.display()),
-        Err(error) => return Err(error).with_context(|| format!("could not read {}", path.display())),
+    if former(path)?.as_deref() == Some(text) {
+        return Ok(Written::Unchanged);
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let beside = folder.join(format!(".{}.new", path.file_name().unwrap_or_default().to_string_lossy()));
+    let beside = folder(path).join(format!(".{}.new", path.file_name().unwrap_or_default().to_string_lossy()));
     let could_not = || format!("could not write {}", path.display());
     let mut file = std::fs::File::create(&beside).with_context(could_not)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(could_not)?;
     // Whoever reads it meanwhile sees the old or the new one, whole.
     std::fs::rename(&beside, path).with_context(could_not)?;
     Ok(Written::Anew)
+}
+
+/// What this program wrote to `path` before.
+fn former(path: &Path) -> Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(before) if before.lines().next() == Some(FIRST_LINE) => Ok(Some(before)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Ok(_) => bail!("{} was not written by this program: move it away, or set file under [agent]", path.display()),
+        Err(error) => Err(error).with_context(|| format!("could not read {}", path.display())),
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
@@ -98,11 +119,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::testing::config;
 
     fn written(more: &str) -> String {
-        let base = "subscription = '00000000-0000-4000-8000-000000000001'\ntenant = '00000000-0000-4000-8000-000000000002'\n\
-                    location = 'westeurope'\nprefix = 'ml'\n[vault]\nname = 'kv1'\n[[secret]]\nname = 'db'\ngenerate = {}\n";
-        let config = Config::parse(&format!("{base}{more}"), 1000).expect("it fits");
+        let config = config(&format!("[[secret]]\nname = 'db'\ngenerate = {{}}\n{more}"));
         let known = Known::default();
         known.keep(Key::Identity, json!({"properties": {"clientId": "00000000-0000-4000-8000-000000000003"}}));
         text(&config, &"https://kv1.vault.azure.net".parse().expect("a URL"), &known)
@@ -140,7 +160,20 @@ mod tests {
         let path = folder.path().join("agent.toml");
         std::fs::write(&path, "# mine\n").expect("written");
         let error = write(&path, FIRST_LINE).expect_err("refused").to_string();
+        assert_eq!(look(&path).expect_err("refused").to_string(), error);
         assert!(error.contains("was not written by this program"), "{error}");
         assert_eq!(std::fs::read_to_string(&path).expect("text"), "# mine\n");
+    }
+
+    #[test]
+    fn a_folder_that_nothing_can_be_written_to_is_found_without_writing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        look(&folder.path().join("agent.toml")).expect("it can be written");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+        let absent = look(&folder.path().join("absent/agent.toml")).expect_err("there is no folder");
+        assert!(absent.to_string().contains("could not write"), "{absent}");
+        std::fs::write(folder.path().join("file"), "").expect("written");
+        look(&folder.path().join("file/agent.toml")).expect_err("its folder is a file");
+        look(folder.path()).expect_err("it is a folder itself");
     }
 }

@@ -2,7 +2,7 @@
 
 mod error;
 mod link;
-mod retry;
+mod verdict;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +20,11 @@ use tokio::time::Instant;
 use url::Url;
 
 pub use self::error::{ArmError, Problem, Refusal};
+pub(crate) use self::error::{bracketed, short, spaced};
 use self::link::{Link, link, next_page};
-use self::retry::{Pause, Verdict};
+use self::verdict::verdict;
 use crate::item::Label;
+use crate::retry::{Pause, Tries};
 
 /// Where Resource Manager is, and what its tokens are for.
 /// Source: <https://learn.microsoft.com/azure/azure-resource-manager/management/control-plane-and-data-plane>.
@@ -77,6 +79,8 @@ pub struct Call<'a> {
 /// An answer.
 #[derive(Debug)]
 pub struct Answer {
+    /// What was asked, where relative links begin.
+    asked: Url,
     status: u16,
     /// What it holds; null where it is empty.
     pub body: Value,
@@ -121,7 +125,7 @@ impl Arm {
         let call = Call::new(label, "read", Method::Get, path.to_owned());
         match self.send(&call).await {
             Ok(answer) => Ok(Some(answer.body)),
-            Err(error) if error.status() == Some(404) && error.code() != "SubscriptionNotFound" => Ok(None),
+            Err(error) if error.is_absence() => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -129,22 +133,23 @@ impl Arm {
     /// Lists a collection, page after page; empty where there is none.
     ///
     /// # Errors
-    /// [`ArmError`], also for a link to another host and for a list that does not end.
+    /// [`ArmError`], also for a link to another host, for a list that does not end, and where the subscription is not
+    /// there.
     pub async fn list(&self, label: &Label, path: &str) -> Result<Vec<Value>, ArmError> {
         let call = Call::new(label, "list", Method::Get, path.to_owned());
         let mut page = match self.send(&call).await {
-            Ok(answer) => answer.body,
-            Err(error) if error.status() == Some(404) => return Ok(Vec::new()),
+            Ok(answer) => answer,
+            Err(error) if error.is_absence() => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
         let mut all = Vec::new();
         for _ in 0..PAGES_MAX {
-            if let Some(Value::Array(items)) = page.get_mut("value").map(Value::take) {
+            if let Some(Value::Array(items)) = page.body.get_mut("value").map(Value::take) {
                 all.extend(items);
             }
-            let next = next_page(&page, &self.endpoint).map_err(|problem| call.error(problem))?;
+            let next = next_page(&page.body, &page.asked).map_err(|problem| call.error(problem))?;
             let Some(next) = next else { return Ok(all) };
-            page = self.send_to(next, &call).await?.body;
+            page = self.send_to(next, &call).await?;
         }
         Err(call.error(Problem::Unusable("the list does not end")))
     }
@@ -160,35 +165,20 @@ impl Arm {
     }
 
     async fn send_to(&self, url: Url, call: &Call<'_>) -> Result<Answer, ArmError> {
-        let start = Instant::now();
-        let mut pause = Pause::new();
-        let mut rejected = false;
+        let mut tries = Tries::new(self.patience.request, Pause::new());
         loop {
             let error = match self.once(url.clone(), call).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let limit = match retry::verdict(&error, call.passing) {
-                Verdict::Final => return Err(error),
-                // A token that expired on the way is rejected once; its successor is not.
-                Verdict::WithAnotherToken if rejected => return Err(error),
-                Verdict::WithAnotherToken => {
-                    rejected = true;
-                    continue;
-                }
-                Verdict::Again(limit) => limit.unwrap_or(self.patience.request),
-            };
-            let wait = pause.next(error.retry_after());
-            if start.elapsed() + wait > limit {
+            if !tries.goes_on(&error, verdict(&error, call.passing), error.retry_after()).await {
                 return Err(error);
             }
-            tracing::debug!(error = %error, ?wait, "trying again");
-            tokio::time::sleep(wait).await;
         }
     }
 
     async fn once(&self, url: Url, call: &Call<'_>) -> Result<Answer, ArmError> {
-        let mut request = Request::new(url, call.method);
+        let mut request = Request::new(url.clone(), call.method);
         request.insert_header("accept", "application/json");
         if let Some(body) = &call.body {
             request.insert_header("content-type", "application/json");
@@ -196,7 +186,20 @@ impl Arm {
         }
         let options = Some(PipelineSendOptions { skip_checks: true, ..PipelineSendOptions::default() });
         let response = self.pipeline.send(&Context::new(), &mut request, options).await;
-        read(&response.map_err(|error| call.error(error.into()))?).map_err(|problem| call.error(problem))
+        let response = response.map_err(|error| call.error(error.into()))?;
+        read(&response, url).map_err(|problem| call.error(problem))
+    }
+
+    /// Sends a removal and waits until it has ended; what is gone already, or goes meanwhile, is removed.
+    ///
+    /// # Errors
+    /// [`ArmError`].
+    pub async fn remove(&self, call: &Call<'_>) -> Result<(), ArmError> {
+        let ended = match self.send(call).await {
+            Ok(answer) => self.finish(&answer, call).await,
+            Err(error) => Err(error),
+        };
+        ended.or_else(|error| if error.is_absence() { Ok(()) } else { Err(error) })
     }
 
     /// Waits until the operation that `answer` speaks of has ended, in whichever way it says so.
@@ -204,7 +207,7 @@ impl Arm {
     /// # Errors
     /// [`ArmError`], where the operation failed, was cancelled or did not end in time.
     pub async fn finish(&self, answer: &Answer, call: &Call<'_>) -> Result<(), ArmError> {
-        let Some(link) = link(answer, &self.endpoint).map_err(|problem| call.error(problem))? else { return Ok(()) };
+        let Some(link) = link(answer).map_err(|problem| call.error(problem))? else { return Ok(()) };
         let start = Instant::now();
         let mut pause = Pause::between(LOOK_FIRST, LOOK_LAST);
         let mut asked = answer.retry_after;
@@ -225,20 +228,20 @@ impl Arm {
         }
     }
 
-    /// Waits until Azure is done with what is at `path`, and answers with it.
+    /// Waits until Azure is done with what is at `path`, and answers with it. What `call` has just written may not be
+    /// there yet; what it only reads is.
     ///
     /// # Errors
-    /// [`ArmError`], where it failed or was not ready in time.
+    /// [`ArmError`], where it failed, was not ready in time, or is gone.
     pub async fn settled(&self, path: &str, call: &Call<'_>) -> Result<Value, ArmError> {
         let start = Instant::now();
         let mut pause = Pause::between(LOOK_FIRST, LOOK_LAST);
         loop {
-            if let Some(document) = self.get(call.label, path).await? {
-                match state(&document) {
-                    State::Ready => return Ok(document),
-                    State::Failed(word) => return Err(call.error(Problem::Ended(word))),
-                    State::UnderWay(_) => {}
-                }
+            match self.get(call.label, path).await?.map(|document| (state(&document), document)) {
+                Some((State::Ready, document)) => return Ok(document),
+                Some((State::Failed(word), _)) => return Err(call.error(Problem::Ended(word))),
+                None if call.method == Method::Get => return Err(call.error(Problem::Gone)),
+                Some((State::UnderWay(_), _)) | None => {}
             }
             self.pause(&mut pause, None, (start, call)).await?;
         }
@@ -305,7 +308,7 @@ impl<'a> Call<'a> {
     }
 }
 
-fn read(response: &RawResponse) -> Result<Answer, Problem> {
+fn read(response: &RawResponse, asked: Url) -> Result<Answer, Problem> {
     let header =
         |name: &'static str| response.headers().get_optional_str(&HeaderName::from_static(name)).map(str::to_owned);
     let status = u16::from(response.status());
@@ -321,5 +324,5 @@ fn read(response: &RawResponse) -> Result<Answer, Problem> {
         [] => Value::Null,
         bytes => serde_json::from_slice(bytes).map_err(|_| Problem::Unusable("the answer is no JSON"))?,
     };
-    Ok(Answer { status, body, operation, location, retry_after: retry_after.map(Duration::from_secs) })
+    Ok(Answer { asked, status, body, operation, location, retry_after: retry_after.map(Duration::from_secs) })
 }

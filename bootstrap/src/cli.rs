@@ -1,6 +1,7 @@
 //! The commands and their flags.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,6 +9,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 pub use keyside::cli::Output;
 use keyside::secret::SecretName;
+use serde_json::json;
+
+use crate::failure::Failure;
 
 /// Provisions what Keyside reads from: vault, workspace, identity, rights and first secrets.
 #[derive(Clone, Debug, Parser)]
@@ -18,7 +22,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 2 changes, with --detailed-exitcode; 64 usage; 69 Azure cannot be reached, \
+const EXIT_CODES: &str = "Exit codes: 0 done; 2 changes, with --detailed-exitcode; 64 usage; 66 there is no estate; 69 Azure cannot be reached, \
 or no sign-in; 70 Azure refused, or something is in the way; 75 not confirmed, nothing done; 78 the configuration is wrong";
 
 /// Every command.
@@ -59,6 +63,9 @@ pub enum Command {
         /// Leave nothing that could be recovered.
         #[arg(long)]
         purge: bool,
+        /// Purge also a vault whose secrets nobody could list before.
+        #[arg(long, requires = "purge")]
+        even_unseen: bool,
     },
     /// Prints what others need to know of the estate, and the next command.
     Output {
@@ -138,6 +145,8 @@ pub enum Exit {
     Changes = 2,
     /// The command line is wrong.
     Usage = 64,
+    /// There is no estate to tell of.
+    Absent = 66,
     /// Azure cannot be reached, or there is no sign-in.
     Unavailable = 69,
     /// Azure refused, or something is in the way.
@@ -186,17 +195,27 @@ impl Command {
 }
 
 impl Cli {
-    /// Understands a command line. What is wrong with it, or the help that it asks for, is printed here.
+    /// Understands a command line. What is wrong with it, or the help that it asks for, is printed here; what is wrong
+    /// goes to `out` for programs, too, where the line asks for JSON.
     ///
     /// # Errors
     /// [`Exit::Success`] after help or version, [`Exit::Usage`] after a mistake.
-    pub fn understand(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Exit> {
+    pub fn understand(arguments: &[OsString], out: &mut dyn Write) -> Result<Self, Exit> {
         Self::try_parse_from(arguments).map_err(|error| {
             // When the terminal is gone, nobody is left to tell.
             drop(error.print());
+            if error.use_stderr() && asks_for_json(arguments) {
+                drop(writeln!(out, "{:#}", Failure::usage(&error.render().to_string()).in_document(json!({}))));
+            }
             exit(&error)
         })
     }
+}
+
+/// Whether a line that is not understood says all the same how to print.
+fn asks_for_json(arguments: &[OsString]) -> bool {
+    arguments.iter().any(|word| word == "--output=json")
+        || arguments.windows(2).any(|words| words[0] == "--output" && words[1] == "json")
 }
 
 fn exit(error: &clap::Error) -> Exit {
@@ -221,6 +240,8 @@ mod tests {
             ("plan --config e.toml --recover --detailed-exitcode --output json", None),
             ("apply --config e.toml --yes --recover --patience 30s", None),
             ("destroy --config e.toml --yes --purge", None),
+            ("destroy --config e.toml --purge --even-unseen", None),
+            ("destroy --config e.toml --even-unseen", Some(Exit::Usage)),
             ("output --config e.toml --output json", None),
             ("preflight --config e.toml", None),
             ("secret set db --config e.toml --from-env DB", None),

@@ -1,8 +1,11 @@
 //! The estate as an operator describes it: the file's shape, all its problems with their lines, and the checked [`Config`].
 
+mod agent;
 mod check;
+mod secrets;
 mod shape;
 mod tags;
+mod unused;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -325,8 +328,9 @@ mod tests {
         assert_eq!(problems(EXAMPLE), Vec::<String>::new());
         let worked = GUIDE.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
         assert_eq!(problems(worked), Vec::<String>::new());
-        let existing = EXAMPLE.replace("name = \"vision-kv\"", "").replace("# id = ", "id = ");
-        let config = Config::parse(&existing, 1000).expect("the commented key fits, too");
+        let id = EXAMPLE.lines().find_map(|line| line.strip_prefix("# id = ")).expect("a key in a comment");
+        let top = EXAMPLE.split("\n# The resource group").next().expect("the required keys");
+        let config = Config::parse(&format!("{top}\n[vault]\nid = {id}\n"), 1000).expect("the commented key fits, too");
         assert!(matches!(config.vault.place, Place::Existing(_)));
     }
 
@@ -371,7 +375,7 @@ mod tests {
                 "no counterpart",
             ),
             ("[[secret]]\nname = 'a'", "needs one source"),
-            ("[[secret]]\nname = 'a'\ngenerate = {}\nfrom_env = 'A'", "needs one source"),
+            ("[[secret]]\nname = 'a'\ngenerate = {}\nfrom_env = 'A'", "has 2 sources, generate and from_env: keep one"),
             ("[[secret]]\nname = 'a'\ngenerate = { length = 4 }", "from 8 to"),
             ("[[secret]]\nname = 'a'\ngenerate = { alphabet = 'aa' }", "each once"),
             ("[[secret]]\nname = 'a'\ngenerate = {}\n[[secret]]\nname = 'A'\ngenerate = {}", "used twice"),

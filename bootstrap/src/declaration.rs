@@ -1,6 +1,6 @@
 //! A resource that is written as a document and compared field by field, which most are.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use async_trait::async_trait;
 use azure_core::http::Method;
 use serde_json::{Map, Value, json};
@@ -13,6 +13,9 @@ use crate::item::{Decision, Item, Key, Known, Label, Observed};
 
 /// The tag that marks what this program made; its value tells the estate, so that two in one group stay apart.
 pub const OWNER_TAG: &str = "keyside-bootstrap";
+
+/// What follows when Azure has deleted what it is deleting.
+const MADE_ANEW: &str = "it is made anew when it is gone";
 
 /// A refusal that passes soon after a provider has been registered.
 const NOT_YET_REGISTERED: &[&str] = &["MissingSubscriptionRegistration"];
@@ -31,7 +34,7 @@ pub enum ChangedBy {
 pub enum Mark {
     /// By a tag with this value.
     Tag(String),
-    /// By its name, which nobody else chooses.
+    /// By its name, which holds the estate's number.
     Name,
     /// Not at all: it is somebody else's, and only read.
     Foreign,
@@ -91,16 +94,19 @@ impl Declaration {
             };
         };
         let ours = self.is_ours(&actual);
-        let found = differences(&self.fields, &actual);
+        let found = self.differences(&actual);
         let fixed: Vec<_> = found.iter().filter(|one| one.fixed).map(fixed_words).collect();
-        let decision = match arm::state(&actual) {
+        let state = arm::state(&actual);
+        let makes_anew = matches!(&state, State::UnderWay(word) if goes(word));
+        let notes = makes_anew.then(|| MADE_ANEW.to_owned()).into_iter().collect();
+        let decision = match state {
             _ if !fixed.is_empty() => Decision::Refuse(fixed.join("; ")),
             State::UnderWay(word) => Decision::Await(word),
             State::Failed(word) => Decision::Change(vec![failed(&word)]),
             State::Ready if found.is_empty() => Decision::Leave,
             State::Ready => Decision::Change(found),
         };
-        Observed { decision, document: Some(actual), ours, deleted: false, notes: Vec::new() }
+        Observed { decision, document: Some(actual), ours, deleted: false, notes }
     }
 
     /// Whether what has the tags of `document` was made by this program for this estate.
@@ -133,20 +139,24 @@ impl Declaration {
     /// # Errors
     /// [`ArmError`].
     pub async fn change(&self, azure: &Azure, actual: &Value) -> Result<Value, ArmError> {
-        let changes = patch(&self.fields, actual);
         let given_up = matches!(arm::state(actual), State::Failed(_));
         match self.changed_by {
-            ChangedBy::Patch if !given_up => self.send(azure, ("change", Method::Patch), changes).await,
-            ChangedBy::Patch | ChangedBy::Put => {
-                let mut document = self.document.clone();
-                if let Some(tags) = actual.get("tags").filter(|tags| tags.is_object()) {
-                    let mut all = json!({"tags": tags});
-                    merge(&mut all, document);
-                    document = all;
-                }
-                self.send(azure, ("change", Method::Put), document).await
+            ChangedBy::Patch if !given_up => {
+                let changes = patch(&self.fields_against(actual), actual);
+                self.send(azure, ("change", Method::Patch), changes).await
             }
+            ChangedBy::Patch | ChangedBy::Put => self.send(azure, ("change", Method::Put), self.whole(actual)).await,
         }
+    }
+
+    /// The document that takes the place of `actual`, with the tags that others put there.
+    #[must_use]
+    pub fn whole(&self, actual: &Value) -> Value {
+        let tags = actual.get("tags").filter(|tags| tags.is_object());
+        let mut document = tags.map_or_else(|| json!({}), |tags| json!({"tags": tags}));
+        merge(&mut document, self.document.clone());
+        merge(&mut document, patch(&self.fields_against(actual), actual));
+        document
     }
 
     async fn send(
@@ -163,16 +173,45 @@ impl Declaration {
         azure.arm.settled(&self.path(), &call).await
     }
 
-    /// Waits for what Azure is at, and does what is left to do then.
-    async fn wait(&self, azure: &Azure, word: &str) -> Result<Value, ArmError> {
+    /// Waits for what Azure is at, and makes anew what Azure deleted.
+    async fn wait(&self, azure: &Azure, word: &str) -> Result<Value> {
         let label = self.label();
         let call = Call::new(&label, "wait for", Method::Get, self.path());
-        if matches!(word, "Deleting" | "Deprovisioning") {
+        if goes(word) {
             azure.arm.gone(&self.path(), &call).await?;
-            return self.create(azure, Value::Null).await;
+            return Ok(self.create(azure, Value::Null).await?);
         }
-        let actual = azure.arm.settled(&self.path(), &call).await?;
-        if differences(&self.fields, &actual).is_empty() { Ok(actual) } else { self.change(azure, &actual).await }
+        self.as_shown(azure.arm.settled(&self.path(), &call).await?)
+    }
+
+    /// Nobody has confirmed a change of what could not be looked at in the plan.
+    ///
+    /// # Errors
+    /// Where `actual`, which is ready now, is not as it should be.
+    pub fn as_shown(&self, actual: Value) -> Result<Value> {
+        let found = self.differences(&actual);
+        if found.is_empty() {
+            return Ok(actual);
+        }
+        let fields: Vec<_> = found.iter().map(|one| one.field.as_str()).collect();
+        let (label, fields) = (self.label(), fields.join(", "));
+        bail!("{label} is ready, and differs in what the plan could not show ({fields}): run plan again to see how")
+    }
+
+    /// Every field of `actual` that is not as it should be.
+    #[must_use]
+    pub fn differences(&self, actual: &Value) -> Vec<Difference> {
+        differences(&self.fields_against(actual), actual)
+    }
+
+    /// What `actual` is compared by: of our own resource the file is the whole truth, and one that was there before keeps
+    /// what others put there.
+    fn fields_against(&self, actual: &Value) -> Vec<Field> {
+        let fields = self.fields.iter().cloned();
+        if self.is_ours(actual) {
+            return fields.collect();
+        }
+        fields.map(|field| field.beside_those_of(actual)).collect()
     }
 
     /// Removes it and waits until it is gone.
@@ -183,24 +222,20 @@ impl Declaration {
         let label = self.label();
         let more = if purge { self.purge_query } else { "" };
         let call = Call::new(&label, "delete", Method::Delete, format!("{}{more}", self.path()));
-        match azure.arm.send(&call).await {
-            Ok(answer) => azure.arm.finish(&answer, &call).await?,
-            Err(error) if error.status() == Some(404) => return Ok(()),
-            Err(error) => return Err(error),
-        }
+        azure.arm.remove(&call).await?;
         azure.arm.gone(&self.path(), &call).await
     }
 
     /// Does what was decided, but for what only some kinds can.
     ///
     /// # Errors
-    /// [`ArmError`].
-    pub async fn perform(&self, azure: &Azure, observed: &Observed) -> Result<Value, ArmError> {
+    /// [`ArmError`]; also where Azure is done with it, and it is not as it should be.
+    pub async fn perform(&self, azure: &Azure, observed: &Observed) -> Result<Value> {
         match (&observed.decision, &observed.document) {
-            (Decision::Change(_), Some(actual)) => self.change(azure, actual).await,
+            (Decision::Change(_), Some(actual)) => Ok(self.change(azure, actual).await?),
             (Decision::Await(word), _) => self.wait(azure, word).await,
             (Decision::Leave, Some(actual)) => Ok(actual.clone()),
-            _ => self.create(azure, Value::Null).await,
+            _ => Ok(self.create(azure, Value::Null).await?),
         }
     }
 }
@@ -220,13 +255,18 @@ impl Item for Declaration {
     }
 
     async fn write(&self, azure: &Azure, _known: &Known, observed: &Observed) -> Result<Value> {
-        Ok(self.perform(azure, observed).await?)
+        self.perform(azure, observed).await
     }
 
     async fn remove(&self, azure: &Azure, _known: &Known, purge: bool) -> Result<Option<String>> {
         self.delete(azure, purge).await?;
         Ok(None)
     }
+}
+
+/// Whether Azure's word for what it is at means that the resource goes.
+fn goes(word: &str) -> bool {
+    matches!(word, "Deleting" | "Deprovisioning")
 }
 
 fn fixed_words(one: &Difference) -> String {
@@ -303,6 +343,17 @@ mod tests {
         assert!(!judge(Mark::Tag("e".to_owned()), Value::Null));
         assert!(judge(Mark::Name, Value::Null));
         assert!(!judge(Mark::Foreign, json!({OWNER_TAG: "e"})));
+    }
+
+    #[test]
+    fn what_is_ready_after_a_wait_is_not_changed_behind_the_plan() {
+        let tagged = declaration(Mark::Name);
+        let ready = |x: u8| json!({"location": "westeurope", "properties": {"x": x}});
+        assert_eq!(tagged.as_shown(ready(1)).expect("as it should be"), ready(1));
+        let error = tagged.as_shown(ready(2)).expect_err("nobody has seen that").to_string();
+        assert!(error.contains("(properties.x): run plan again"), "{error}");
+        let document = json!({"location": "westeurope", "properties": {"provisioningState": "Deleting"}});
+        assert_eq!(tagged.judge(Some(document)).notes, [MADE_ANEW]);
     }
 
     #[test]

@@ -6,13 +6,15 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::apply::first_failure;
-use crate::azure::Azure;
+use crate::azure::{Azure, Sight};
+use crate::config::Config;
 use crate::declaration::OWNER_TAG;
 use crate::graph::{Direction, work_through};
-use crate::item::{Key, Known, Label, Node, Removal};
-use crate::plan::Plan;
+use crate::item::{Key, Label, Node, Removal, World};
+use crate::plan::{Plan, Step};
 use crate::progress::Progress;
-use crate::vault_data::{Listed, Reason, Rights};
+use crate::resources::{self, vault};
+use crate::vault_data::Listed;
 
 /// What becomes of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,49 +34,81 @@ pub enum Fate {
 pub struct Removals {
     /// Each with its fate.
     pub fates: Vec<(Label, Fate)>,
+    purge: bool,
 }
 
-/// What the application's vault holds, where it would go.
+/// What the vaults hold that would go.
 #[derive(Debug, Default)]
 pub struct Contents {
-    /// The secrets that go with it, by name.
-    pub lost: Vec<String>,
-    /// What is to be told: why it stays, or that nobody can say what it holds.
+    /// The secrets that go with a vault, by its name.
+    pub lost: Vec<(Label, Vec<String>)>,
+    /// The vaults of which nobody can say what they hold.
+    pub unseen: Vec<Label>,
+    /// Why a vault stays.
     pub notes: Vec<String>,
 }
 
-/// Lists the secrets of a vault that would go. One that holds a secret that the estate of this number did not make is
-/// marked in `plan` as somebody else's, so that it stays.
+/// Lists the secrets of the vaults that would go. One that holds what is not this estate's is marked in `plan` as
+/// somebody else's, so that it stays.
 ///
 /// # Errors
-/// When the vault cannot be asked for another reason than a missing right or its firewall.
-pub async fn spare_vault(plan: &mut Plan, nodes: &[Node], azure: &Azure, estate: &str) -> Result<Contents> {
+/// When a vault cannot be asked for another reason than a missing right or its firewall.
+pub async fn look_into_vaults(plan: &mut Plan, nodes: &[Node], config: &Config, azure: &Azure) -> Result<Contents> {
     let mut contents = Contents::default();
-    let vault = (0..nodes.len()).find(|place| nodes[*place].item.key() == Key::Vault);
-    let Some(step) = vault.and_then(|place| plan.steps.get_mut(place)) else { return Ok(contents) };
-    if !step.observed.ours || step.observed.document.is_none() {
-        return Ok(contents);
-    }
-    let listed = match azure.vault.list(Rights::AreWhatTheyAre).await {
-        Ok(listed) => listed,
-        Err(error) if matches!(*error.reason, Reason::Denied { .. } | Reason::Firewalled { .. }) => {
-            contents.notes.push(format!("{} may hold secrets, which the operator has no right to list", step.label));
-            return Ok(contents);
+    let workspace_stays = workspace_stays(plan, nodes);
+    for (step, node) in plan.steps.iter_mut().zip(nodes) {
+        let spared = match node.item.key() {
+            Key::WorkspaceVault if workspace_stays => Some("the workspace that uses it stays".to_owned()),
+            key @ (Key::Vault | Key::WorkspaceVault) if step.observed.ours => {
+                look_into(step, key, config, (azure, &mut contents)).await?
+            }
+            _ => None,
+        };
+        if let Some(why) = spared {
+            step.observed.ours = false;
+            contents.notes.push(format!("{} stays: {why}", step.label));
         }
-        Err(error) => return Err(error.into()),
+    }
+    Ok(contents)
+}
+
+/// Whether there is a workspace which is not this program's to remove.
+fn workspace_stays(plan: &Plan, nodes: &[Node]) -> bool {
+    let stays = |step: &Step| step.observed.document.is_some() && !step.observed.ours;
+    nodes.iter().zip(&plan.steps).any(|(node, step)| node.item.key() == Key::Workspace && stays(step))
+}
+
+/// Looks into one vault; answers why it stays, if it does.
+async fn look_into(
+    step: &Step,
+    key: Key,
+    config: &Config,
+    (azure, contents): (&Azure, &mut Contents),
+) -> Result<Option<String>> {
+    let sight = match &step.observed {
+        // What is in its deleted state cannot be looked into any more.
+        observed if observed.deleted => Sight::Denied,
+        observed if observed.document.is_none() => Sight::Gone,
+        _ => azure.secrets(&config.group_id().resource(vault::KIND, &step.label.name)).await?,
     };
-    let is_foreign = |one: &Listed| one.tags.get(OWNER_TAG).map(String::as_str) != Some(estate);
-    let (foreign, own): (Vec<_>, Vec<_>) = listed.into_values().partition(is_foreign);
+    let listed = match sight {
+        Sight::Gone => return Ok(None),
+        Sight::Denied => {
+            contents.unseen.push(step.label.clone());
+            return Ok(None);
+        }
+        Sight::Of(listed) => listed.into_values(),
+    };
+    // Those of the workspace's own vault are the workspace's, which goes with it.
+    let estate = resources::estate(config);
+    let is_own = |one: &Listed| key == Key::WorkspaceVault || one.tags.get(OWNER_TAG) == Some(&estate);
+    let (own, foreign): (Vec<_>, Vec<_>) = listed.partition(is_own);
     let names = |all: Vec<Listed>| all.into_iter().map(|one| one.name).collect::<Vec<_>>();
     if foreign.is_empty() {
-        contents.lost = names(own);
-        return Ok(contents);
+        contents.lost.push((step.label.clone(), names(own)));
+        return Ok(None);
     }
-    step.observed.ours = false;
-    let foreign = names(foreign).join(", ");
-    let why = "stays: it holds secrets which this program did not make";
-    contents.notes.push(format!("{} {why}: {foreign}", step.label));
-    Ok(contents)
+    Ok(Some(format!("it holds secrets which this program did not make: {}", names(foreign).join(", "))))
 }
 
 /// Decides what goes; with `purge`, also what Azure keeps in a deleted state.
@@ -97,12 +131,14 @@ pub fn decide(plan: &Plan, nodes: &[Node], purge: bool) -> Removals {
                 }
             }
             _ if observed.document.is_none() => Fate::Absent,
-            Removal::With(key) if part_goes(key) => Fate::GoesAlong,
+            Removal::With(key) | Removal::OnlyWith(key) if part_goes(key) => Fate::GoesAlong,
+            Removal::OnlyWith(_) => Fate::Kept,
             _ if removed(place) => Fate::Removed,
             _ => Fate::Kept,
         }
     };
-    Removals { fates: (0..nodes.len()).map(|place| (plan.steps[place].label.clone(), fate(place))).collect() }
+    let fates = (0..nodes.len()).map(|place| (plan.steps[place].label.clone(), fate(place))).collect();
+    Removals { fates, purge }
 }
 
 impl Removals {
@@ -110,6 +146,20 @@ impl Removals {
     #[must_use]
     pub fn has_work(&self) -> bool {
         self.fates.iter().any(|(_, fate)| *fate == Fate::Removed)
+    }
+
+    /// Whether what is called `label` is removed.
+    #[must_use]
+    pub fn removes(&self, label: &Label) -> bool {
+        self.fates.iter().any(|(other, fate)| other == label && *fate == Fate::Removed)
+    }
+
+    /// What stays for want of a mark, and why.
+    #[must_use]
+    pub fn unmarked(&self, nodes: &[Node]) -> Vec<String> {
+        let is_unmarked = |node: &Node| matches!(node.item.removal(), Removal::OnlyWith(_));
+        let kept = self.fates.iter().zip(nodes).filter(|((_, fate), node)| *fate == Fate::Kept && is_unmarked(node));
+        kept.map(|((label, _), _)| format!("{label} stays: the vault does not tell who added it")).collect()
     }
 
     /// Shows what goes and what stays.
@@ -154,15 +204,15 @@ fn word(fate: Fate) -> &'static str {
 pub async fn carry_out(
     removals: &Removals,
     nodes: &[Node],
-    (azure, known): (&Azure, &Known),
-    (progress, purge): (&Progress, bool),
+    World { azure, known }: World<'_>,
+    progress: &Progress,
 ) -> Result<Vec<String>> {
     let after: Vec<_> = nodes.iter().map(|node| node.after.clone()).collect();
     let outcomes = work_through(&after, Direction::Backward, |place| async move {
         let (label, fate) = &removals.fates[place];
         if *fate == Fate::Removed {
             let under_way = progress.begins(label);
-            let outcome = nodes[place].item.remove(azure, known, purge).await;
+            let outcome = nodes[place].item.remove(azure, known, removals.purge).await;
             under_way.ended(match &outcome {
                 Ok(None) => "destroyed",
                 Ok(Some(_)) => "kept",
@@ -177,5 +227,55 @@ pub async fn carry_out(
     match first_failure(failures.into_iter().filter_map(Result::err)) {
         Some(error) => Err(error),
         None => Ok(stays.into_iter().flatten().flatten().collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::estate;
+    use crate::item::Observed;
+    use crate::testing::config;
+
+    /// A plan in which everything is there, and ours but for what is named.
+    fn plan(nodes: &[Node], foreign: &[&str]) -> Plan {
+        let step = |node: &Node| {
+            let label = node.item.label();
+            let ours = !foreign.iter().any(|start| label.to_string().starts_with(start));
+            Step { label, observed: Observed::present(json!({}), ours) }
+        };
+        Plan { steps: nodes.iter().map(step).collect() }
+    }
+
+    fn fate(removals: &Removals, start: &str) -> Fate {
+        let found = removals.fates.iter().find(|(label, _)| label.to_string().starts_with(start));
+        found.unwrap_or_else(|| panic!("{start} is in {removals:?}")).1
+    }
+
+    #[test]
+    fn what_carries_no_mark_goes_with_its_vault_and_stays_with_it() {
+        let nodes = estate::nodes(&config(
+            "authorization = 'access-policies'\n[agent_identity]\n[[secret]]\nname = 'db'\ngenerate = {}\n\
+             [operator]\naddress = '203.0.113.7'",
+        ));
+        let all = decide(&plan(&nodes, &[]), &nodes, false);
+        for start in ["access policy", "firewall exception", "secret db"] {
+            assert_eq!(fate(&all, start), Fate::GoesAlong, "{start}");
+        }
+        assert_eq!(all.unmarked(&nodes), Vec::<String>::new());
+        let of_others = decide(&plan(&nodes, &["key vault", "access policy get+list+set"]), &nodes, false);
+        assert_eq!(fate(&of_others, "access policy get+list for the agent"), Fate::Removed);
+        assert_eq!(fate(&of_others, "firewall exception"), Fate::Kept);
+        assert_eq!(fate(&of_others, "secret db"), Fate::Removed);
+        let told = of_others.unmarked(&nodes);
+        assert!(told.iter().any(|line| line.starts_with("firewall exception 203.0.113.7 on kv1 stays")), "{told:?}");
+        assert!(told.iter().any(|line| line.contains("for the operator on kv1 stays")), "{told:?}");
+    }
+
+    #[test]
+    fn a_vault_whose_workspace_stays_is_in_use() {
+        let nodes = estate::nodes(&config("[workspace]"));
+        assert!(!workspace_stays(&plan(&nodes, &[]), &nodes));
+        assert!(workspace_stays(&plan(&nodes, &["machine learning workspace"]), &nodes));
     }
 }

@@ -12,6 +12,7 @@ use crate::resources::policy::Policy;
 use crate::resources::provider::Provider;
 use crate::resources::role::Assignment;
 use crate::resources::secret::Seed;
+use crate::resources::sibling::Sibling;
 use crate::resources::vault::{self, Vault};
 use crate::resources::{diagnostics, estate, federation, identity, insights, logs, storage, workspace};
 use crate::roles::Role;
@@ -46,7 +47,7 @@ pub fn nodes(config: &Config) -> Vec<Node> {
         estate.right(access, vault, holder, &mut rights);
     }
     if let Some((logs_table, logs)) = logs.filter(|_| config.diagnostics) {
-        estate.add(diagnostics::declare(config, logs_table), &[vault, logs]);
+        estate.add(Sibling(diagnostics::declare(config, logs_table)), &[vault, logs]);
     }
     estate.secrets(vault);
     estate.nodes
@@ -110,7 +111,7 @@ impl Estate<'_> {
         };
         let place = self.add(identity::declare(self.config, wanted), &after);
         if let Some(account) = &wanted.kubernetes {
-            self.add(federation::declare(self.config, wanted, account), &[place]);
+            self.add(Sibling(federation::declare(self.config, wanted, account)), &[place]);
         }
         Some(place)
     }
@@ -153,7 +154,8 @@ impl Estate<'_> {
             after.extend(policies.last());
             let permissions = access.role.secret_permissions().unwrap_or_default();
             let principal = access.principal.clone();
-            policies.push(self.add(Policy { principal, permissions, vault: id, tenant: self.config.tenant }, &after));
+            let (tenant, estate) = (self.config.tenant, estate(self.config));
+            policies.push(self.add(Policy { principal, permissions, vault: id, tenant, estate }, &after));
             return;
         }
         if access.secrets.is_empty() {
@@ -180,6 +182,7 @@ impl Estate<'_> {
         }
         for secret in &self.config.secrets {
             let seed = Seed {
+                vault: self.config.id_of(vault::KIND, &self.config.vault.place),
                 name: secret.name.clone(),
                 content_type: secret.content_type.clone(),
                 expires_in: secret.expires_in,
@@ -194,13 +197,10 @@ impl Estate<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::config;
 
     fn labels(more: &str) -> (Vec<String>, Vec<Node>) {
-        let text = format!(
-            "subscription = '00000000-0000-4000-8000-000000000001'\ntenant = '00000000-0000-4000-8000-000000000002'\n\
-             location = 'westeurope'\nprefix = 'ml'\n[vault]\nname = 'kv1'\n{more}\n"
-        );
-        let nodes = nodes(&Config::parse(&text, 0).expect("it fits"));
+        let nodes = nodes(&config(more));
         (nodes.iter().map(|node| node.item.label().to_string()).collect(), nodes)
     }
 

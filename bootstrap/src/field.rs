@@ -94,8 +94,21 @@ impl Field {
         Self { sent: segments, ..self }
     }
 
+    /// The same where the resource is not this program's: rules that others put there stay, beside those that are wanted.
+    #[must_use]
+    pub fn beside_those_of(self, actual: &Value) -> Self {
+        let (Same::Rules, Some(Value::Array(theirs)), Value::Array(own)) =
+            (self.same, lookup(actual, &self.path), &self.wanted)
+        else {
+            return self;
+        };
+        let missing = own.iter().filter(|one| !theirs.iter().any(|other| rule_of(other) == rule_of(one)));
+        let wanted = theirs.iter().chain(missing).cloned().collect();
+        Self { wanted, ..self }
+    }
+
     fn difference(&self, actual: &Value) -> Option<Difference> {
-        let found = self.path.iter().try_fold(actual, |value, segment| value.get(segment));
+        let found = lookup(actual, &self.path);
         let old = found.filter(|value| !value.is_null()).unwrap_or(&self.absent);
         if self.same.holds((old, &self.wanted), self.besides.as_deref()) {
             return None;
@@ -136,10 +149,13 @@ pub fn rule(text: &str) -> String {
     text.strip_suffix("/32").unwrap_or(text).to_ascii_lowercase()
 }
 
+fn rule_of(one: &Value) -> String {
+    rule(one.get("value").or(one.get("id")).and_then(Value::as_str).unwrap_or_default())
+}
+
 fn rules(list: &[Value], besides: Option<&str>) -> Vec<String> {
     let besides = besides.map(rule);
-    let text = |one: &Value| rule(one.get("value").or(one.get("id")).and_then(Value::as_str).unwrap_or_default());
-    let mut texts: Vec<_> = list.iter().map(text).filter(|text| besides.as_ref() != Some(text)).collect();
+    let mut texts: Vec<_> = list.iter().map(rule_of).filter(|text| besides.as_ref() != Some(text)).collect();
     texts.sort();
     texts.dedup();
     texts
@@ -224,6 +240,20 @@ mod tests {
             Field::tag("a.b", "1"),
         ];
         assert_eq!(differences(&rows, &actual), []);
+    }
+
+    #[test]
+    fn beside_the_rules_of_others_only_what_is_missing_is_a_difference() {
+        let actual = json!({"acls": {"ipRules": [{"value": "203.0.113.7/32"}, {"value": "10.0.0.0/8"}]}});
+        let beside = |wanted: Value| Field::new("acls.ipRules", wanted).rules().beside_those_of(&actual);
+        assert_eq!(differences(&[beside(json!([]))], &actual), []);
+        assert_eq!(differences(&[beside(json!([{"value": "203.0.113.7"}]))], &actual), []);
+        let more = [beside(json!([{"value": "203.0.113.7"}, {"value": "192.0.2.0/24"}]))];
+        let all = json!([{"value": "203.0.113.7/32"}, {"value": "10.0.0.0/8"}, {"value": "192.0.2.0/24"}]);
+        assert_eq!(differences(&more, &actual)[0].new, all);
+        assert_eq!(patch(&more, &actual), json!({"acls": {"ipRules": all}}));
+        let first = Field::new("acls.ipRules", json!([{"value": "192.0.2.0/24"}])).rules().beside_those_of(&json!({}));
+        assert_eq!(differences(&[first], &json!({})).len(), 1, "where there is none, those of the file are all");
     }
 
     #[test]

@@ -54,6 +54,12 @@ impl ArmId {
         self.0.rsplit('/').next().unwrap_or_default()
     }
 
+    /// What it is one of.
+    #[must_use]
+    pub fn collection(&self) -> &str {
+        self.0.rsplit_once('/').map_or("", |(collection, _)| collection)
+    }
+
     /// The name of the resource group.
     #[must_use]
     pub fn group_name(&self) -> &str {
@@ -145,6 +151,7 @@ mod tests {
         assert_eq!(id, recased.parse().expect("an id"));
         assert!(!id.same_as(&VAULT.replace("/kv", "/kv2")));
         assert_eq!((id.name(), id.group_name()), ("kv", "rg"));
+        assert_eq!(format!("{}/kv", id.collection()), VAULT);
         assert!(id.is_a("microsoft.keyvault/vaults") && !id.is_a("Microsoft.Storage/storageAccounts"));
     }
 

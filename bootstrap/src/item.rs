@@ -113,6 +113,8 @@ impl Observed {
 pub enum Key {
     /// The application's vault.
     Vault,
+    /// The vault that only the workspace uses.
+    WorkspaceVault,
     /// The machine learning workspace.
     Workspace,
     /// The agent's identity.
@@ -159,6 +161,15 @@ impl Known {
     }
 }
 
+/// What items are looked at and worked on with.
+#[derive(Clone, Copy, Debug)]
+pub struct World<'a> {
+    /// Whom to ask.
+    pub azure: &'a Azure,
+    /// What is known so far.
+    pub known: &'a Known,
+}
+
 /// How an item goes away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
@@ -166,6 +177,8 @@ pub enum Removal {
     ByItself,
     /// With what it is part of.
     With(Key),
+    /// With what it is part of, and not from one that stays: nothing there tells who made it.
+    OnlyWith(Key),
     /// Not at all: it is of no estate in particular.
     Never,
 }

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use keyside::environment::Environment;
 use keyside::logging;
-use keyside_bootstrap::cli::{Cli, Exit};
+use keyside_bootstrap::cli::{Cli, Exit, Output};
+use keyside_bootstrap::failure::Failure;
 use keyside_bootstrap::run;
+use serde_json::json;
 use zeroizing_alloc::ZeroAlloc;
 
 /// Every buffer that a secret passes through is wiped when it is freed.
@@ -15,18 +17,26 @@ use zeroizing_alloc::ZeroAlloc;
 static ALLOCATOR: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
-    let exit = match Cli::understand(std::env::args_os()) {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let exit = match Cli::understand(&arguments, &mut io::stdout()) {
         Ok(cli) => run(&cli).unwrap_or_else(|error| {
             if cli.command.only_looks() && run::reader_is_gone(&error) {
                 return Exit::Success;
             }
-            // When standard error is closed, nobody is left to tell.
-            drop(writeln!(io::stderr(), "keyside-bootstrap: {error:#}"));
-            run::exit_of(&error)
+            tell(&Failure::of(&error), cli.command.common().output)
         }),
         Err(exit) => exit,
     };
     exit.into()
+}
+
+/// When an output is closed, nobody is left there to tell.
+fn tell(failure: &Failure, output: Output) -> Exit {
+    drop(failure.write(&mut io::stderr()));
+    if output == Output::Json {
+        drop(writeln!(io::stdout(), "{:#}", failure.in_document(json!({}))));
+    }
+    failure.exit()
 }
 
 fn run(cli: &Cli) -> Result<Exit> {

@@ -103,7 +103,7 @@ impl fmt::Display for Rule {
 
 /// Says why Azure would refuse a name.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("'{name}' cannot name a {rule}: use {least} to {most} characters, {words}", words = rule.words())]
+#[error("'{name}' is no name for this {rule}: use {least} to {most} characters, {words}", words = rule.words())]
 pub struct InvalidName {
     name: String,
     rule: Rule,

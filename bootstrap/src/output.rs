@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use crate::config::{Config, RunsOn};
+use crate::id::ArmId;
 use crate::item::{Key, Known};
 use crate::resources::{identity, vault, workspace};
 
@@ -68,40 +69,49 @@ fn next(config: &Config) -> Vec<String> {
     let file = config.agent.file.display();
     let identity = config.agent_identity.as_ref().map(|wanted| config.id_of(identity::KIND, &wanted.place));
     let group = &config.group;
-    let assign = match (config.agent.runs_on, &identity, &config.workspace) {
+    let assign = match (config.agent.runs_on, &identity) {
         // A machine that the file names has been given the identity.
-        (RunsOn::VirtualMachine | RunsOn::ComputeCluster | RunsOn::ComputeInstance, ..)
-            if config.agent.compute.is_some() =>
-        {
-            None
+        _ if config.agent.compute.is_some() => Vec::new(),
+        (RunsOn::VirtualMachine, Some(id)) => {
+            vec![format!("az vm identity assign --resource-group {group} --name NAME --identities {id}")]
         }
-        (RunsOn::VirtualMachine, Some(id), _) => {
-            Some(format!("az vm identity assign --resource-group {group} --name NAME --identities {id}"))
+        (RunsOn::ComputeCluster | RunsOn::ComputeInstance, Some(id)) => {
+            let workspace = config.workspace.as_ref().map_or("WORKSPACE", |workspace| &workspace.name);
+            vec![format!(
+                "az ml compute update --resource-group {group} --workspace-name {workspace} --name NAME --identity-type \
+                 UserAssigned --user-assigned-identities {id}"
+            )]
         }
-        (RunsOn::ComputeCluster | RunsOn::ComputeInstance, Some(id), Some(workspace)) => Some(format!(
-            "az ml compute update --resource-group {group} --workspace-name {} --name NAME --identity-type UserAssigned \
-             --user-assigned-identities {id}",
-            workspace.name
-        )),
-        (RunsOn::Kubernetes, Some(_), _) => Some(
-            "kubectl annotate serviceaccount NAME azure.workload.identity/client-id=$(keyside-bootstrap output --config \
-             FILE --output json | jq -r .agent_client_id)"
-                .to_owned(),
-        ),
-        _ => None,
+        (RunsOn::Kubernetes, Some(id)) => kubernetes(config, id),
+        (RunsOn::Elsewhere, _) | (_, None) => Vec::new(),
     };
     let agent = [format!("keyside check --config {file}"), format!("keyside agent --config {file}")];
     assign.into_iter().chain(agent).collect()
 }
 
+/// What makes a service account act as the identity; the identity's trust in it only where the file does not name it.
+fn kubernetes(config: &Config, identity: &ArmId) -> Vec<String> {
+    let trusted = config.agent_identity.as_ref().is_some_and(|wanted| wanted.kubernetes.is_some());
+    let trust = (!trusted).then(|| {
+        format!(
+            "az identity federated-credential create --resource-group {} --identity-name {} --name NAME --issuer ISSUER \
+             --subject system:serviceaccount:NAMESPACE:NAME --audiences api://AzureADTokenExchange",
+            identity.group_name(),
+            identity.name()
+        )
+    });
+    let annotation = "kubectl annotate serviceaccount NAME azure.workload.identity/client-id=$(keyside-bootstrap output \
+                      --config FILE --output json | jq -r .agent_client_id)";
+    trust.into_iter().chain([annotation.to_owned()]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::config;
 
     fn outputs(more: &str) -> Outputs {
-        let base = "subscription = '00000000-0000-4000-8000-000000000001'\ntenant = '00000000-0000-4000-8000-000000000002'\n\
-                    location = 'westeurope'\nprefix = 'ml'\n[vault]\nname = 'kv1'\n[workspace]\n[agent_identity]\n";
-        let config = Config::parse(&format!("{base}{more}"), 1000).expect("it fits");
+        let config = config(&format!("[workspace]\n[agent_identity]\n{more}"));
         Outputs::of(&config, "https://kv1.vault.azure.net", &Known::default())
     }
 
@@ -119,12 +129,32 @@ mod tests {
             ("runs_on = 'virtual-machine'\ncompute = 'vm1'", "keyside check --config agent.toml"),
             ("runs_on = 'compute-cluster'", "az ml compute update --resource-group ml-rg --workspace-name ml-ml"),
             ("runs_on = 'compute-instance'\ncompute = 'ci'", "keyside check --config agent.toml"),
-            ("runs_on = 'kubernetes'", "kubectl annotate serviceaccount"),
+            (
+                "runs_on = 'kubernetes'",
+                "az identity federated-credential create --resource-group ml-rg --identity-name ml-agent",
+            ),
             ("", "keyside check --config agent.toml"),
         ];
         for (agent, start) in rows {
             let json = outputs(&format!("[agent]\n{agent}\n")).to_json();
             assert!(json["next"][0].as_str().is_some_and(|line| line.starts_with(start)), "{agent}: {json}");
         }
+    }
+
+    #[test]
+    fn of_a_workspace_that_is_not_of_this_estate_the_name_is_left_open() {
+        let text = "subscription = '00000000-0000-4000-8000-000000000001'\ntenant = '00000000-0000-4000-8000-000000000002'\n\
+                    location = 'westeurope'\nprefix = 'ml'\n[vault]\n[agent_identity]\n[agent]\nruns_on = 'compute-cluster'\n";
+        let config = Config::parse(text, 1000).expect("it fits");
+        let next = &Outputs::of(&config, "https://kv1.vault.azure.net", &Known::default()).next[0];
+        assert!(next.starts_with("az ml compute update --resource-group ml-rg --workspace-name WORKSPACE"), "{next}");
+    }
+
+    #[test]
+    fn a_service_account_that_the_file_names_is_trusted_already() {
+        let account = "kubernetes = { issuer = 'https://a.example/', namespace = 'ml', service_account = 'trainer' }";
+        let json = outputs(&format!("{account}\n[agent]\nruns_on = 'kubernetes'\n")).to_json();
+        let first = json["next"][0].as_str().expect("a command");
+        assert!(first.starts_with("kubectl annotate serviceaccount"), "{json}");
     }
 }

@@ -6,9 +6,8 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::azure::Azure;
 use crate::graph::{Direction, work_through};
-use crate::item::{Decision, Known, Label, Node, Observed};
+use crate::item::{Decision, Label, Node, Observed, World};
 
 /// One line of a plan.
 #[derive(Clone, Debug)]
@@ -47,7 +46,7 @@ pub struct Summary {
 ///
 /// # Errors
 /// The first item that cannot be looked at.
-pub async fn observe(nodes: &[Node], azure: &Azure, known: &Known) -> Result<Plan> {
+pub async fn observe(nodes: &[Node], World { azure, known }: World<'_>) -> Result<Plan> {
     let after: Vec<_> = nodes.iter().map(|node| node.after.clone()).collect();
     let outcomes = work_through(&after, Direction::Forward, |place| async move {
         let item = &nodes[place].item;
@@ -90,6 +89,11 @@ impl Plan {
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.summary().refuse > 0
+    }
+
+    /// Adds that something is in the way which is no resource.
+    pub fn refuse(&mut self, label: Label, reason: String) {
+        self.steps.push(Step { label, observed: Observed::refused(reason) });
     }
 
     /// Shows every step to people.

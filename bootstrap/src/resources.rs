@@ -12,12 +12,13 @@ pub mod policy;
 pub mod provider;
 pub mod role;
 pub mod secret;
+pub mod sibling;
 pub mod storage;
 pub mod vault;
 pub mod workspace;
 
 use crate::config::{Config, Place};
-use crate::declaration::{Declaration, Mark};
+use crate::declaration::{Declaration, Mark, OWNER_TAG};
 use crate::field::Field;
 use crate::id::derived;
 
@@ -26,6 +27,11 @@ use crate::id::derived;
 #[must_use]
 pub fn estate(config: &Config) -> String {
     derived(&["estate", config.group_id().as_str(), config.prefix.as_str()]).to_string()
+}
+
+/// The name of what has no tags to carry that number: two estates on one vault, or one identity, each have their own.
+fn numbered_name(config: &Config) -> String {
+    format!("{OWNER_TAG}-{}", estate(config))
 }
 
 /// How what is at `place` is recognised. What already existed is compared by nothing.

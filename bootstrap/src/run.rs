@@ -3,22 +3,21 @@
 use std::io::{self, IsTerminal as _, Write};
 
 use anyhow::{Context as _, Result};
-use keyside::clock::SystemClock;
-use keyside::config::ConfigError;
 use keyside::environment::Environment;
 use serde_json::{Value, json};
 
 use crate::agent_config::{self, Written};
-use crate::arm::{ArmError, Patience};
+use crate::arm::Patience;
 use crate::azure::{Azure, Wishes, vault_url};
 use crate::cli::{Command, Exit, Output, SecretCommand};
 use crate::config::{Config, Source};
-use crate::item::{Known, Node};
+use crate::failure::Failure;
+use crate::item::{Key, Known, Label, Node, World};
 use crate::output::Outputs;
 use crate::plan::{self, Plan};
 use crate::progress::{Form, Progress};
-use crate::vault_data::DataError;
-use crate::{apply, destroy, estate, preflight, resources, secrets};
+use crate::values::Input;
+use crate::{apply, destroy, estate, preflight, secrets};
 
 /// Longest wait for an operation that Azure has begun, and for a right to act.
 const OPERATION: std::time::Duration = std::time::Duration::from_mins(45);
@@ -27,56 +26,33 @@ const PROPAGATION: std::time::Duration = std::time::Duration::from_mins(15);
 /// Does what `command` says.
 ///
 /// # Errors
-/// Whatever kept it from being done; [`exit_of`] says how the process ends then.
+/// Whatever kept it from being done; [`Failure::of`] says how the process ends then.
 pub async fn run(command: &Command, environment: &Environment, out: &mut (dyn Write + Send)) -> Result<Exit> {
     let common = command.common();
     let uid = nix::unistd::geteuid().as_raw();
-    let config = match Config::load(&common.config, uid) {
-        Ok(config) => config,
-        Err(error) => return complain(&error).map(|()| Exit::Config),
-    };
+    let config = Config::load(&common.config, uid)?;
     let patience = Patience { request: common.patience, operation: OPERATION, propagation: PROPAGATION };
-    let wishes = Wishes { patience, recover: command.recovers() };
-    let azure = Azure::connect(&config, environment, (wishes, SystemClock)).await?;
+    let input = if command.only_looks() { Input::Later } else { Input::Own };
+    let wishes = Wishes { patience, recover: command.recovers(), input };
+    let azure = Azure::connect(&config, environment, wishes).await?;
     let run = Run { nodes: estate::nodes(&config), known: Known::default(), output: common.output, config, azure };
     match command {
         Command::Plan { detailed_exitcode, .. } => run.plan(*detailed_exitcode, out).await,
         Command::Apply { yes, .. } => run.apply(*yes, out).await,
-        Command::Destroy { yes, purge, .. } => run.destroy((*yes, *purge), out).await,
+        Command::Destroy { yes, purge, even_unseen, .. } => {
+            let wish = Destruction { yes: *yes, purge: *purge, even_unseen: *even_unseen };
+            run.destroy(wish, out).await
+        }
         Command::Output { .. } => run.output(out).await,
         Command::Preflight { .. } => run.preflight(out).await,
         Command::Secret(command) => run.secret(command, out).await,
     }
 }
 
-/// How the process ends after `error`.
-#[must_use]
-pub fn exit_of(error: &anyhow::Error) -> Exit {
-    let out_of_reach = error.chain().any(|cause| {
-        cause.downcast_ref::<ArmError>().is_some_and(ArmError::is_out_of_reach)
-            || cause.downcast_ref::<DataError>().is_some_and(DataError::is_out_of_reach)
-    });
-    if out_of_reach { Exit::Unavailable } else { Exit::Refused }
-}
-
 /// Whether whoever read the output has seen enough, as `head` does.
 #[must_use]
 pub fn reader_is_gone(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-/// Tells everything that is wrong with a file.
-fn complain(error: &ConfigError) -> Result<()> {
-    let mut errors = io::stderr().lock();
-    match error {
-        ConfigError::Wrong { path, problems } => {
-            for problem in problems {
-                writeln!(errors, "{}: {problem}", path.display())?;
-            }
-        }
-        ConfigError::Unreadable { cause, .. } => writeln!(errors, "{error}: {cause}")?,
-    }
-    Ok(())
 }
 
 struct Run {
@@ -87,42 +63,68 @@ struct Run {
     output: Output,
 }
 
+/// What is wished of a destroy.
+#[derive(Clone, Copy)]
+struct Destruction {
+    yes: bool,
+    purge: bool,
+    even_unseen: bool,
+}
+
+/// What is said of a vault whose secrets cannot be listed, and what can be done about it.
+const UNSEEN: &str = "may hold secrets of others, which cannot be listed";
+const TO_SEE: &str = "give yourself the role Key Vault Reader on it, leave --purge out, or say --even-unseen";
+
 type Out<'a> = &'a mut (dyn Write + Send);
 
 impl Run {
     async fn observe(&self) -> Result<Plan> {
-        plan::observe(&self.nodes, &self.azure, &self.known).await
+        plan::observe(&self.nodes, self.world()).await
+    }
+
+    fn world(&self) -> World<'_> {
+        World { azure: &self.azure, known: &self.known }
+    }
+
+    /// The same with what keeps the agent's configuration from being written.
+    async fn observe_to_apply(&self) -> Result<Plan> {
+        let mut plan = self.observe().await?;
+        let file = &self.config.agent.file;
+        if let Err(error) = agent_config::look(file) {
+            let label = Label { kind: "agent configuration", name: file.display().to_string() };
+            plan.refuse(label, format!("{error:#}"));
+        }
+        Ok(plan)
     }
 
     async fn plan(&self, detailed: bool, out: Out<'_>) -> Result<Exit> {
-        let plan = self.observe().await?;
-        match self.output {
-            Output::Text => plan.write_table(out)?,
-            Output::Json => print_json(out, &plan.to_json())?,
-        }
-        Ok(match plan {
-            plan if plan.is_refused() => Exit::Refused,
-            plan if plan.has_work() && detailed => Exit::Changes,
-            _ => Exit::Success,
-        })
-    }
-
-    async fn apply(&self, yes: bool, out: Out<'_>) -> Result<Exit> {
-        let plan = self.observe().await?;
+        let plan = self.observe_to_apply().await?;
         if self.output == Output::Text {
             plan.write_table(out)?;
         }
         if plan.is_refused() {
-            if self.output == Output::Json {
-                print_json(out, &json!({"plan": plan.to_json()}))?;
-            }
-            return Ok(Exit::Refused);
+            return self.fail(&Failure::in_the_way(plan.summary().refuse), plan.to_json(), out);
+        }
+        if self.output == Output::Json {
+            print_json(out, &plan.to_json())?;
+        }
+        Ok(if plan.has_work() && detailed { Exit::Changes } else { Exit::Success })
+    }
+
+    async fn apply(&self, yes: bool, out: Out<'_>) -> Result<Exit> {
+        let plan = self.observe_to_apply().await?;
+        if self.output == Output::Text {
+            plan.write_table(out)?;
+        }
+        let planned = json!({"plan": plan.to_json()});
+        if plan.is_refused() {
+            return self.fail(&Failure::in_the_way(plan.summary().refuse), planned, out);
         }
         if plan.has_work() {
             if !yes && !self.confirmed("Do this? Type yes: ", "yes")? {
-                return Ok(Exit::NotConfirmed);
+                return self.fail(&Failure::not_confirmed(), planned, out);
             }
-            apply::carry_out(&plan, &self.nodes, (&self.azure, &self.known), &self.progress()).await?;
+            apply::carry_out(&plan, &self.nodes, self.world(), &self.progress()).await?;
         }
         let vault = vault_url(&self.config)?;
         let text = agent_config::text(&self.config, &vault, &self.known);
@@ -142,40 +144,57 @@ impl Run {
         Ok(Exit::Success)
     }
 
-    async fn destroy(&self, (yes, purge): (bool, bool), out: Out<'_>) -> Result<Exit> {
+    async fn destroy(&self, wish: Destruction, out: Out<'_>) -> Result<Exit> {
         let mut plan = self.observe().await?;
-        let number = resources::estate(&self.config);
-        let contents = destroy::spare_vault(&mut plan, &self.nodes, &self.azure, &number).await?;
-        let removals = destroy::decide(&plan, &self.nodes, purge);
+        let contents = destroy::look_into_vaults(&mut plan, &self.nodes, &self.config, &self.azure).await?;
+        let removals = destroy::decide(&plan, &self.nodes, wish.purge);
         if self.output == Output::Text {
             removals.write_table(out)?;
-            if !contents.lost.is_empty() {
-                writeln!(out, "Secrets that are lost with the vault: {}", contents.lost.join(", "))?;
+            for (label, names) in contents.lost.iter().filter(|(_, names)| !names.is_empty()) {
+                writeln!(out, "Secrets that are lost with {label}: {}", names.join(", "))?;
             }
         }
-        let mut stays = contents.notes;
-        if removals.has_work() {
-            let group = &self.config.group;
-            let question = format!(
-                "All of this is lost{}. Type the name of the resource group, {group}, to destroy it: ",
-                if purge { " for good, purged" } else { "; the vault can be recovered for a while" }
-            );
-            stays.iter().try_for_each(|note| writeln!(io::stderr(), "{note}"))?;
-            if !yes && !self.confirmed(&question, group)? {
-                return Ok(Exit::NotConfirmed);
+        let mut notes = contents.notes;
+        let unseen = contents.unseen.iter().filter(|label| removals.removes(label));
+        let unseen: Vec<_> = unseen.map(ToString::to_string).collect();
+        if !unseen.is_empty() {
+            let unseen = unseen.join(" and ");
+            if wish.purge && !wish.even_unseen {
+                let failure =
+                    Failure::unseen(format!("nothing was done: {unseen} {UNSEEN}, and a purge is for good: {TO_SEE}"));
+                failure.write(&mut io::stderr())?;
+                return self.fail(&failure, json!({"steps": removals.to_json(), "stays": notes}), out);
             }
-            let world = (&self.azure, &self.known);
-            stays.extend(destroy::carry_out(&removals, &self.nodes, world, (&self.progress(), purge)).await?);
+            notes.push(format!("{unseen} {UNSEEN}"));
+        }
+        notes.extend(removals.unmarked(&self.nodes));
+        if removals.has_work() {
+            notes.iter().try_for_each(|note| writeln!(io::stderr(), "{note}"))?;
+            if !wish.yes && !self.confirmed(&self.question(wish), &self.config.group)? {
+                let steps = json!({"steps": removals.to_json(), "stays": notes});
+                return self.fail(&Failure::not_confirmed(), steps, out);
+            }
+            notes.extend(destroy::carry_out(&removals, &self.nodes, self.world(), &self.progress()).await?);
         }
         match self.output {
-            Output::Json => print_json(out, &json!({"steps": removals.to_json(), "stays": stays}))?,
-            Output::Text => stays.iter().try_for_each(|line| writeln!(out, "{line}"))?,
+            Output::Json => print_json(out, &json!({"steps": removals.to_json(), "stays": notes}))?,
+            Output::Text => notes.iter().try_for_each(|line| writeln!(out, "{line}"))?,
         }
         Ok(Exit::Success)
     }
 
+    fn question(&self, wish: Destruction) -> String {
+        let how = if wish.purge { " for good, purged" } else { "; the vault can be recovered for a while" };
+        format!("All of this is lost{how}. Type the name of the resource group, {}, to destroy it: ", self.config.group)
+    }
+
     async fn output(&self, out: Out<'_>) -> Result<Exit> {
         let plan = self.observe().await?;
+        if !self.known.has(Key::Vault) {
+            let failure = Failure::no_estate(&self.config.group);
+            failure.write(&mut io::stderr())?;
+            return self.fail(&failure, json!({}), out);
+        }
         let outputs = Outputs::of(&self.config, &vault_url(&self.config)?.to_string(), &self.known);
         match self.output {
             Output::Text => outputs.write_table(out)?,
@@ -189,11 +208,16 @@ impl Run {
 
     async fn preflight(&self, out: Out<'_>) -> Result<Exit> {
         let findings = preflight::look(&self.config, &self.azure).await?;
-        match self.output {
-            Output::Text => findings.write_table(out)?,
-            Output::Json => print_json(out, &serde_json::to_value(&findings)?)?,
+        if self.output == Output::Text {
+            findings.write_table(out)?;
         }
-        Ok(if findings.passed() { Exit::Success } else { Exit::Refused })
+        if !findings.passed() {
+            return self.fail(&Failure::in_the_way(findings.missing()), serde_json::to_value(&findings)?, out);
+        }
+        if self.output == Output::Json {
+            print_json(out, &serde_json::to_value(&findings)?)?;
+        }
+        Ok(Exit::Success)
     }
 
     async fn secret(&self, command: &SecretCommand, out: Out<'_>) -> Result<Exit> {
@@ -201,10 +225,10 @@ impl Run {
             SecretCommand::Set { name, from_file, from_env, .. } => {
                 let file = from_file.clone().map(Source::File);
                 let source = file.or(from_env.clone().map(Source::Variable)).unwrap_or(Source::Stdin);
-                (name, json!({"version": secrets::set(&self.config, &self.azure, name, source).await?}))
+                (name, json!({"version": secrets::set(&self.config, &self.azure, name, source).await?.as_str()}))
             }
             SecretCommand::Rotate { name, .. } => {
-                (name, json!({"version": secrets::rotate(&self.config, &self.azure, name).await?}))
+                (name, json!({"version": secrets::rotate(&self.config, &self.azure, name).await?.as_str()}))
             }
             SecretCommand::Retire { name, older_than, .. } => {
                 let retired = secrets::retire(&self.azure, name, *older_than).await?;
@@ -229,10 +253,18 @@ impl Run {
     /// Asks, but not where what it asks about was not shown.
     fn confirmed(&self, question: &str, expected: &str) -> Result<bool> {
         if self.output == Output::Json {
-            writeln!(io::stderr(), "nothing was done: with --output json nothing is asked, so say --yes")?;
+            Failure::not_confirmed().write(&mut io::stderr())?;
             return Ok(false);
         }
         confirmed(question, expected)
+    }
+
+    /// Tells programs why it ends, beside what was found out; people have read it by now.
+    fn fail(&self, failure: &Failure, found: Value, out: Out<'_>) -> Result<Exit> {
+        if self.output == Output::Json {
+            print_json(out, &failure.in_document(found))?;
+        }
+        Ok(failure.exit())
     }
 
     fn progress(&self) -> Progress {

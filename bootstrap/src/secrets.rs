@@ -4,20 +4,22 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use jiff::{SignedDuration, Timestamp};
+use keyside::clock::Clock as _;
 use keyside::secret::{SecretName, Version};
 
 use crate::azure::Azure;
 use crate::config::{Config, Source};
-use crate::resources::{estate, secret::Seed};
-use crate::vault_data::{Listed, Rights};
+use crate::resources::{estate, secret::Seed, vault};
+use crate::vault_data::Listed;
 
 /// Sets `name` to a value from `source`, with the content type and expiry of the file where it names the secret.
 ///
 /// # Errors
 /// When the value cannot be had, or the vault refuses it.
-pub async fn set(config: &Config, azure: &Azure, name: &SecretName, source: Source) -> Result<String> {
+pub async fn set(config: &Config, azure: &Azure, name: &SecretName, source: Source) -> Result<Version> {
     let stated = config.secrets.iter().find(|secret| secret.name == *name);
     let seed = Seed {
+        vault: config.id_of(vault::KIND, &config.vault.place),
         name: name.clone(),
         content_type: stated.and_then(|secret| secret.content_type.clone()),
         expires_in: stated.and_then(|secret| secret.expires_in),
@@ -25,15 +27,14 @@ pub async fn set(config: &Config, azure: &Azure, name: &SecretName, source: Sour
         estate: estate(config),
     };
     let value = azure.values.take(&seed.source)?;
-    let document = seed.set(azure, &value, Rights::AreWhatTheyAre).await?;
-    Ok(document.get("version").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned())
+    Ok(azure.vault.set(name, &seed.version(azure, &value)).await?)
 }
 
 /// Sets `name` to a new generated value.
 ///
 /// # Errors
 /// When the file has no recipe for it, or the vault refuses it.
-pub async fn rotate(config: &Config, azure: &Azure, name: &SecretName) -> Result<String> {
+pub async fn rotate(config: &Config, azure: &Azure, name: &SecretName) -> Result<Version> {
     let stated = config.secrets.iter().find(|secret| secret.name == *name);
     let stated = stated.with_context(|| format!("the file has no [[secret]] with the name {name}"))?;
     let Source::Generated(_) = &stated.source else {

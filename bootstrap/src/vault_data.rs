@@ -13,8 +13,8 @@ use azure_core::credentials::TokenCredential;
 use azure_core::http::{ClientMethodOptions, ClientOptions, Context, RetryOptions};
 use azure_core::time::OffsetDateTime;
 use azure_security_keyvault_secrets::models::{
-    SecretAttributes, SecretClientSetSecretOptions, SecretClientUpdateSecretPropertiesOptions, SecretProperties,
-    SetSecretParameters, UpdateSecretPropertiesParameters,
+    Secret, SecretAttributes, SecretClientSetSecretOptions, SecretClientUpdateSecretPropertiesOptions,
+    SecretProperties, SetSecretParameters, UpdateSecretPropertiesParameters,
 };
 use azure_security_keyvault_secrets::{ResourceExt as _, SecretClient, SecretClientOptions};
 use futures::TryStreamExt as _;
@@ -25,16 +25,13 @@ use keyside::azure::own_host::OwnHost;
 use keyside::azure::transport::{SdkTransport, Transport, ValueSink};
 use keyside::memory::Arena;
 use keyside::secret::{SecretName, SecretValue, Version};
-use tokio::time::Instant;
 
 pub use self::error::{DataError, Reason};
 use crate::arm::Patience;
+use crate::retry::{Pause, Tries, Verdict};
 
 /// Pause between two tries: a right that was just given acts after seconds to minutes.
 const PAUSE: Duration = Duration::from_secs(2);
-
-/// Shortest pause where the vault asks for one, which may be none at all.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// The data of one vault.
 pub struct VaultData {
@@ -48,6 +45,19 @@ impl fmt::Debug for VaultData {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("VaultData").field("url", &self.url).finish_non_exhaustive()
     }
+}
+
+/// What vaults are asked with.
+#[derive(Debug)]
+pub struct Means {
+    /// As whom.
+    pub identity: Arc<Identity>,
+    /// The way there.
+    pub transport: Arc<Transport>,
+    /// Where values go.
+    pub arena: Arena,
+    /// How long to go on.
+    pub patience: Patience,
 }
 
 /// Whether a right may be on its way.
@@ -88,16 +98,12 @@ pub struct NewVersion<'a> {
 }
 
 impl VaultData {
-    /// The data of the vault at `url`, as `identity`. Sends nothing.
+    /// The data of the vault at `url`. Sends nothing.
     ///
     /// # Errors
     /// The client's own, for an address that it does not accept.
-    pub fn new(
-        url: VaultUrl,
-        identity: &Arc<Identity>,
-        transport: &Arc<Transport>,
-        (arena, patience): (Arena, Patience),
-    ) -> Result<Self> {
+    pub fn new(url: VaultUrl, means: &Means) -> Result<Self> {
+        let Means { identity, transport, arena, patience } = means;
         let sdk_transport = Arc::new(SdkTransport(Arc::clone(transport)));
         let options = SecretClientOptions {
             client_options: ClientOptions {
@@ -111,13 +117,7 @@ impl VaultData {
         };
         let credential: Arc<dyn TokenCredential> = Arc::<Identity>::clone(identity);
         let client = SecretClient::new(&url.to_string(), credential, Some(options))?;
-        Ok(Self { url, client, arena, patience })
-    }
-
-    /// The vault's address.
-    #[must_use]
-    pub fn url(&self) -> &VaultUrl {
-        &self.url
+        Ok(Self { url, client, arena: arena.clone(), patience: *patience })
     }
 
     /// Every secret, by its name in lower case.
@@ -145,31 +145,52 @@ impl VaultData {
         Ok(all.await?.into_iter().filter_map(listed).collect())
     }
 
-    /// Sets a secret, which makes a new version. The value that comes back in the answer goes to locked memory and is
-    /// wiped there.
+    /// Sets a secret, which makes a new version. The vault's words about a refusal are left out, as they may quote the
+    /// value.
     ///
     /// # Errors
     /// [`DataError`], also for a value that is no text.
-    pub async fn set(&self, name: &SecretName, new: &NewVersion<'_>, rights: Rights) -> Result<Version, DataError> {
-        let unusable = || DataError::new("set", name.as_str(), Reason::Unusable);
-        let text = std::str::from_utf8(new.value.as_bytes()).map_err(|_| unusable())?;
-        let secret = self.persist("set", name.as_str(), rights, || async {
-            let parameters = SetSecretParameters {
-                value: Some(text.to_owned()),
-                content_type: new.content_type.map(str::to_owned),
-                secret_attributes: Some(SecretAttributes {
-                    expires: new.expires.and_then(|at| OffsetDateTime::from_unix_timestamp(at.as_second()).ok()),
-                    ..SecretAttributes::default()
-                }),
-                tags: Some(HashMap::from_iter(new.tags.clone())),
-            };
-            let context = Context::new().with_value(ValueSink::new(self.arena.clone()));
-            let options = SecretClientSetSecretOptions { method_options: ClientMethodOptions { context } };
-            let answer = self.client.set_secret(name.as_str(), parameters.try_into()?, Some(options)).await?;
-            answer.into_model()
+    pub async fn set(&self, name: &SecretName, new: &NewVersion<'_>) -> Result<Version, DataError> {
+        let set = self.persist("set", name.as_str(), Rights::AreWhatTheyAre, || self.put(name, new));
+        version_of(name, &set.await.map_err(DataError::without_words)?)
+    }
+
+    /// Sets a secret unless the vault has it; none where it does. Key Vault has no request that does both, so each try
+    /// looks first: two that look in the same moment both set it, and the later value counts.
+    ///
+    /// # Errors
+    /// [`DataError`], also for a value that is no text.
+    pub async fn set_first(
+        &self,
+        name: &SecretName,
+        new: &NewVersion<'_>,
+        rights: Rights,
+    ) -> Result<Option<Version>, DataError> {
+        let set = self.persist("set", name.as_str(), rights, || async {
+            let is_it =
+                |one: &SecretProperties| one.resource_id().is_ok_and(|id| id.name.eq_ignore_ascii_case(name.as_str()));
+            let there = self.client.list_secret_properties(None)?.try_any(async |one| is_it(&one)).await?;
+            if there { Ok(None) } else { self.put(name, new).await.map(Some) }
         });
-        let id = secret.await?.resource_id().ok().and_then(|id| id.version?.parse().ok());
-        id.ok_or_else(unusable)
+        let set = set.await.map_err(DataError::without_words)?;
+        set.map(|secret| version_of(name, &secret)).transpose()
+    }
+
+    /// The value that comes back in the answer goes to locked memory and is wiped there.
+    async fn put(&self, name: &SecretName, new: &NewVersion<'_>) -> azure_core::Result<Secret> {
+        let text = std::str::from_utf8(new.value.as_bytes())?;
+        let parameters = SetSecretParameters {
+            value: Some(text.to_owned()),
+            content_type: new.content_type.map(str::to_owned),
+            secret_attributes: Some(SecretAttributes {
+                expires: new.expires.and_then(|at| OffsetDateTime::from_unix_timestamp(at.as_second()).ok()),
+                ..SecretAttributes::default()
+            }),
+            tags: Some(HashMap::from_iter(new.tags.clone())),
+        };
+        let context = Context::new().with_value(ValueSink::new(self.arena.clone()));
+        let options = SecretClientSetSecretOptions { method_options: ClientMethodOptions { context } };
+        self.client.set_secret(name.as_str(), parameters.try_into()?, Some(options)).await?.into_model()
     }
 
     /// Disables a version, which nobody can read from then on.
@@ -224,25 +245,28 @@ impl VaultData {
     where
         W: Future<Output = azure_core::Result<T>>,
     {
-        let start = Instant::now();
+        let mut tries = Tries::new(self.patience.request, Pause::between(PAUSE, PAUSE));
         loop {
             let error = match Box::pin(ask()).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => DataError::new(operation, name, error.into()),
+                Err(error) => DataError::of(operation, name, error),
             };
-            let limit = match error.reason.as_ref() {
-                Reason::Denied { .. } if rights == Rights::MayBeOnTheirWay => self.patience.propagation,
-                reason if reason.passes() => self.patience.request,
-                _ => return Err(error),
+            let verdict = match error.reason.verdict() {
+                Verdict::Final if error.is_denial() && rights == Rights::MayBeOnTheirWay => {
+                    Verdict::Again(Some(self.patience.propagation))
+                }
+                verdict => verdict,
             };
-            let wait = error.reason.retry_after().map_or(PAUSE, |asked| asked.max(PAUSE_MIN));
-            if start.elapsed() + wait > limit {
+            if !tries.goes_on(&error, verdict, error.reason.retry_after()).await {
                 return Err(error);
             }
-            tracing::debug!(error = %error, ?wait, "trying again");
-            tokio::time::sleep(wait).await;
         }
     }
+}
+
+fn version_of(name: &SecretName, set: &Secret) -> Result<Version, DataError> {
+    let version = set.resource_id().ok().and_then(|id| id.version?.parse().ok());
+    version.ok_or_else(|| DataError::new("set", name.as_str(), Reason::Unusable))
 }
 
 fn listed(properties: SecretProperties) -> Option<Listed> {

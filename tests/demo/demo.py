@@ -260,7 +260,7 @@ class Demo:
         say("stop", "the agent is gone, and so are its files; no value is left in any file of this demo")
 
     def destroy(self) -> None:
-        self.bootstrap("destroy", "--yes", "--purge", DB_PASSWORD=self.first, API_TOKEN=self.token)
+        self.bootstrap("destroy", "--yes", "--purge", "--even-unseen", DB_PASSWORD=self.first, API_TOKEN=self.token)
         left = self.bootstrap("plan", DB_PASSWORD=self.first, API_TOKEN=self.token)
         check("Plan:" in left, "something is left in the subscription")
         say("destroy", f"all of it is gone from Azure, purged; a new plan would begin anew: {self.summary(left)}")

@@ -84,6 +84,39 @@ fn with_secret_memory_no_value_can_be_read_at_all() {
     follow("memfd_secret", Count::default());
 }
 
+#[test]
+fn of_a_value_that_has_many_fields_only_the_wanted_ones_stay() {
+    const USER: &str = "field-user-5xJ8vQz2Nt6yD0pS3mGb";
+    // Written with an escape, so that it differs from what readers get.
+    const WRITTEN: &str = "field-\\u0070assword-8kW1cRh7Lf4uE9aZ0oTi";
+    const PASSWORD: &str = "field-password-8kW1cRh7Lf4uE9aZ0oTi";
+    const UNWANTED: &str = "field-unwanted-6bY2gXn5Vq3sM8jC1lKd";
+    let (none, live) = (Count::default(), Count { locked: 1, elsewhere: 0 });
+    let value = format!(r#"{{"user":"{USER}","password":"{WRITTEN}","unwanted":["{UNWANTED}"]}}"#);
+    let estate = Estate::start(&[("rotates", &value)]);
+    let field = |name: &str| format!("[[secret]]\nname = '{name}'\nvault_name = 'rotates'\nfield = '/{name}'\n");
+    let env_file = "[[env_file]]\npath = '.env'\nsecrets = ['user', 'password']\n";
+    let agent = estate.agent(&format!("[memory]\nbackend = 'mlock'\n{}{}{env_file}", field("user"), field("password")));
+    if !memory_scan::is_allowed(agent.pid()) {
+        skipped("only root with CAP_SYS_PTRACE may read another process's memory");
+        return;
+    }
+    let counts =
+        || [USER, PASSWORD, &WRITTEN[6..], UNWANTED].map(|value| memory_scan::count(agent.pid(), value.as_bytes()));
+    assert_eq!(counts(), [live, live, none, none], "after one fetch");
+    for _ in 0..300 {
+        assert_eq!(agent.value("password"), PASSWORD.as_bytes());
+        assert_eq!(agent.get("/v1/secrets/user").status, 200);
+    }
+    assert_eq!(counts(), [live, live, none, none], "after reads and a file of variables");
+    estate.emulator.set_secret(VAULT, "rotates", &format!(r#"{{"user":"{FIRST}","password":"{SECOND}"}}"#));
+    agent.refresh();
+    let file = estate.secrets_folder().join(".env");
+    wait::until("the new file", || std::fs::read_to_string(&file).ok()?.contains(SECOND).then_some(()));
+    assert_eq!(counts(), [none; 4], "after the rotation");
+    assert_eq!([FIRST, SECOND].map(|value| memory_scan::count(agent.pid(), value.as_bytes())), [live, live]);
+}
+
 /// How many connections ask and take nothing.
 const STUCK: usize = 5;
 

@@ -19,7 +19,11 @@ pub const TENANT: &str = "11111111-1111-4111-8111-111111111111";
 
 /// The agent's service principal.
 pub const CLIENT: &str = "22222222-2222-4222-8222-222222222222";
-const OBJECT: &str = "33333333-3333-4333-8333-333333333333";
+/// The service principal as an object of the directory, which has the roles.
+pub const OBJECT: &str = "33333333-3333-4333-8333-333333333333";
+
+/// The address that the vault's firewall takes every caller's for.
+pub const ADDRESS: &str = "203.0.113.7";
 
 /// The user-assigned identity of the machine.
 pub const MANAGED_CLIENT: &str = "44444444-4444-4444-8444-444444444444";
@@ -52,10 +56,19 @@ impl Estate {
     /// When it does not come up.
     #[must_use]
     pub fn start(secrets: &[(&str, &str)]) -> Self {
+        Self::start_with("", secrets)
+    }
+
+    /// Starts one whose seed says `more`, about this vault or about others.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start_with(more: &str, secrets: &[(&str, &str)]) -> Self {
         let folder = TempDir::new_in("/dev/shm").expect("a folder on tmpfs");
         // Readers under another user id must be able to enter it.
         open_to_all(folder.path());
-        let emulator = Emulator::start(&folder.path().join("azure"), &seed());
+        let emulator = Emulator::start(&folder.path().join("azure"), &(seed() + more));
         for (name, value) in secrets {
             emulator.set_secret(VAULT, name, value);
         }
@@ -157,6 +170,7 @@ fn open_to_all(folder: &Path) {
 fn seed() -> String {
     format!(
         r#"
+        client_address = "{ADDRESS}"
         [directory]
         tenant = "{TENANT}"
         [[directory.applications]]

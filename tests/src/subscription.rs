@@ -151,14 +151,29 @@ impl Subscription {
     /// When it fails.
     #[must_use]
     pub fn run_on_terminal(&self, words: &str, term: &str) -> String {
+        let (succeeded, text) = self.on_terminal(words, term);
+        assert!(succeeded, "{text}");
+        text
+    }
+
+    /// The same for a command that must fail.
+    ///
+    /// # Panics
+    /// When it succeeds.
+    #[must_use]
+    pub fn refused_on_terminal(&self, words: &str, term: &str) -> String {
+        let (succeeded, text) = self.on_terminal(words, term);
+        assert!(!succeeded, "{text}");
+        text
+    }
+
+    fn on_terminal(&self, words: &str, term: &str) -> (bool, String) {
         let program = binaries::path("keyside-bootstrap");
         let line = format!("{} {words} --config estate.toml", program.display());
         let mut command = std::process::Command::new("script");
         command.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(self.folder());
         let output = binaries::feed(command.env_clear().envs(self.variables()).env("TERM", term), "");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{text}");
-        text
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Starts a command without waiting for it.

@@ -31,6 +31,12 @@ impl Cloud {
         }
     }
 
+    /// What a token for the vaults is asked for, as their challenges name it.
+    #[must_use]
+    pub fn vault_scope(self) -> String {
+        format!("https://{}/.default", self.vault_suffix())
+    }
+
     /// The sign-in service, Microsoft Entra ID.
     #[must_use]
     pub fn authority(self) -> &'static str {

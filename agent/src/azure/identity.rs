@@ -5,6 +5,7 @@ mod attempt;
 mod azure_ml;
 mod certificate;
 mod chain;
+mod claims;
 mod entra;
 mod imds;
 mod minter;
@@ -23,18 +24,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use azure_core::error::ErrorKind;
+use hyper::Uri;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use self::attempt::listed;
+use self::attempt::{Obstacle, listed};
 use self::chain::Candidate;
 use self::minter::{Mint, Minter};
-use super::transport::Transport;
+use self::source::Plan;
+use super::transport::{Reach, Transport};
 use crate::clock::{Clock, between};
 use crate::environment::Environment;
 
 pub use self::attempt::{Attempt, TokenError};
+pub use self::claims::Claims;
 pub use self::entra::{Authority, InvalidAuthority};
 pub use self::rejection::RejectionWatch;
 pub use self::settings::{Kind, Settings, UnknownKind};
@@ -74,10 +78,27 @@ pub struct SignIn {
 struct State {
     /// The candidate that gave the first token; it is kept to.
     chosen: Option<usize>,
+    /// Those that were tried before it in vain.
+    passed: Vec<Attempt>,
     tokens: BTreeMap<String, Held>,
     /// How often no source gave a token, and why the last time.
     refusals: u64,
     refused: Option<TokenError>,
+}
+
+/// Who signed in, and how.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// Where the token comes from.
+    pub source: Source,
+    /// The sources that come before it, and why each gave none.
+    pub passed: Vec<Attempt>,
+    /// What the token says.
+    pub claims: Claims,
+    /// Until when it is good.
+    pub expires: Timestamp,
+    /// The endpoint of the platform that gave it and the way there, where it was one.
+    pub platform: Option<(Uri, Reach)>,
 }
 
 /// A token, when to think of the next one, and until when it is good, by the time that passes: a clock that is set by a
@@ -114,6 +135,23 @@ impl Identity {
     #[must_use]
     pub fn source(&self) -> Option<Source> {
         self.state().chosen.map(|index| self.candidates[index].source)
+    }
+
+    /// Gets a token for `scope`, and tells about it all but the token itself.
+    ///
+    /// # Errors
+    /// [`TokenError`] when no source gives one.
+    pub async fn sign_in(&self, scope: &str) -> Result<SignedIn, TokenError> {
+        let token = self.token(scope).await?;
+        let state = self.state();
+        let candidate = &self.candidates[state.chosen.unwrap_or_default()];
+        Ok(SignedIn {
+            source: candidate.source,
+            passed: state.passed.clone(),
+            claims: Claims::of(&token),
+            expires: expiry(&token),
+            platform: candidate.plan.as_ref().ok().and_then(Plan::platform),
+        })
     }
 
     /// Renews every token ahead of its expiry, until `stop` is cancelled, so that nobody waits for any but the first.
@@ -204,20 +242,20 @@ impl Identity {
                 continue;
             }
             let source = candidate.source;
-            let reason = match &candidate.plan {
-                Err(missing) => missing.clone(),
+            let Obstacle { reason, passing } = match &candidate.plan {
+                Err(missing) => missing.clone().into(),
                 Ok(plan) => match self.minter.mint(plan, scope).await {
                     Ok(token) => {
-                        self.keep(scope, &token, index, &attempts);
+                        self.keep(scope, &token, index, attempts);
                         return Ok(token);
                     }
-                    Err(reason) => {
-                        tracing::debug!(%source, reason, "no token from this source");
-                        reason
+                    Err(obstacle) => {
+                        tracing::debug!(%source, reason = obstacle.reason, "no token from this source");
+                        obstacle
                     }
                 },
             };
-            attempts.push(Attempt { source, reason });
+            attempts.push(Attempt { source, reason, passing });
         }
         let error = TokenError { attempts };
         let mut state = self.state();
@@ -228,14 +266,15 @@ impl Identity {
     }
 
     /// Keeps a token, and to the candidate that gave it after others were tried in vain.
-    fn keep(&self, scope: &str, token: &AccessToken, index: usize, in_vain: &[Attempt]) {
+    fn keep(&self, scope: &str, token: &AccessToken, index: usize, in_vain: Vec<Attempt>) {
         let now = self.clock.moment();
         let lifetime = between(now.wall, expiry(token)).max(LIFETIME_MIN);
         let (renew_at, good_until) = (now.uptime + renew_after(lifetime), now.uptime + lifetime);
         let mut state = self.state();
         if state.chosen.replace(index).is_none() {
-            let passed = listed(in_vain);
+            let passed = listed(&in_vain);
             tracing::info!(source = %self.candidates[index].source, passed, "signed in to Azure");
+            state.passed = in_vain;
         }
         state.tokens.insert(scope.to_owned(), Held { token: token.clone(), renew_at, good_until });
         drop(state);

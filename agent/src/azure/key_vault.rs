@@ -1,6 +1,7 @@
 //! One Azure Key Vault, read through its official client, behind [`Vault`].
 
 mod answer;
+mod evidence;
 mod list;
 #[cfg(test)]
 mod tests;
@@ -11,12 +12,16 @@ use std::time::Duration;
 
 use azure_core::http::{ClientMethodOptions, ClientOptions, Context, RetryOptions};
 use azure_core::time::OffsetDateTime;
-use azure_security_keyvault_secrets::models::{SecretAttributes, SecretClientGetSecretOptions};
+use azure_security_keyvault_secrets::models::{
+    ContentType, SecretAttributes, SecretClientGetSecretOptions, SecretClientListSecretPropertiesOptions,
+};
 use azure_security_keyvault_secrets::{ResourceExt as _, SecretClient, SecretClientOptions, models};
+use futures::StreamExt as _;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use self::answer::fetch_error;
+use self::answer::refusal;
+pub use self::evidence::{Evidence, VaultResource};
 use super::cloud::VaultUrl;
 use super::identity::{Identity, RejectionWatch};
 use super::own_host::OwnHost;
@@ -25,7 +30,8 @@ use crate::clock::Clock;
 use crate::encoding::Encoding;
 use crate::memory::Arena;
 use crate::secret::{Metadata, Secret, SecretName, SecretValue, Version};
-use crate::vault::{FetchError, Listed, Vault};
+use crate::selection::Selection;
+use crate::vault::{Delivery, FetchError, Listed, Source, Vault};
 
 /// One Key Vault.
 pub struct KeyVault {
@@ -47,6 +53,22 @@ pub(super) struct Means {
     pub(super) arena: Arena,
     /// Dates what the vault asks to wait for.
     pub(super) clock: Arc<dyn Clock>,
+}
+
+/// Why the vault gave nothing, with what else it said.
+#[derive(Debug)]
+pub struct Refused {
+    /// What follows from it.
+    pub error: FetchError,
+    /// What it said.
+    pub evidence: Box<Evidence>,
+}
+
+impl From<FetchError> for Refused {
+    /// For what the vault itself did not refuse.
+    fn from(error: FetchError) -> Self {
+        Self { error, evidence: Box::default() }
+    }
 }
 
 /// The vault answered that all is well, with something that Key Vault does not answer.
@@ -87,28 +109,53 @@ impl KeyVault {
         Ok(Self { url, client, arena, deadline: transport.timeouts().total, clock })
     }
 
-    async fn ask(&self, name: &SecretName, version: Option<&Version>) -> Result<Secret, FetchError> {
-        let sink = ValueSink::new(self.arena.clone());
-        let options = SecretClientGetSecretOptions {
-            secret_version: version.map(|version| version.as_str().to_owned()),
-            method_options: ClientMethodOptions { context: Context::new().with_value(sink.clone()) },
-            ..SecretClientGetSecretOptions::default()
-        };
-        let answer = self.client.get_secret(name.as_str(), Some(options)).await;
-        let answer = answer.map_err(|error| fetch_error(error, self.clock.now()))?;
-        // The parser's error is dropped, for it may quote what it could not parse.
-        let model = answer.into_model().map_err(|_| unusable(UnusableAnswer::NotASecret))?;
-        let metadata = self.metadata(model, name, version).map_err(unusable)?;
-        let value = sink.take().ok_or_else(|| unusable(UnusableAnswer::NoValue))?;
-        Ok(Secret { metadata, encoding: Encoding::Text, value: SecretValue::new(value) })
+    /// Fetches one secret, as [`Vault::fetch`] does.
+    ///
+    /// # Errors
+    /// [`Refused`], with what the vault says for those who can change it.
+    pub async fn examine(&self, source: &Source) -> Result<Secret, Refused> {
+        self.in_time(self.ask(source)).await
+    }
+
+    /// Asks for the names of secrets, one of them, to see whether that is allowed.
+    ///
+    /// # Errors
+    /// [`Refused`], for instance where the identity has rights to single secrets only.
+    pub async fn try_list(&self) -> Result<(), Refused> {
+        let options = SecretClientListSecretPropertiesOptions { maxresults: Some(1), ..Default::default() };
+        let refused = |error| refusal(error, self.url.name(), self.clock.now());
+        let mut pages = self.client.list_secret_properties(Some(options)).map_err(refused)?.into_pages();
+        let page = self.in_time(async { pages.next().await.transpose().map_err(refused) }).await?;
+        page.map(drop).ok_or_else(|| unusable(UnusableAnswer::NotASecret).into())
     }
 
     /// Waits for one request, at most as long as one may take.
-    async fn in_time<T>(&self, asking: impl Future<Output = Result<T, FetchError>>) -> Result<T, FetchError> {
-        tokio::time::timeout(self.deadline, asking).await.unwrap_or_else(|_| {
+    async fn in_time<T, E: From<FetchError>>(&self, asking: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        tokio::time::timeout(self.deadline, Box::pin(asking)).await.unwrap_or_else(|_| {
             let text = format!("no answer within {:?}, sign-in included", self.deadline);
-            Err(FetchError::Unavailable(text.into()))
+            Err(FetchError::Unavailable(text.into()).into())
         })
+    }
+
+    async fn ask(&self, source: &Source) -> Result<Secret, Refused> {
+        let Source { name, version, delivery } = source;
+        let sink = ValueSink::new(self.arena.clone());
+        let options = SecretClientGetSecretOptions {
+            secret_version: version.as_ref().map(|version| version.as_str().to_owned()),
+            out_content_type: match delivery {
+                Delivery::AsStored => None,
+                Delivery::AsPem => Some(ContentType::Pem),
+            },
+            method_options: ClientMethodOptions { context: Context::new().with_value(sink.clone()) },
+        };
+        let answer = self.client.get_secret(name.as_str(), Some(options)).await;
+        let answer = answer.map_err(|error| refusal(error, self.url.name(), self.clock.now()))?;
+        // The parser's error is dropped, for it may quote what it could not parse.
+        let model = answer.into_model().map_err(|_| unusable(UnusableAnswer::NotASecret))?;
+        let metadata = self.metadata(model, name, version.as_ref()).map_err(unusable)?;
+        let value = sink.take().ok_or_else(|| unusable(UnusableAnswer::NoValue))?;
+        let value = SecretValue::new(value);
+        Ok(Secret { metadata, selection: Selection::Whole, encoding: Encoding::Text, value })
     }
 
     fn metadata(
@@ -140,12 +187,12 @@ impl KeyVault {
 }
 
 impl Vault for KeyVault {
-    async fn fetch(&self, name: &SecretName, version: Option<&Version>) -> Result<Secret, FetchError> {
-        self.in_time(Box::pin(self.ask(name, version))).await
+    async fn fetch(&self, source: &Source) -> Result<Secret, FetchError> {
+        self.examine(source).await.map_err(|refused| refused.error)
     }
 
     async fn list(&self, calls_max: usize) -> Result<Listed, FetchError> {
-        Box::pin(self.list_pages(calls_max)).await
+        Box::pin(self.list_pages(calls_max)).await.map_err(|refused| refused.error)
     }
 }
 

@@ -12,6 +12,7 @@ mod tests;
 
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use tokio::time::Instant;
 use self::connector::{Connector, Stream, Target};
 pub use self::error::{Stage, TransportError};
 use self::proxy::Route;
-pub use self::roots::RootsError;
+pub use self::roots::{RootsError, Trust};
 pub use self::sdk::{SdkTransport, ValueSink};
 pub use super::value_stream::ValueError;
 use super::value_stream::ValueStream;
@@ -91,6 +92,23 @@ impl Transport {
     #[must_use]
     pub fn timeouts(&self) -> Timeouts {
         self.timeouts
+    }
+
+    /// Who may vouch for a server.
+    #[must_use]
+    pub fn trust(&self) -> &Trust {
+        &self.connector.trust
+    }
+
+    /// Host and port of the proxy through which `uri` is reached, if one is.
+    #[must_use]
+    pub fn proxy_to(&self, uri: &Uri, reach: Reach) -> Option<String> {
+        self.connector.proxy_to(uri, reach)
+    }
+
+    /// The addresses that the host of `uri` has here.
+    pub(super) async fn addresses(&self, uri: &Uri) -> Result<Vec<SocketAddr>, TransportError> {
+        self.connector.addresses(uri, self.timeouts.connect).await
     }
 
     /// Sends `request`, whose URI is absolute, and reads the answer.

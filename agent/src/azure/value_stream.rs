@@ -4,11 +4,10 @@
 
 #[cfg(test)]
 mod tests;
-mod text;
 
 use thiserror::Error;
 
-use self::text::TextDecoder;
+use crate::json_text::{BadText, TextDecoder};
 use crate::memory::{Locked, LockedBuffer, MemoryExhausted};
 
 /// Longest value accepted, in bytes. Key Vault stores at most 25 KB
@@ -54,6 +53,15 @@ pub enum ValueError {
     /// No memory of the demanded protection is left for the value.
     #[error("no memory for the value")]
     Memory(#[from] MemoryExhausted),
+}
+
+impl From<BadText> for ValueError {
+    fn from(bad: BadText) -> Self {
+        match bad {
+            BadText::Invalid => Self::BadString,
+            BadText::LoneSurrogate => Self::LoneSurrogate,
+        }
+    }
 }
 
 /// Reads one answer, piece by piece.

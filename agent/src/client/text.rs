@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::serve::documents::{Item, Listing, Operation, Status};
+use crate::hooks::{Outcome, State};
+use crate::serve::documents::{Hook, Item, Listing, Operation, Status};
 
 /// The table of `keyside list`.
 #[must_use]
@@ -34,6 +35,7 @@ pub(super) fn status(status: &Status) -> String {
         facts.push(row(["memory", &memory]));
         facts.push(row(["generation", &operation.generation.to_string()]));
         facts.push(row(["hardening", &hardening(operation)]));
+        facts.extend(operation.hooks.iter().map(|hook| row(["hook", &format!("{}: {}", hook.name, standing(hook))])));
     }
     let mut page = columns(&facts);
     if !status.secrets.is_empty() {
@@ -52,6 +54,21 @@ fn hardening(operation: &Operation) -> String {
     let lacking = operation.hardening.iter().filter(|(_, outcome)| *outcome != "applied");
     let lacking: Vec<_> = lacking.map(|(measure, outcome)| format!("{measure} {outcome}")).collect();
     if lacking.is_empty() { "applied in full".to_owned() } else { lacking.join(", ") }
+}
+
+/// What a hook does now, and how its last run ended.
+fn standing(hook: &Hook) -> String {
+    let now = match hook.state {
+        State::Idle => None,
+        State::Running => Some("running".to_owned()),
+        State::Unavailable => Some("cannot run until the agent is restarted".to_owned()),
+    };
+    let last = hook.last.as_ref().filter(|last| last.outcome != Outcome::Unavailable).map(|last| {
+        let why = last.detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
+        format!("{} at {:.0}{why}", last.outcome.as_str().replace('_', " "), last.ended)
+    });
+    let known: Vec<_> = now.into_iter().chain(last).collect();
+    if known.is_empty() { "has not run yet".to_owned() } else { known.join(", last ") }
 }
 
 fn looks(status: &Status) -> String {
@@ -80,15 +97,17 @@ fn age(seconds: u64) -> String {
     whole.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
-type Row = Vec<String>;
+/// One line of a table, a cell for each column.
+pub(crate) type Row = Vec<String>;
 
-fn row<const N: usize>(cells: [&str; N]) -> Row {
+/// A line of legible cells.
+pub(crate) fn row<const N: usize>(cells: [&str; N]) -> Row {
     cells.map(legible).to_vec()
 }
 
 /// What an agent sent, with everything escaped by which it could tell the terminal what to do or forge a line.
 #[must_use]
-pub(super) fn legible(text: &str) -> String {
+pub(crate) fn legible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -100,7 +119,7 @@ pub(super) fn legible(text: &str) -> String {
 }
 
 /// Rows with each column as wide as its widest cell.
-fn columns(rows: &[Row]) -> String {
+pub(crate) fn columns(rows: &[Row]) -> String {
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let mut text = String::new();
     for row in rows {
@@ -114,7 +133,8 @@ fn columns(rows: &[Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::documents::{Operation, Trouble};
+    use crate::hooks;
+    use crate::serve::documents::{HookRun, Operation, Trouble};
     use crate::store::State;
 
     fn item(name: &str, state: State) -> Item {
@@ -132,6 +152,10 @@ mod tests {
             stale: state == State::Stale,
             vault: None,
         }
+    }
+
+    fn hook(name: &str, state: hooks::State, last: Option<HookRun>) -> Hook {
+        Hook { name: name.to_owned(), state, last }
     }
 
     #[test]
@@ -186,6 +210,7 @@ looks  every 2m, next at 2026-01-01T00:00:00Z
 db: no fresh value since 2026-01-01T00:00:00Z: denied
 ";
         assert_eq!(status(&known), expected);
+        let last = HookRun { outcome: Outcome::TimedOut, detail: Some("ended after 30s".to_owned()), ended: since };
         known.operation = Some(Operation {
             vault: "https://v.vault.azure.net".to_owned(),
             circuits: [("https://v.vault.azure.net".to_owned(), "closed".to_owned())].into(),
@@ -194,6 +219,10 @@ db: no fresh value since 2026-01-01T00:00:00Z: denied
             memory_used_bytes: 64,
             generation: 3,
             hardening: [("confined".to_owned(), "partial".to_owned())].into(),
+            hooks: vec![
+                hook("nginx.service", hooks::State::Idle, None),
+                hook("reload", hooks::State::Running, Some(last)),
+            ],
         });
         known.operation.as_mut().expect("just set").circuits.insert("https://w.vault.azure.net".into(), "open".into());
         known.refreshing = false;
@@ -206,6 +235,8 @@ db: no fresh value since 2026-01-01T00:00:00Z: denied
             "identity    not signed in yet",
             "memory      mlock (64 bytes of values)",
             "hardening   confined partial",
+            "hook        nginx.service: has not run yet",
+            "hook        reload: running, last timed out at 2026-01-01T00:00:00Z (ended after 30s)",
         ] {
             assert!(shown.contains(part), "{part:?} in {shown}");
         }

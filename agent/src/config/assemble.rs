@@ -6,18 +6,21 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
-use super::document::{Document, Problem};
+use super::document::{Document, Parsed, Problem};
+use super::on_change::{self, OnChangeTable};
 use super::rotation::{fallback, rotation_settings};
 use super::shape::{
-    ApiTable, FilesTable, IdentityTable, LogTable, MemoryTable, Principals, RotationTable, SecretTable, Top, VaultTable,
+    ApiTable, EnvFileTable, FilesTable, IdentityTable, LogTable, MemoryTable, Principals, RotationTable, SecretTable,
+    Top, VaultTable,
 };
 use super::{Config, Defaults, GRACE};
 use crate::azure::identity;
 use crate::encoding::Encoding;
-use crate::files::{self, Mode, Target};
+use crate::files::{self, EnvFile, Mode, Target};
 use crate::principal::{Accounts, Principal};
 use crate::refresh::Wanted;
 use crate::socket::lock_file;
+use crate::variable::VariableName;
 use crate::{logging, memory, serve};
 
 /// Reads and checks the text of a configuration file.
@@ -36,8 +39,8 @@ pub(super) fn assemble(text: &str, accounts: &dyn Accounts, defaults: Defaults<'
     }
 }
 
-struct Assembly<'a> {
-    document: Document<'a>,
+pub(super) struct Assembly<'a> {
+    pub(super) document: Document<'a>,
     accounts: &'a dyn Accounts,
 }
 
@@ -46,11 +49,12 @@ struct Assembly<'a> {
 const SOCKET_BYTES_MAX: usize = 107;
 
 /// One secret with everything that has been found out about it.
-struct Checked {
+pub(super) struct Checked {
     span: Range<usize>,
-    wanted: Wanted,
-    readers: Vec<Principal>,
+    pub(super) wanted: Wanted,
+    pub(super) readers: Vec<Principal>,
     target: Option<Target>,
+    pub(super) variable: Option<Spanned<VariableName>>,
 }
 
 impl Assembly<'_> {
@@ -72,13 +76,19 @@ impl Assembly<'_> {
             self.document.report_at_end("no secret is configured: add a [[secret]] table with a name".to_owned());
         }
         let tables = self.document.tables::<SecretTable>("secret");
+        let env_files = self.document.tables::<EnvFileTable>("env_file");
+        let on_change = self.document.tables::<OnChangeTable>("on_change");
         let common = self.document.rest::<Top>().and_then(|top| top.readers);
         let common = common.map_or_else(|| Some(Vec::new()), |readers| self.principals(&readers));
 
-        let secrets = self.secrets(tables, common.as_deref(), files.as_ref());
+        let mut secrets = self.secrets(tables, common.as_deref(), files.as_ref());
+        let names = secrets.iter().map(|secret| &secret.wanted.name).collect();
+        let hooks = on_change::hooks(&mut self.document, on_change, &names);
+        let env_files = self.env_files(env_files, files.as_ref(), &mut secrets);
+        let variables = self.variables(&secrets);
         let api = api?;
         let path = self.socket(api.socket.as_ref(), defaults);
-        let files = files.map(|table| self.files(table, &path, &secrets));
+        let files = files.map(|table| self.files(table, env_files, &path, &secrets));
         let serve = self.serve(api, path, defaults.operator_uid, &secrets);
         let (vault, fallback) = vaults?;
         Some(Config {
@@ -87,15 +97,17 @@ impl Assembly<'_> {
             identity: identity?,
             rotation: rotation?,
             wanted: secrets.into_iter().map(|secret| secret.wanted).collect(),
+            variables,
             serve,
             files,
             memory: memory?,
+            hooks,
             log: log?,
         })
     }
 
     /// Everyone who is named, or none where somebody is named who does not exist, which is said here.
-    fn principals(&mut self, texts: &Principals) -> Option<Vec<Principal>> {
+    pub(super) fn principals(&mut self, texts: &Principals) -> Option<Vec<Principal>> {
         let found: Vec<_> = texts.iter().map(|text| self.principal(text)).collect();
         found.into_iter().collect()
     }
@@ -143,14 +155,18 @@ impl Assembly<'_> {
         }
         let readers = readers.unwrap_or_default();
         let target = self.target(&table, files, &readers);
+        let variable = table.env.as_ref().and_then(|key| self.variable(key, &name));
+        let selection = self.selection(&table);
         let wanted = Wanted {
             vault_name: table.vault_name.map_or_else(|| name.clone(), |vault_name| vault_name.0),
             version: table.version.map(|version| version.0),
+            selection,
             encoding: table.encoding.map_or(Encoding::default(), |encoding| encoding.0),
             optional: table.optional,
+            lines: Vec::new(),
             name,
         };
-        Checked { span, wanted, readers, target }
+        Checked { span, wanted, readers, target, variable }
     }
 
     fn target(&mut self, table: &SecretTable, files: Option<&FilesTable>, readers: &[Principal]) -> Option<Target> {
@@ -169,23 +185,30 @@ impl Assembly<'_> {
                 None
             }),
         }?;
-        let mode = table.mode.as_ref().or(files.and_then(|files| files.mode.as_ref()));
-        if let Some(mode) = mode
-            && mode.get_ref().0.is_world_readable()
-            && !files.is_some_and(|files| files.world_readable)
-        {
+        let mode = self.mode(table.mode.as_ref(), files, readers, name.as_str());
+        Some(Target { path, mode, readers: readers.to_vec() })
+    }
+
+    /// The mode of a file: its own, or that of all files.
+    pub(super) fn mode(
+        &mut self,
+        own: Option<&Spanned<Parsed<Mode>>>,
+        files: Option<&FilesTable>,
+        readers: &[Principal],
+        file: &str,
+    ) -> Mode {
+        let Some(mode) = own.or(files.and_then(|files| files.mode.as_ref())) else { return Mode::default() };
+        let value = mode.get_ref().0;
+        if value.is_world_readable() && !files.is_some_and(|files| files.world_readable) {
             let remedy = "use readers instead, or set world_readable = true under [files]";
-            self.document.report(&mode.span(), format!("mode {} lets everyone read it: {remedy}", mode.get_ref().0));
+            self.document.report(&mode.span(), format!("mode {value} lets everyone read it: {remedy}"));
         }
-        if let Some(mode) = mode
-            && mode.get_ref().0.is_group_readable()
-            && !self.may_read(files.and_then(|files| files.group.as_ref()), readers)
-        {
+        if value.is_group_readable() && !self.may_read(files.and_then(|files| files.group.as_ref()), readers) {
             let remedy = "name it among the readers, or use mode 0400, which lets every reader in";
-            let mode_is = format!("mode {} lets the group of the files read '{name}'", mode.get_ref().0);
+            let mode_is = format!("mode {value} lets the group of the files read '{file}'");
             self.document.report(&mode.span(), format!("{mode_is}, which is no reader: {remedy}"));
         }
-        Some(Target { path, mode: mode.map_or(Mode::default(), |mode| mode.get_ref().0), readers: readers.to_vec() })
+        value
     }
 
     /// Whether the group of the files is among the readers; where it is not configured, whether any group is: which one
@@ -209,7 +232,13 @@ impl Assembly<'_> {
         path.get_ref().clone()
     }
 
-    fn files(&mut self, table: FilesTable, socket: &Path, secrets: &[Checked]) -> files::Settings {
+    fn files(
+        &mut self,
+        table: FilesTable,
+        env_files: Vec<EnvFile>,
+        socket: &Path,
+        secrets: &[Checked],
+    ) -> files::Settings {
         let beside = || socket.parent().unwrap_or(Path::new("/")).join("secrets");
         let span = table.directory.as_ref().map_or(0..0, Spanned::span);
         let group = table.group.and_then(|text| match self.principal(&text)? {
@@ -227,14 +256,15 @@ impl Assembly<'_> {
         let settings = files::Settings {
             directory: table.directory.map_or_else(beside, Spanned::into_inner),
             targets,
+            env_files,
             allow_disk: table.allow_disk,
             require_noswap: table.require_noswap,
             on_stop: table.on_stop.map_or(files::OnStop::default(), |on_stop| on_stop.0),
             group,
         };
-        let places: BTreeMap<_, _> = secrets.iter().map(|secret| (&secret.wanted.name, &secret.span)).collect();
+        let places: BTreeMap<_, _> = secrets.iter().map(|secret| (secret.wanted.name.as_str(), &secret.span)).collect();
         for problem in settings.problems() {
-            let place = problem.secret().and_then(|name| places.get(name).copied()).unwrap_or(&span);
+            let place = problem.secret().and_then(|name| places.get(name.as_str()).copied()).unwrap_or(&span);
             self.document.report(place, problem.to_string());
         }
         let taken = [socket.to_owned(), lock_file(socket)];
@@ -243,7 +273,7 @@ impl Assembly<'_> {
                 format!("the files cannot be in {}, which is the agent's socket or its lock", other.display());
             self.document.report(&span, format!("{message}: name another directory, or another socket"));
         }
-        for (name, target) in &settings.targets {
+        for (name, target) in settings.files() {
             let shown = settings.directory.join(target.path.first());
             if let Some(other) = taken.iter().find(|other| other.starts_with(&shown)) {
                 let message = format!("the file of '{name}' takes the place of {}", other.display());

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::de::{DeserializeOwned, Error as _, IntoDeserializer as _};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 /// One thing that is wrong with the file, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Document<'a> {
     tables: DeTable<'a>,
     /// What was found so far, in the order of finding.
     pub problems: Vec<Problem>,
+    /// What did not fit: the place of its table, and the path to it from there.
+    left_out: Vec<(Range<usize>, String)>,
 }
 
 impl<'a> Document<'a> {
@@ -42,7 +44,7 @@ impl<'a> Document<'a> {
     #[must_use]
     pub fn parse(text: &'a str) -> Self {
         let (root, errors) = DeTable::parse_recoverable(text);
-        let mut document = Self { text, tables: root.into_inner(), problems: Vec::new() };
+        let mut document = Self { text, tables: root.into_inner(), problems: Vec::new(), left_out: Vec::new() };
         if let Some(error) = errors.first() {
             document.report(&error.span().unwrap_or_default(), format!("this is no TOML: {}", error.message()));
         }
@@ -120,41 +122,83 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// Reads a table into its shape. A key that does not fit is reported and left out, and the rest is tried again.
+    /// Where the table, or the first of the tables, of this name begins, if it has not been taken out.
+    #[must_use]
+    pub fn place(&self, name: &str) -> Option<Range<usize>> {
+        self.tables.get(name).map(Spanned::span)
+    }
+
+    /// Whether a key of the table that begins at `table` did not fit and was left out: it is there, but not as a value.
+    #[must_use]
+    pub fn is_left_out(&self, table: &Range<usize>, key: &str) -> bool {
+        let inside = |path: &str| path.split('.').next() == Some(key);
+        self.left_out.iter().any(|(other, path)| other == table && inside(path))
+    }
+
+    /// Reads a table into its shape. What does not fit is reported and left out, and the rest is tried again.
     fn shape<T: DeserializeOwned>(&mut self, name: &str, mut table: Spanned<DeTable<'_>>) -> Option<T> {
-        let mut left_out: Vec<String> = Vec::new();
+        let place = if name.is_empty() { String::new() } else { format!("[{name}] ") };
+        let whole = table.span();
+        let mut looks = 0;
         loop {
             let error = match T::deserialize(table.clone().into_deserializer()) {
                 Ok(shape) => return Some(shape),
                 Err(error) => error,
             };
             let span = error.span().unwrap_or(table.span());
-            let place = if name.is_empty() { String::new() } else { format!("[{name}] ") };
-            if let Some(key) = key_at(table.get_ref(), &span) {
-                if left_out.len() == PROBLEMS_MAX {
-                    self.report(&span, format!("{place}and more: these are the first {PROBLEMS_MAX} problems here"));
-                    return None;
-                }
-                self.report(&span, format!("{place}{}", complaint(name, &key, error.message())));
-                table.get_mut().remove(key.as_str());
-                left_out.push(key);
-            } else {
-                if !left_out.iter().any(|key| error.message() == format!("missing field `{key}`")) {
-                    self.report(&span, format!("{place}{}", without_value(error.message())));
-                }
+            if looks == PROBLEMS_MAX {
+                self.report(&span, format!("{place}and more: these are the first {PROBLEMS_MAX} problems here"));
                 return None;
             }
+            looks += 1;
+            let missing = error.message().strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+            let left_out = |path: &str| self.left_out.iter().any(|(other, key)| *other == whole && key == path);
+            let taken = take_out(table.get_mut(), &span, missing.is_some());
+            let known = missing.is_some_and(|key| match &taken {
+                Some(path) => left_out(&format!("{path}.{key}")),
+                None => left_out(key),
+            });
+            if !known {
+                let told = match &taken {
+                    Some(path) => complaint(name, path, error.message()),
+                    None => without_value(error.message()),
+                };
+                self.report(&span, format!("{place}{told}"));
+            }
+            self.left_out.push((whole.clone(), taken?));
         }
     }
 }
 
-/// The key whose name or value contains the place of an error.
-fn key_at(table: &DeTable<'_>, span: &Range<usize>) -> Option<String> {
-    let contains = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end && !outer.is_empty();
-    table
-        .iter()
-        .find(|(key, value)| contains(key.span()) || contains(value.span()))
-        .map(|(key, _)| key.get_ref().clone().into_owned())
+/// Takes the innermost key, or member of a list, out that holds the place of an error, and answers with the path to it.
+/// What lacks a key of its own is a table, whose place it is exactly.
+fn take_out(table: &mut DeTable<'_>, span: &Range<usize>, lacks_a_key: bool) -> Option<String> {
+    let holds = |outer: &Range<usize>| outer.start <= span.start && span.end <= outer.end && !outer.is_empty();
+    let mut found = None;
+    for (key, value) in table.iter_mut() {
+        let (named, valued) = (key.span(), value.span());
+        let here = if lacks_a_key { valued == *span } else { holds(&named) || holds(&valued) };
+        let inner = match value.get_mut() {
+            DeValue::Table(inner) => take_out(inner, span, lacks_a_key),
+            DeValue::Array(members) if !lacks_a_key => {
+                let before = members.len();
+                let all = std::mem::replace(members, DeArray::new());
+                all.into_iter().filter(|member| !holds(&member.span())).for_each(|member| members.push(member));
+                (members.len() < before).then(String::new)
+            }
+            _ => None,
+        };
+        let key = key.get_ref().as_ref();
+        match inner {
+            Some(inner) if inner.is_empty() => return Some(key.to_owned()),
+            Some(inner) => return Some(format!("{key}.{inner}")),
+            None if here => found = Some(key.to_owned()),
+            None => {}
+        }
+    }
+    let key = found?;
+    table.remove(key.as_str());
+    Some(key)
 }
 
 fn complaint(table: &str, key: &str, message: &str) -> String {
@@ -240,6 +284,44 @@ mod tests {
             "line 5: [one] unknown key `less`",
         ] {
             assert!(found.iter().any(|line| line.starts_with(start)), "{start}: {found:#?}");
+        }
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nested {
+        inner: Option<Shape>,
+        names: Option<Vec<Spanned<String>>>,
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_table_of_a_table_is_told_with_its_path_and_hides_nothing() {
+        let told = |text: &str| {
+            let mut document = Document::parse(text);
+            let place = document.place("one").expect("it is there");
+            let read = document.table::<Nested>("one");
+            let left_out = document.is_left_out(&place, "inner");
+            (
+                read.is_some_and(|one| one.inner.is_none() || one.names.is_some()),
+                left_out,
+                document.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            )
+        };
+        let (read, left_out, found) =
+            told("[one]\nnames = ['a', 7]\n[one.inner]\nname = 'a_b'\ncount = 'x'\nmore = 1\n");
+        assert!(read && left_out, "{found:#?}");
+        let starts = [
+            "line 2: [one] names: invalid type: integer",
+            "line 4: [one] inner.name: 'a_b' is no Key Vault",
+            "line 5: [one] inner.count: invalid type",
+            "line 6: [one] unknown key `inner.more`",
+        ];
+        assert_eq!(found.len(), starts.len(), "{found:#?}");
+        assert!(starts.iter().all(|start| found.iter().any(|line| line.starts_with(start))), "{found:#?}");
+        for text in ["[one]\ninner = { count = 3 }\n", "[one.inner]\ncount = 3\n"] {
+            let (read, _, found) = told(text);
+            assert!(read && found.len() == 1, "{found:#?}");
+            assert!(found[0].ends_with("[one] inner: missing field `name`"), "{found:#?}");
         }
     }
 

@@ -134,6 +134,11 @@ pub(super) fn fallback(document: &mut Document<'_>, table: VaultTable) -> Vec<Va
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::testing::parse;
+    use crate::schedule::{CONFIRM_AFTER, respite};
+
+    const SMALLEST: &str =
+        "readers = ['uid:5']\n[vault]\nurl = 'https://my-vault.vault.azure.net'\n[[secret]]\nname = 'db'\n";
 
     fn range<T: FromStr<Err = InvalidLength>>(text: &str) -> String {
         text.parse::<T>().map_or_else(|error| error.to_string(), |_| "fits".to_owned())
@@ -157,5 +162,45 @@ mod tests {
         for (found, expected) in rows {
             assert_eq!(found, expected);
         }
+    }
+
+    #[test]
+    fn the_times_that_operators_are_told_follow_from_the_defaults() {
+        let Pace { interval, full_refresh } = ROTATION.pace;
+        let look = ROTATION.pace.wait(1.0);
+        let rows = [
+            ("a secret has a new version", look),
+            ("a secret changes and no list shows it", full_refresh),
+            ("a secret is disabled or deleted", look + CONFIRM_AFTER),
+            ("the agent's role is taken away", look + ROTATION.revoke_after),
+            ("the same, while it may still list the vault", full_refresh + ROTATION.revoke_after),
+            ("a vault answers again after an outage", interval.max(look)),
+            ("a vault that asked to wait answers again", respite(Some(Duration::MAX)) + look),
+            ("a vault stays out of reach", ROTATION.max_stale.expect("a limit")),
+        ];
+        let manual = include_str!("../../../docs/operations.md");
+        for (event, time) in rows {
+            let row = format!("| {event} | {} |", humantime::format_duration(time));
+            assert!(manual.contains(&row), "no {row}");
+        }
+    }
+
+    #[test]
+    fn the_table_of_rotation_has_bounds_between_its_keys() {
+        let vault = |more: &str| SMALLEST.replace("[[secret]]", &format!("{more}[[secret]]"));
+        let rows = [
+            ("[rotation]\npoll_interval = '1m'\nfull_refresh = '59s'\n", "full_refresh must not be shorter"),
+            ("[rotation]\npoll_interval = '1m'\nmax_stale = '119s'\n", "max_stale must be twice"),
+            ("fallback = ['https://my-vault.vault.azure.net']\n", "named twice"),
+            ("fallback = ['https://my-vault.vault.azure.cn']\n", "in another cloud"),
+        ];
+        for (more, expected) in rows {
+            let told = parse(&vault(more)).expect_err(expected);
+            assert!(told.len() == 1 && told[0].contains(expected), "{told:?}");
+        }
+        let daily = parse(&vault("[rotation]\npoll_interval = '24h'\nmax_stale = 'unlimited'\n")).expect("it fits");
+        assert_eq!((daily.rotation.pace.full_refresh, daily.rotation.max_stale), (Duration::from_hours(24), None));
+        let daily = parse(&vault("[rotation]\npoll_interval = '24h'\n")).expect("it fits");
+        assert_eq!(daily.rotation.max_stale, Some(Duration::from_hours(48)), "the default grows with the interval");
     }
 }

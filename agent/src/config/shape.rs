@@ -13,10 +13,13 @@ use super::rotation::{FullRefresh, MaxStale, PollInterval, RevokeAfter};
 use crate::azure::cloud::VaultUrl;
 use crate::azure::identity;
 use crate::encoding::Encoding;
+use crate::env_file::Format;
 use crate::files::{Mode, OnStop, RelativePath};
 use crate::logging;
 use crate::memory::Protection;
 use crate::secret::{SecretName, Version};
+use crate::selection::{Part, Pointer};
+use crate::variable::{InvalidVariable, VariableName};
 
 /// Readers as they are written; who they are depends on the machine's accounts.
 pub(super) type Principals = Vec<Spanned<String>>;
@@ -101,11 +104,24 @@ pub(super) struct SecretTable {
     pub(super) name: Spanned<Parsed<SecretName>>,
     pub(super) vault_name: Option<Parsed<SecretName>>,
     pub(super) version: Option<Parsed<Version>>,
+    pub(super) field: Option<Spanned<Parsed<Pointer>>>,
+    pub(super) pem: Option<Spanned<Parsed<Part>>>,
     pub(super) encoding: Option<Parsed<Encoding>>,
     #[serde(default)]
     pub(super) optional: bool,
     pub(super) readers: Option<Principals>,
     pub(super) file: Option<Spanned<FileKey>>,
+    pub(super) mode: Option<Spanned<Parsed<Mode>>>,
+    pub(super) env: Option<Spanned<EnvKey>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EnvFileTable {
+    pub(super) path: Spanned<Parsed<RelativePath>>,
+    pub(super) secrets: Spanned<Vec<Spanned<String>>>,
+    pub(super) format: Option<Parsed<Format>>,
+    pub(super) readers: Option<Spanned<Principals>>,
     pub(super) mode: Option<Spanned<Parsed<Mode>>>,
 }
 
@@ -129,6 +145,25 @@ impl FileKey {
             Self::Wanted(false) => Ok(None),
             Self::Wanted(true) => name.as_str().parse().map(Some),
             Self::Path(path) => path.parse().map(Some),
+        }
+    }
+}
+
+/// `env = "NAME"`, or `env = true` for the variable of the secret's own name.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "write the name of a variable, or true for the secret's own in upper case")]
+pub(super) enum EnvKey {
+    Wanted(bool),
+    Name(String),
+}
+
+impl EnvKey {
+    /// The variable, or none for `false`.
+    pub(super) fn variable(&self, name: &SecretName) -> Result<Option<VariableName>, InvalidVariable> {
+        match self {
+            Self::Wanted(false) => Ok(None),
+            Self::Wanted(true) => VariableName::of(name).map(Some),
+            Self::Name(text) => text.parse().map(Some),
         }
     }
 }

@@ -7,7 +7,6 @@ use thiserror::Error;
 
 use super::settings::Mode;
 use crate::place::Objection;
-use crate::secret::SecretName;
 
 /// What the machine has against the settings.
 #[derive(Debug, Default)]
@@ -70,12 +69,12 @@ pub enum Finding {
     },
     /// A mode lets more in than the readers.
     #[error(
-        "mode {mode} lets gid {group}, the group of the files, read '{secret}', which is no reader: name it among the \
+        "mode {mode} lets gid {group}, the group of the files, read '{file}', which is no reader: name it among the \
          readers, or use mode 0400, which lets every reader in"
     )]
     Group {
-        /// The secret whose file it is.
-        secret: SecretName,
+        /// The secret whose file it is, or the file of variables.
+        file: String,
         /// The file's mode.
         mode: Mode,
         /// The group that the file would have.

@@ -14,7 +14,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::acl::Access;
-use super::settings::RelativePath;
+use super::path::RelativePath;
 use crate::causes::with_causes;
 use crate::kernel;
 
@@ -55,7 +55,8 @@ impl fmt::Display for GenerationName {
 /// One file of a generation. It has no `Debug`, because it has the bytes.
 pub(super) struct Content<'a> {
     pub(super) path: &'a RelativePath,
-    pub(super) value: &'a [u8],
+    /// The bytes, in pieces that are put one behind the other.
+    pub(super) pieces: Vec<&'a [u8]>,
     pub(super) access: &'a Access,
 }
 
@@ -126,8 +127,8 @@ fn write_file(top: BorrowedFd<'_>, group: u32, content: &Content<'_>) -> Result<
         Errno::INVAL => FileError::Unmapped { path: path(), source },
         other => unwritable(other.into()),
     })?;
-    // One system call straight from the locked bytes: a buffered writer would keep a copy.
-    file.write_all(content.value).map_err(unwritable)
+    // Straight from the locked bytes: a buffered writer would keep a copy.
+    content.pieces.iter().try_for_each(|piece| file.write_all(piece)).map_err(unwritable)
 }
 
 fn create(top: BorrowedFd<'_>, path: &RelativePath) -> io::Result<File> {
@@ -182,15 +183,15 @@ fn file_holds(top: BorrowedFd<'_>, group: u32, content: &Content<'_>) -> io::Res
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let mut file = File::from(openat(top, content.path.as_str(), flags, Mode::empty())?);
     let found = fstat(&file)?;
-    let value = content.value;
+    let length: usize = content.pieces.iter().map(|piece| piece.len()).sum();
     if (found.st_uid, found.st_gid) != (geteuid().as_raw(), group)
-        || u64::try_from(found.st_size).ok() != u64::try_from(value.len()).ok()
+        || u64::try_from(found.st_size).ok() != u64::try_from(length).ok()
         || !content.access.holds(file.as_fd())?
     {
         return Ok(false);
     }
     let mut piece = Zeroizing::new([0; PIECE_BYTES]);
-    for expected in value.chunks(PIECE_BYTES) {
+    for expected in content.pieces.iter().flat_map(|piece| piece.chunks(PIECE_BYTES)) {
         let read = &mut piece[..expected.len()];
         file.read_exact(read)?;
         if read != expected {

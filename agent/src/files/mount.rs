@@ -73,8 +73,8 @@ fn open_to_group(settings: &Settings, place: &Place) -> Vec<Finding> {
     let is_open = |mode: super::Mode, readers: &[Principal]| {
         mode.is_group_readable() && !readers.contains(&Principal::Group(group))
     };
-    let open = settings.targets.iter().filter(|(_, target)| is_open(target.mode, &target.readers));
-    open.map(|(secret, target)| Finding::Group { secret: secret.clone(), mode: target.mode, group }).collect()
+    let open = settings.files().filter(|(_, target)| is_open(target.mode, &target.readers));
+    open.map(|(file, target)| Finding::Group { file: file.to_owned(), mode: target.mode, group }).collect()
 }
 
 fn is_memory(path: &Path) -> Result<bool, Finding> {
@@ -84,7 +84,7 @@ fn is_memory(path: &Path) -> Result<bool, Finding> {
 
 /// The directory itself, or a name that a target needs in it, as a mount point.
 fn single_files(resolved: &Path, settings: &Settings, mounts: &[Mount]) -> Vec<Finding> {
-    let names = settings.targets.values().flat_map(|target| target.path.folders().chain([target.path.as_str()]));
+    let names = settings.files().flat_map(|(_, target)| target.path.folders().chain([target.path.as_str()]));
     let places = names.map(|name| settings.directory.join(name)).chain([settings.directory.clone()]);
     let is_file = |place: &PathBuf| place.symlink_metadata().is_ok_and(|found| !found.is_dir());
     let is_mounted = |place: &PathBuf| {
@@ -174,6 +174,7 @@ mod tests {
             let settings = Settings {
                 directory: memory.path().join("secrets"),
                 targets: BTreeMap::from([("db".parse().expect("a name"), target)]),
+                env_files: Vec::new(),
                 allow_disk: false,
                 require_noswap: false,
                 on_stop: OnStop::Remove,

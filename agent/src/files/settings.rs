@@ -7,15 +7,10 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use super::path::RelativePath;
+use crate::env_file::Line;
 use crate::principal::Principal;
 use crate::secret::SecretName;
-
-/// Longest path below the directory, in bytes. Together with any sensible directory it stays far below `PATH_MAX`.
-const PATH_BYTES_MAX: usize = 512;
-
-/// Longest file name that Linux file systems take, in bytes.
-/// Source: `NAME_MAX` in the kernel's `limits.h`.
-const COMPONENT_BYTES_MAX: usize = 255;
 
 /// The operator's settings for files.
 #[derive(Clone, Debug)]
@@ -24,6 +19,8 @@ pub struct Settings {
     pub directory: PathBuf,
     /// The file of each secret that has one.
     pub targets: BTreeMap<SecretName, Target>,
+    /// The files of environment variables.
+    pub env_files: Vec<EnvFile>,
     /// Accept a directory that is on a disk, with a warning.
     pub allow_disk: bool,
     /// Refuse a file system whose pages can be swapped out, rather than warn.
@@ -43,6 +40,15 @@ pub struct Target {
     pub mode: Mode,
     /// Who may read it besides.
     pub readers: Vec<Principal>,
+}
+
+/// A file that holds several secrets as environment variables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvFile {
+    /// Where it is, for whom.
+    pub target: Target,
+    /// The variables, each with its secret.
+    pub lines: Vec<(Line, SecretName)>,
 }
 
 /// What becomes of the files when the agent stops.
@@ -69,79 +75,6 @@ impl FromStr for OnStop {
             "keep" => Ok(Self::Keep),
             other => Err(UnknownOnStop(other.to_owned())),
         }
-    }
-}
-
-/// A path that cannot leave the directory it is joined to, nor collide with the names that Keyside keeps there.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RelativePath(String);
-
-/// Says why a text is no [`RelativePath`].
-#[derive(Debug, Error, PartialEq, Eq)]
-#[error("'{path}' is no path for a secret's file: {rule}")]
-pub struct InvalidPath {
-    path: String,
-    rule: &'static str,
-}
-
-impl RelativePath {
-    /// The path as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The names along the path, the file's own last. There is at least one.
-    #[must_use]
-    pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
-        self.0.split('/')
-    }
-
-    /// The path of each folder on the way to the file, outermost first.
-    pub fn folders(&self) -> impl Iterator<Item = &str> {
-        self.0.match_indices('/').map(|(end, _)| &self.0[..end])
-    }
-
-    /// The name that shows in the directory itself.
-    #[must_use]
-    pub fn first(&self) -> &str {
-        self.0.split('/').next().unwrap_or(&self.0)
-    }
-}
-
-impl FromStr for RelativePath {
-    type Err = InvalidPath;
-
-    fn from_str(text: &str) -> Result<Self, InvalidPath> {
-        match broken_rule(text) {
-            None => Ok(Self(text.to_owned())),
-            Some(rule) => Err(InvalidPath { path: text.escape_debug().take(PATH_BYTES_MAX).collect(), rule }),
-        }
-    }
-}
-
-fn broken_rule(text: &str) -> Option<&'static str> {
-    let any = |bad: fn(&str) -> bool| text.split('/').any(bad);
-    if text.starts_with('/') {
-        Some("write it relative to the directory of the files")
-    } else if text.len() > PATH_BYTES_MAX || any(|name| name.len() > COMPONENT_BYTES_MAX) {
-        Some("use at most 512 bytes in all and 255 between slashes")
-    } else if text.contains(char::is_control) {
-        Some("leave out control characters")
-    } else if any(|name| name.is_empty() || name == ".") {
-        Some("write a name between any two slashes, before the first and after the last")
-    } else if any(|name| name.starts_with("..")) {
-        Some("names that start with '..' lead out of the directory or are Keyside's own")
-    } else if text.starts_with('.') {
-        Some("start it with a name that is not hidden")
-    } else {
-        None
-    }
-}
-
-impl fmt::Display for RelativePath {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
     }
 }
 
@@ -238,6 +171,14 @@ pub enum Problem {
         /// The secret of `inner`.
         second: SecretName,
     },
+    /// A file of variables has the path of another file, or one of them lies inside the other.
+    #[error("the file of variables '{path}' and the file '{other}' cannot both be: rename one of them")]
+    EnvFile {
+        /// The file of variables.
+        path: RelativePath,
+        /// The other file.
+        other: RelativePath,
+    },
 }
 
 impl Problem {
@@ -245,7 +186,7 @@ impl Problem {
     #[must_use]
     pub fn secret(&self) -> Option<&SecretName> {
         match self {
-            Self::Directory(_) => None,
+            Self::Directory(_) | Self::EnvFile { .. } => None,
             Self::Duplicate { second, .. } | Self::Inside { second, .. } => Some(second),
         }
     }
@@ -278,7 +219,22 @@ impl Settings {
                 }
             }));
         }
+        for (index, EnvFile { target: Target { path, .. }, .. }) in self.env_files.iter().enumerate() {
+            let earlier = self.env_files[..index].iter().map(|file| &file.target);
+            let others = self.targets.values().chain(earlier).map(|target| &target.path);
+            problems.extend(
+                others
+                    .filter(|other| path.clashes_with(other))
+                    .map(|other| Problem::EnvFile { path: path.clone(), other: other.clone() }),
+            );
+        }
         problems
+    }
+
+    /// Every file with what it is of: a secret's name, or its own path where it is one of variables.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &Target)> {
+        let of_secrets = self.targets.iter().map(|(name, target)| (name.as_str(), target));
+        of_secrets.chain(self.env_files.iter().map(|file| (file.target.path.as_str(), &file.target)))
     }
 }
 
@@ -292,39 +248,6 @@ fn is_plain_absolute(directory: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_stay_inside_the_directory_and_clear_of_its_own_names() {
-        let (long, too_long) = ("a".repeat(255), "a".repeat(256));
-        let deep = ["a"; 300].join("/");
-        let rows: &[(&str, bool)] = &[
-            ("db-password", true),
-            ("db/password", true),
-            ("a/.hidden", true),
-            ("tls/server.key", true),
-            ("straße", true),
-            (&long, true),
-            (&too_long, false),
-            (&deep, false),
-            ("", false),
-            ("/etc/passwd", false),
-            ("../x", false),
-            ("a/../b", false),
-            ("a/..", false),
-            ("..data", false),
-            ("a/..data", false),
-            (".hidden", false),
-            (".", false),
-            ("a/./b", false),
-            ("a//b", false),
-            ("a/", false),
-            ("a\0b", false),
-            ("a\nb", false),
-        ];
-        for (text, valid) in rows {
-            assert_eq!(text.parse::<RelativePath>().is_ok(), *valid, "{text:?}");
-        }
-    }
 
     #[test]
     fn modes_are_octal_and_harmless() {
@@ -361,6 +284,7 @@ mod tests {
         Settings {
             directory: directory.into(),
             targets: targets.iter().map(|(name, path)| (name.parse().expect("a name"), target(path))).collect(),
+            env_files: Vec::new(),
             allow_disk: false,
             require_noswap: false,
             on_stop: OnStop::default(),
@@ -385,6 +309,19 @@ mod tests {
                 "the file 'db/x/y' of 'd' lies inside 'db', the file of 'a': rename one of them",
             ]
         );
+    }
+
+    #[test]
+    fn a_file_of_variables_has_a_path_of_its_own() {
+        let rows = [(".env", true), ("db", false), ("db/env", false), ("a", false), ("a/b/c", false), ("a/c", true)];
+        for (path, valid) in rows {
+            let target = Target { path: path.parse().expect("a path"), mode: Mode::default(), readers: Vec::new() };
+            let file = EnvFile { target, lines: Vec::new() };
+            let one = Settings { env_files: vec![file.clone()], ..settings("/run/x", &[("x", "db"), ("y", "a/b")]) };
+            assert_eq!(one.problems().is_empty(), valid, "{path}");
+            let two = Settings { env_files: vec![file.clone(), file], ..settings("/run/x", &[]) };
+            assert_eq!(two.problems().len(), 1, "{path} twice");
+        }
     }
 
     #[test]

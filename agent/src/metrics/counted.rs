@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::Metrics;
-use crate::secret::{Secret, SecretName, Version};
-use crate::vault::{FetchError, Listed, Vault};
+use crate::secret::Secret;
+use crate::vault::{FetchError, Listed, Source, Vault};
 
 /// Counts and times every request to a vault.
 #[derive(Debug)]
@@ -23,9 +23,9 @@ impl<V> Counted<V> {
 }
 
 impl<V: Vault> Vault for Counted<V> {
-    async fn fetch(&self, name: &SecretName, version: Option<&Version>) -> Result<Secret, FetchError> {
+    async fn fetch(&self, source: &Source) -> Result<Secret, FetchError> {
         let start = Instant::now();
-        let fetched = self.vault.fetch(name, version).await;
+        let fetched = self.vault.fetch(source).await;
         self.metrics.asked("get", outcome(&fetched), 1, start.elapsed());
         fetched
     }

@@ -1,11 +1,13 @@
 //! The loop against vaults in memory, in paused time.
 
 mod agenda;
+mod fields;
 mod outage;
 mod revocation;
 mod rotation;
 
 use super::*;
+use crate::encoding::Encoding;
 use crate::store::{self, Published, Reader, Slot, State};
 use crate::testing::vault::{FakeVault, Otherwise};
 use crate::testing::{TimerClock, name};
@@ -22,13 +24,7 @@ const LONG_AGO: i64 = -86_400;
 
 /// A secret that the vault calls otherwise than its readers do.
 fn wanted(local: &str) -> Wanted {
-    Wanted {
-        name: name(local),
-        vault_name: name(&format!("vault-{local}")),
-        version: None,
-        encoding: Encoding::Text,
-        optional: false,
-    }
+    Wanted { vault_name: name(&format!("vault-{local}")), ..Wanted::named(name(local)) }
 }
 
 /// How a loop is set up.
@@ -157,7 +153,7 @@ async fn every_secret_is_fetched_at_once_and_those_that_come_together_make_one_g
 #[tokio::test(start_paused = true)]
 async fn a_secret_that_several_want_is_fetched_once() {
     let vault = two_secrets(Otherwise::NotFound);
-    let encoded = Wanted { encoding: Encoding::Base64, ..wanted("db") };
+    let encoded = Wanted { encoding: Encoding::Base64, optional: true, ..wanted("db") };
     let alias = Wanted { name: name("alias"), ..wanted("db") };
     let running = Setup { wanted: vec![alias, encoded], ..Setup::of(&vault) }.start();
     pass(1).await;

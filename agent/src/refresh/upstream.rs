@@ -186,7 +186,7 @@ impl<V: Vault> Upstream<V> {
                 wait = wait.min(longer);
                 continue;
             }
-            let asking = timeout(REQUEST_TIME_MAX, vault.fetch(&source.name, source.version.as_ref()));
+            let asking = timeout(REQUEST_TIME_MAX, vault.fetch(source));
             let result = asking.await.unwrap_or_else(|_| Err(late()));
             healed |= self.note(gate, &subject, &result) && !gate.origin.is_fallback;
             match result {

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::request::Form;
 use crate::encoding::Encoding;
 use crate::secret::{Metadata, Secret, SecretName};
+use crate::selection::Selection;
 use crate::store::{Published, Snapshot};
 
 /// The tag of one representation, as it is written in the header.
@@ -25,13 +26,13 @@ impl ETag {
         }
     }
 
-    /// The tag of a value's bytes: its version, which never changes its text. Bytes that were decoded from the text have
-    /// another tag, so that a reader who knows the text notices that the agent was told to decode it.
+    /// The tag of a value's bytes: its version, which never changes its text. Bytes that were taken out of the text or decoded
+    /// from it have another tag, so that a reader who knows the text notices that the agent was told to do so.
     fn of_value(published: &Published) -> Self {
         let version = &published.secret.metadata.version;
-        match published.secret.encoding {
-            Encoding::Text => Self(format!("\"{version}\"")),
-            Encoding::Base64 => Self(format!("\"{}\"", digest([format!("{version} base64")]))),
+        match making(&published.secret) {
+            making if making.is_empty() => Self(format!("\"{version}\"")),
+            making => Self(format!("\"{}\"", digest([format!("{version}{making}")]))),
         }
     }
 
@@ -67,11 +68,20 @@ impl ETag {
 
 fn facts(secret: &Secret) -> String {
     let Metadata { version, content_type, created, updated, expires } = &secret.metadata;
+    format!("{version} {created:?} {updated:?} {expires:?} {content_type:?}{}", making(secret))
+}
+
+/// How the bytes were made from the vault's text; empty where they are the text.
+fn making(secret: &Secret) -> String {
+    let selected = match &secret.selection {
+        Selection::Whole => String::new(),
+        part => format!(" {part}"),
+    };
     let decoded = match secret.encoding {
         Encoding::Text => "",
         Encoding::Base64 => " base64",
     };
-    format!("{version} {created:?} {updated:?} {expires:?} {content_type:?}{decoded}")
+    format!("{selected}{decoded}")
 }
 
 /// Sixteen hexadecimal digits: enough that two states of one agent do not meet by chance.
@@ -150,18 +160,34 @@ fn opaque(tag: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use hyper::header::HeaderValue;
 
     use super::*;
+    use crate::selection::Part;
     use crate::testing::{moment, origin, secret};
 
     #[test]
-    fn a_value_has_the_tag_of_its_version_unless_it_was_decoded() {
-        let published = |encoding| Published::new(Secret { encoding, ..secret('a', b"b25l") }, moment(0), origin());
-        let (text, decoded) = (published(Encoding::Text), published(Encoding::Base64));
-        assert_eq!(ETag::of(&text, Form::Value).opaque(), "a".repeat(32));
+    fn a_value_has_the_tag_of_its_version_unless_it_was_made_of_the_text() {
+        let field = |text: &str| Selection::Field(text.parse().expect("a pointer"));
+        let made = [
+            (Selection::Whole, Encoding::Text),
+            (Selection::Whole, Encoding::Base64),
+            (field("/a"), Encoding::Text),
+            (field("/b"), Encoding::Text),
+            (field("/a"), Encoding::Base64),
+            (field("/a base64"), Encoding::Text),
+            (Selection::Pem(Part::PrivateKey), Encoding::Text),
+            (Selection::Pem(Part::Certificate), Encoding::Text),
+        ];
+        let published = made.map(|(selection, encoding)| {
+            Published::new(Secret { selection, encoding, ..secret('a', b"b25l") }, moment(0), origin())
+        });
+        assert_eq!(ETag::of(&published[0], Form::Value).opaque(), "a".repeat(32));
         for form in [Form::Value, Form::Document] {
-            assert_ne!(ETag::of(&text, form), ETag::of(&decoded, form), "{form:?}");
+            let tags: BTreeSet<_> = published.iter().map(|one| ETag::of(one, form).as_str().to_owned()).collect();
+            assert_eq!(tags.len(), published.len(), "{tags:?}");
         }
     }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
+use crate::hooks::{self, Outcome, Standing};
 use crate::secret::SecretName;
 use crate::store::{Failure, Slot, State};
 
@@ -121,6 +122,38 @@ pub struct Operation {
     pub generation: u64,
     /// What the process forbade itself, by name: `applied`, `partial`, or why the kernel refused it.
     pub hardening: BTreeMap<String, String>,
+    /// How each hook fares, in the order of the configuration.
+    pub hooks: Vec<Hook>,
+}
+
+/// How a hook fares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hook {
+    /// What it is called.
+    pub name: String,
+    /// What it does now.
+    pub state: hooks::State,
+    /// How its last run ended; none before the first.
+    pub last: Option<HookRun>,
+}
+
+/// How a run of a hook ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookRun {
+    /// How.
+    pub outcome: Outcome,
+    /// Why, where it did not succeed.
+    pub detail: Option<String>,
+    /// When.
+    pub ended: Timestamp,
+}
+
+impl From<Standing> for Hook {
+    fn from(standing: Standing) -> Self {
+        let Standing { name, state, last } = standing;
+        let last = last.map(|last| HookRun { outcome: last.outcome, detail: last.detail, ended: last.at });
+        Self { name, state, last }
+    }
 }
 
 /// The answer to `GET /healthz` and `GET /readyz`.

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{About, Limits, Settings, Sources, bind, run};
 use crate::clock::Clock;
-use crate::encoding::Encoding;
+use crate::hooks::Board;
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
 use crate::principal::Principal;
@@ -170,13 +170,7 @@ impl Setup {
 }
 
 fn wanted(local: &str) -> Wanted {
-    Wanted {
-        name: name(local),
-        vault_name: name(local),
-        version: None,
-        encoding: Encoding::Text,
-        optional: local == "token",
-    }
+    Wanted { optional: local == "token", ..Wanted::named(name(local)) }
 }
 
 fn about(arena: Arena) -> About {
@@ -192,6 +186,7 @@ fn about(arena: Arena) -> About {
             no_new_privileges: Outcome::Applied,
             confined: Outcome::Partial,
         },
+        hooks: Board::default(),
     }
 }
 

@@ -212,6 +212,7 @@ impl Server {
                     .measures()
                     .map(|(name, outcome)| (name.to_owned(), outcome.to_string()))
                     .into(),
+                hooks: about.hooks.standings().into_iter().map(Into::into).collect(),
             }),
             secrets: self.items(&snapshot, self.access.is_operator(caller), visible),
             failures: self.failures(caller, &snapshot, visible),

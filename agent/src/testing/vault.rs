@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::{name, new_year, secret};
 use crate::schedule::Facts;
-use crate::secret::{Metadata, Secret, SecretName, Version};
-use crate::vault::{FetchError, Listed, Vault};
+use crate::secret::{Metadata, Secret, SecretName};
+use crate::vault::{FetchError, Listed, Source, Vault};
 
 /// How many secrets a page of a list has.
 const PAGE: usize = 25;
@@ -181,7 +181,8 @@ pub(crate) fn denied() -> FetchError {
 }
 
 impl Vault for FakeVault {
-    async fn fetch(&self, name: &SecretName, _: Option<&Version>) -> Result<Secret, FetchError> {
+    async fn fetch(&self, source: &Source) -> Result<Secret, FetchError> {
+        let name = &source.name;
         let (found, fault) = {
             let mut contents = self.contents();
             contents.asked.push(name.clone());

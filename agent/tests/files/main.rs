@@ -18,6 +18,7 @@ use keyside::files::{FilesWriter, OnStop, RETIRE_AFTER, Settings, Target};
 use keyside::memory::Arena;
 use keyside::principal::Principal;
 use keyside::secret::{Metadata, Secret, SecretName, SecretValue};
+use keyside::selection::Selection;
 use keyside::store::{self, Fetched, Origin, Outcome, Publisher, Reader};
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -43,7 +44,7 @@ fn secret(bytes: &[u8]) -> Secret {
         expires: None,
     };
     let value = SecretValue::new(Arena::unlocked().store(bytes).expect("memory"));
-    Secret { metadata, value, encoding: Encoding::Text }
+    Secret { metadata, value, selection: Selection::Whole, encoding: Encoding::Text }
 }
 
 fn target(path: &str, mode: &str, readers: &[Principal]) -> Target {
@@ -55,6 +56,7 @@ fn settings(directory: &Path, targets: impl IntoIterator<Item = (&'static str, T
     Settings {
         directory: directory.to_owned(),
         targets: targets.into_iter().map(|(secret, target)| (name(secret), target)).collect::<BTreeMap<_, _>>(),
+        env_files: Vec::new(),
         allow_disk: false,
         require_noswap: false,
         on_stop: OnStop::Remove,

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use keyside::azure::error_body::ErrorBody;
 use keyside::azure::identity::TokenError;
 use keyside::azure::transport::TransportError;
-use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -40,6 +40,9 @@ pub enum Problem {
     /// The resource is in a state that Azure does not leave by itself; the word is Azure's.
     #[error("Azure left it {0}: look at the activity log of its resource group, then run this again")]
     Ended(String),
+    /// Somebody removed it meanwhile.
+    #[error("it is not there any more: run this again to see what is")]
+    Gone,
     /// It took too long.
     #[error("Azure was not done with it within {0:?}: run this again, which goes on waiting")]
     Late(Duration),
@@ -70,54 +73,30 @@ pub struct Refusal {
     pub message: String,
     /// Under which number Azure's support finds it.
     pub request_id: Option<String>,
-    /// What the details are about.
-    pub targets: Vec<String>,
     /// How long Azure asks to wait.
     pub retry_after: Option<Duration>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Body {
-    error: Detail,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Detail {
-    code: Option<String>,
-    message: Option<String>,
-    target: Option<String>,
-    details: Option<Vec<Detail>>,
 }
 
 impl Refusal {
     /// Reads the body of an error.
     #[must_use]
     pub fn read(status: u16, body: &[u8], (request_id, retry_after): (Option<String>, Option<Duration>)) -> Self {
-        let Detail { code, message, details, .. } = serde_json::from_slice::<Body>(body).unwrap_or_default().error;
-        let targets = details.unwrap_or_default().into_iter().filter_map(|detail| detail.target).collect();
-        Self {
-            status,
-            code: code.unwrap_or_default(),
-            message: message.as_deref().map(short).unwrap_or_default(),
-            request_id,
-            targets,
-            retry_after,
-        }
+        let body = ErrorBody::read(body);
+        Self { status, message: short(&body.message), code: body.code, request_id, retry_after }
     }
 }
 
-/// What Azure says, on one line and of bounded length.
-fn short(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(500).collect()
+/// What Azure says, on one line, of bounded length and without what a terminal would obey.
+pub(crate) fn short(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().filter(|character| !character.is_control()).take(500).collect()
 }
 
-fn spaced(code: &str) -> String {
+pub(crate) fn spaced(code: &str) -> String {
     if code.is_empty() { String::new() } else { format!(" {code}") }
 }
 
-fn bracketed(message: &str) -> String {
+pub(crate) fn bracketed(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(" ({message})") }
 }
 
@@ -153,6 +132,13 @@ impl ArmError {
     #[must_use]
     pub fn code(&self) -> &str {
         self.refusal().map_or("", |refusal| &refusal.code)
+    }
+
+    /// Whether it says that what was asked for is not there, rather than the whole subscription.
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
+        let gone = matches!(*self.problem, Problem::Gone);
+        gone || (self.status() == Some(404) && self.code() != "SubscriptionNotFound")
     }
 
     /// How long Azure asks to wait.
@@ -210,7 +196,8 @@ mod tests {
 
     #[test]
     fn a_refusal_says_everything_that_azure_says_and_what_to_do() {
-        let body = br#"{"error":{"code":"VaultAlreadyExists","message":"The vault name 'kv'\r\nis already in use."}}"#;
+        let body =
+            br#"{"error":{"code":"VaultAlreadyExists","message":"The vault name 'kv'\r\nis already\u001b in use."}}"#;
         let refusal = Refusal::read(409, body, (Some("1d78".to_owned()), None));
         assert_eq!(
             refusal.to_string(),
@@ -219,13 +206,6 @@ mod tests {
         );
         let page = Refusal::read(502, b"<html>", (None, None));
         assert_eq!(page.to_string(), "Azure answers 502");
-    }
-
-    #[test]
-    fn the_details_name_the_provider_that_is_not_registered() {
-        let body = br#"{"error":{"code":"MissingSubscriptionRegistration","message":"m","details":
-            [{"code":"MissingSubscriptionRegistration","target":"microsoft.insights","message":"m"}]}}"#;
-        assert_eq!(Refusal::read(409, body, (None, None)).targets, ["microsoft.insights"]);
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! From the file's shape to the estate: what must fit together, with a line for each thing that does not.
 
 use std::ops::Range;
-use std::path::PathBuf;
-use std::time::Duration;
 
 use keyside::config::Problem;
 use keyside::config::document::{Document, Parsed};
@@ -10,26 +8,17 @@ use toml::Spanned;
 use uuid::Uuid;
 
 use super::shape::{
-    AccessTable, AgentTable, DiagnosticsTable, GenerateTable, IdentityTable, InsightsTable, LogsTable, NetworkTable,
-    OperatorTable, SecretTable, StorageTable, Tags, Top, VaultTable, WorkspaceTable,
+    AccessTable, AgentTable, DiagnosticsTable, IdentityTable, InsightsTable, LogsTable, NetworkTable, OperatorTable,
+    SecretTable, StorageTable, Tags, Top, VaultTable, WorkspaceTable,
 };
+use super::unused::Places;
 use super::{
-    ALPHANUMERIC, Access, Agent, AgentIdentity, Authorization, Config, Logs, Network, Operator, Place, Principal,
-    Recipe, RunsOn, Secret, ServiceAccount, Source, Vault, Workspace, WorkspaceVault, tags,
+    Access, AgentIdentity, Authorization, Config, Logs, Network, Operator, Place, Principal, ServiceAccount, Vault,
+    Workspace, WorkspaceVault, tags,
 };
 use crate::id::ArmId;
 use crate::names::{self, Prefix, Rule};
 use crate::roles::Role;
-
-/// Longest value that Key Vault keeps, in bytes.
-/// Source: <https://learn.microsoft.com/azure/key-vault/secrets/about-secrets>.
-const VALUE_BYTES_MAX: usize = 25 * 1024;
-
-/// Longest life of a version, ten years: a longer one is a slip, and past the end of the calendar there is no expiry.
-const EXPIRES_IN_MAX: Duration = Duration::from_hours(10 * 366 * 24);
-
-/// Longest content type, in characters. Source: as above.
-const CONTENT_TYPE_MAX: usize = 255;
 
 /// Reads and checks the text of a file.
 ///
@@ -50,22 +39,27 @@ pub(super) fn check(text: &str, uid: u32) -> Result<Config, Vec<Problem>> {
     }
 }
 
-struct Check<'a> {
-    document: Document<'a>,
+pub(super) struct Check<'a> {
+    pub(super) document: Document<'a>,
 }
 
-/// Where default names come from.
-struct Naming {
-    prefix: Prefix,
-    subscription: Uuid,
+/// Where default names come from: the prefix and the subscription, unless there is something wrong with them.
+struct Naming(Option<(Prefix, Uuid)>);
+
+impl Naming {
+    /// A default name. It is empty where none can be said, and then no configuration comes of the file.
+    fn default(&self, name: impl FnOnce(&Prefix, Uuid) -> String) -> String {
+        self.0.as_ref().map(|(prefix, subscription)| name(prefix, *subscription)).unwrap_or_default()
+    }
 }
 
 /// A name and an id, of which a table may give one.
 type NameOrId = (Option<Spanned<String>>, Option<Spanned<Parsed<ArmId>>>);
 
 impl Check<'_> {
-    /// Looks at every table even when an earlier one has problems.
+    /// Looks at every table even when another one has problems.
     fn config(&mut self, uid: u32) -> Option<Config> {
+        let places = Places::of(&self.document);
         let vault = self.document.table::<VaultTable>("vault");
         let workspace = self.document.optional_table::<WorkspaceTable>("workspace");
         let storage = self.document.table::<StorageTable>("storage");
@@ -80,25 +74,31 @@ impl Check<'_> {
         let secrets = self.document.tables::<SecretTable>("secret");
         let top = self.document.rest::<Top>();
 
+        self.unused(&places);
         let secrets = self.secrets(secrets);
-        let agent = agent.map(|table| self.agent(table, uid));
+        let agent = agent.map(|table| self.agent(table, uid, (&places, &secrets)));
         let tags = tags.map(|tags| tags::checked(&mut self.document, tags));
         let top = top?;
-        let naming = Naming { prefix: top.prefix.0, subscription: top.subscription.0 };
-        let vault = self.vault(vault?, &naming);
+        let subscription = self.required("subscription", top.subscription);
+        let tenant = self.required("tenant", top.tenant);
+        let location = self.required("location", top.location);
+        let prefix = self.required("prefix", top.prefix);
+        let naming = Naming(prefix.clone().zip(subscription));
+        let vault = vault.map(|table| self.vault(table, &naming));
         let workspace = workspace.zip(storage.zip(insights)).map(|(table, more)| self.workspace(table, more, &naming));
         let logs_wanted = workspace.is_some() || diagnostics;
         let logs = logs.map(|table| self.logs(table, &naming)).filter(|_| logs_wanted);
         let agent_identity = identity.map(|table| self.identity(table, &naming));
-        let access = self.access(access, (agent_identity.is_some(), workspace.is_some()), vault.authorization);
+        let authorization = vault.as_ref().map_or(Authorization::Rbac, |vault| vault.authorization);
+        let access = self.access(access, &places, authorization);
         Some(Config {
-            subscription: top.subscription.0,
-            tenant: top.tenant.0,
-            location: top.location.0.0,
+            subscription: subscription?,
+            tenant: tenant?,
+            location: location?.0,
             group: self.name(top.resource_group, Rule::ResourceGroup, &naming),
-            prefix: naming.prefix,
+            prefix: prefix?,
             tags: tags?,
-            vault,
+            vault: vault?,
             workspace,
             logs,
             diagnostics,
@@ -110,8 +110,17 @@ impl Check<'_> {
         })
     }
 
+    fn required<T>(&mut self, key: &str, value: Option<Parsed<T>>) -> Option<T> {
+        let top = 0..0;
+        if value.is_none() && !self.document.is_left_out(&top, key) {
+            self.document
+                .report(&top, format!("`{key}` is missing, which has no default: add it above the first table"));
+        }
+        value.map(|value| value.0)
+    }
+
     fn name(&mut self, name: Option<Spanned<String>>, rule: Rule, naming: &Naming) -> String {
-        let Some(name) = name else { return naming.prefix.name(rule, naming.subscription) };
+        let Some(name) = name else { return naming.default(|prefix, subscription| prefix.name(rule, subscription)) };
         if let Err(error) = names::check(rule, name.get_ref()) {
             self.document.report(&name.span(), error.to_string());
         }
@@ -137,6 +146,21 @@ impl Check<'_> {
         {
             self.document.report(&days.span(), "soft_delete_days is from 7 to 90".to_owned());
         }
+        let network = &table.network;
+        let rules = network.ip_rules.is_some() || network.subnets.is_some();
+        let keys = [
+            ("sku", table.sku.is_some()),
+            ("soft_delete_days", table.soft_delete_days.is_some()),
+            ("purge_protection", table.purge_protection.is_some()),
+            (
+                "network",
+                rules
+                    || network.public_access.is_some()
+                    || network.default_action.is_some()
+                    || network.bypass.is_some(),
+            ),
+        ];
+        self.only_read("vault", table.id.as_ref(), &keys);
         Vault {
             place: self.place((table.name, table.id), (Rule::Vault, "Microsoft.KeyVault/vaults"), naming),
             sku: table.sku.map(|sku| sku.0.0),
@@ -180,8 +204,9 @@ impl Check<'_> {
         }
         let vault_name = match table.vault_name {
             Some(name) => self.name(Some(name), Rule::Vault, naming),
-            None => naming.prefix.workspace_vault(naming.subscription),
+            None => naming.default(Prefix::workspace_vault),
         };
+        self.only_read("storage", storage.id.as_ref(), &[("sku", storage.sku.is_some())]);
         let storage_kind = (Rule::StorageAccount, "Microsoft.Storage/storageAccounts");
         let insights_kind = (Rule::ApplicationInsights, "Microsoft.Insights/components");
         Workspace {
@@ -202,6 +227,7 @@ impl Check<'_> {
         {
             self.document.report(&days.span(), "retention_days is from 30 to 730".to_owned());
         }
+        self.only_read("log_analytics", table.id.as_ref(), &[("retention_days", table.retention_days.is_some())]);
         let kind = (Rule::LogAnalytics, "Microsoft.OperationalInsights/workspaces");
         Logs {
             place: self.place((table.name, table.id), kind, naming),
@@ -227,24 +253,17 @@ impl Check<'_> {
     fn access(
         &mut self,
         tables: Vec<(Range<usize>, AccessTable)>,
-        (agent, workspace): (bool, bool),
+        places: &Places,
         authorization: Authorization,
     ) -> Vec<Access> {
-        let named: Vec<_> = tables
-            .into_iter()
-            .filter_map(|(_, table)| self.one_access(table, (agent, workspace), authorization))
-            .collect();
-        let unnamed = agent && !named.iter().any(|access| access.principal == Principal::Agent);
+        let named: Vec<_> =
+            tables.into_iter().filter_map(|(_, table)| self.one_access(table, places, authorization)).collect();
+        let unnamed = places.has("agent_identity") && !named.iter().any(|access| access.principal == Principal::Agent);
         let default = Access { principal: Principal::Agent, role: Role::SECRETS_USER, secrets: Vec::new() };
         unnamed.then_some(default).into_iter().chain(named).collect()
     }
 
-    fn one_access(
-        &mut self,
-        table: AccessTable,
-        (agent, workspace): (bool, bool),
-        authorization: Authorization,
-    ) -> Option<Access> {
+    fn one_access(&mut self, table: AccessTable, places: &Places, authorization: Authorization) -> Option<Access> {
         let (role, span) = (table.role.get_ref().0, table.principal.span());
         if authorization == Authorization::AccessPolicies {
             if role.secret_permissions().is_none() {
@@ -257,12 +276,12 @@ impl Check<'_> {
             }
         }
         let principal = match table.principal.get_ref().as_str() {
-            "agent" if agent => Principal::Agent,
+            "agent" if places.has("agent_identity") => Principal::Agent,
             "agent" => {
                 self.document.report(&span, "there is no agent's identity: add the table [agent_identity]".to_owned());
                 return None;
             }
-            "workspace" if workspace => Principal::Workspace,
+            "workspace" if places.has("workspace") => Principal::Workspace,
             "workspace" => {
                 self.document.report(&span, "there is no workspace: add the table [workspace]".to_owned());
                 return None;
@@ -285,105 +304,6 @@ impl Check<'_> {
         let secrets = table.secrets.map(Spanned::into_inner).unwrap_or_default();
         Some(Access { principal, role, secrets: secrets.into_iter().map(|name| name.0).collect() })
     }
-
-    fn secrets(&mut self, tables: Vec<(Range<usize>, SecretTable)>) -> Vec<Secret> {
-        let mut secrets: Vec<Secret> = Vec::new();
-        for (span, table) in tables {
-            let name = table.name.get_ref().0.clone();
-            if secrets.iter().any(|other| other.name.as_str().eq_ignore_ascii_case(name.as_str())) {
-                self.document.report(&table.name.span(), format!("the name '{name}' is used twice"));
-                continue;
-            }
-            if let Some(text) = &table.content_type
-                && text.get_ref().chars().count() > CONTENT_TYPE_MAX
-            {
-                self.document.report(&text.span(), format!("content_type has {CONTENT_TYPE_MAX} characters at most"));
-            }
-            if let Some(span) = &table.expires_in
-                && span.get_ref().0.0 > EXPIRES_IN_MAX
-            {
-                self.document.report(&span.span(), "expires_in is ten years at most".to_owned());
-            }
-            let from_stdin = |secret: &Secret| secret.source == Source::Stdin;
-            if table.from_stdin && secrets.iter().any(from_stdin) {
-                self.document.report(&span, "standard input can give one value only".to_owned());
-            }
-            let source = self.source(&span, &table);
-            secrets.push(Secret {
-                name,
-                content_type: table.content_type.map(Spanned::into_inner),
-                expires_in: table.expires_in.map(|span| span.into_inner().0.0),
-                source,
-            });
-        }
-        secrets
-    }
-
-    fn source(&mut self, span: &Range<usize>, table: &SecretTable) -> Source {
-        let generated = table.generate.as_ref().map(|recipe| Source::Generated(self.recipe(recipe)));
-        let file = table.from_file.clone().map(Source::File);
-        let variable = table.from_env.clone().map(Source::Variable);
-        let stdin = table.from_stdin.then_some(Source::Stdin);
-        let mut sources = [generated, file, variable, stdin].into_iter().flatten();
-        match (sources.next(), sources.next()) {
-            (Some(source), None) => source,
-            (first, _) => {
-                let name = &table.name.get_ref().0;
-                let keys = "generate = {}, from_file, from_env or from_stdin = true";
-                self.document.report(span, format!("the value of '{name}' needs one source: {keys}"));
-                first.unwrap_or(Source::Stdin)
-            }
-        }
-    }
-
-    fn recipe(&mut self, table: &GenerateTable) -> Recipe {
-        let default = Recipe::default();
-        if let Some(length) = &table.length
-            && !(8..=VALUE_BYTES_MAX).contains(length.get_ref())
-        {
-            self.document.report(&length.span(), format!("length is from 8 to {VALUE_BYTES_MAX}"));
-        }
-        let alphabet = table.alphabet.as_ref().map(|text| match text.get_ref().as_str() {
-            "alphanumeric" => ALPHANUMERIC.to_owned(),
-            "hex" => "0123456789abcdef".to_owned(),
-            other => other.to_owned(),
-        });
-        if let (Some(text), Some(alphabet)) = (&table.alphabet, &alphabet) {
-            let distinct: std::collections::BTreeSet<_> = alphabet.bytes().collect();
-            let visible = alphabet.bytes().all(|byte| byte.is_ascii_graphic());
-            if !visible || distinct.len() != alphabet.len() || distinct.len() < 2 {
-                let message = "alphabet is alphanumeric, hex, or at least two visible ASCII characters, each once";
-                self.document.report(&text.span(), message.to_owned());
-            }
-        }
-        Recipe {
-            length: table.length.as_ref().map_or(default.length, |length| *length.get_ref()),
-            alphabet: alphabet.unwrap_or(default.alphabet),
-        }
-    }
-
-    fn agent(&mut self, table: AgentTable, uid: u32) -> Agent {
-        let runs_on = table.runs_on.map_or(RunsOn::Elsewhere, |name| name.0.0);
-        if let Some(name) = &table.compute {
-            let is_id = runs_on == RunsOn::VirtualMachine && name.get_ref().starts_with('/');
-            let checked = if is_id {
-                name.get_ref().parse::<ArmId>().map(drop).map_err(|error| error.to_string())
-            } else {
-                names::check(Rule::Compute, name.get_ref()).map_err(|error| error.to_string())
-            };
-            if let Err(error) = checked {
-                self.document.report(&name.span(), error);
-            }
-        }
-        Agent {
-            file: table.file.unwrap_or_else(|| PathBuf::from("agent.toml")),
-            readers: table.readers.unwrap_or_else(|| vec![format!("uid:{uid}")]),
-            socket: table.socket,
-            files: table.files,
-            runs_on,
-            compute: table.compute.map(Spanned::into_inner),
-        }
-    }
 }
 
 fn operator_settings(table: OperatorTable) -> Operator {
@@ -391,5 +311,39 @@ fn operator_settings(table: OperatorTable) -> Operator {
         principal: table.principal.map(|principal| principal.0),
         kind: table.principal_type.map(|kind| kind.0.0),
         address: table.address.map(|address| address.0.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_problem_hides_no_other() {
+        let text = "subscription = 'x'\nlocation = 'westeurope'\nprefix = 'ml'\n[vault]\nname = 'a--b'\n[vault.network]\n\
+                    bypass = 'all'\ndefault_action = 'no'\nsubnets = ['x']\n[workspace]\nname = '!'\ncolour = 'red'\n[storage]\n\
+                    name = 'A'\n[agent_identity]\nname = '-'\n[agent_identity.kubernetes]\nissuer = 5\nnamespace = 'a'\n\
+                    service_account = 'b'\n[[access]]\nprincipal = 'agent'\nrole = 'Reader'\n[[secret]]\nname = 'a'\n\
+                    generate = { length = 'x' }\n[[secret]]\nname = 'b'\nfrom_env = 5\n";
+        let starts = [
+            "line 1: subscription: ",
+            "line 1: `tenant` is missing",
+            "line 5: 'a--b' is no name for this key vault",
+            "line 7: [vault] network.bypass: 'all' is unknown: use azure-services or none",
+            "line 8: [vault] network.default_action: 'no' is unknown",
+            "line 9: 'x' is no subnet's id",
+            "line 11: '!' is no name for this machine learning workspace",
+            "line 12: [workspace] unknown key `colour`",
+            "line 14: 'A' is no name for this storage account",
+            "line 16: '-' is no name for this identity",
+            "line 18: [agent_identity] kubernetes.issuer: invalid type: integer, expected a string",
+            "line 26: [secret] generate.length: invalid type: string",
+            "line 29: [secret] from_env: invalid type: integer",
+        ];
+        let found: Vec<_> = check(text, 1000).expect_err("much is wrong").iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), starts.len(), "{found:#?}");
+        for (line, start) in found.iter().zip(starts) {
+            assert!(line.starts_with(start), "{start}: {found:#?}");
+        }
     }
 }

@@ -17,14 +17,15 @@ use crate::id::ArmId;
 use crate::names::Prefix;
 use crate::roles::Role;
 
-/// What stands before the first table.
+/// What stands before the first table. All but the last are required, which is checked key by key: serde stops at the
+/// first that is missing.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Top {
-    pub(super) subscription: Parsed<Uuid>,
-    pub(super) tenant: Parsed<Uuid>,
-    pub(super) location: Parsed<Location>,
-    pub(super) prefix: Parsed<Prefix>,
+    pub(super) subscription: Option<Parsed<Uuid>>,
+    pub(super) tenant: Option<Parsed<Uuid>>,
+    pub(super) location: Option<Parsed<Location>>,
+    pub(super) prefix: Option<Parsed<Prefix>>,
     pub(super) resource_group: Option<Spanned<String>>,
 }
 
@@ -187,9 +188,9 @@ pub(super) struct DiagnosticsTable {}
 #[serde(deny_unknown_fields)]
 pub(super) struct AgentTable {
     pub(super) file: Option<PathBuf>,
-    pub(super) readers: Option<Vec<String>>,
-    pub(super) socket: Option<PathBuf>,
-    pub(super) files: Option<PathBuf>,
+    pub(super) readers: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) socket: Option<Spanned<PathBuf>>,
+    pub(super) files: Option<Spanned<PathBuf>>,
     pub(super) runs_on: Option<Parsed<RunsOnName>>,
     pub(super) compute: Option<Spanned<String>>,
 }

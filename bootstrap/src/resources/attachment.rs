@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use azure_core::http::Method;
 use serde_json::{Map, Value, json};
 
-use crate::arm::{self, Call, State};
+use super::workspace;
+use crate::arm::{self, ArmError, Call, State};
 use crate::azure::Azure;
 use crate::declaration::OWNER_TAG;
 use crate::id::ArmId;
@@ -41,7 +42,7 @@ impl Attachment {
     fn path(&self) -> String {
         let api = match self.kind {
             Machine::Virtual => "2024-07-01",
-            Machine::Compute(_) => "2025-12-01",
+            Machine::Compute(_) => workspace::API,
         };
         format!("{}?api-version={api}", self.machine)
     }
@@ -117,7 +118,7 @@ impl Attachment {
         Ok(azure.arm.get(&self.label(), &self.path()).await?)
     }
 
-    async fn send(&self, azure: &Azure, (operation, attached): (&'static str, bool)) -> Result<Value> {
+    async fn send(&self, azure: &Azure, (operation, attached): (&'static str, bool)) -> Result<Value, ArmError> {
         let label = self.label();
         let read = Call::new(&label, operation, Method::Get, self.path());
         let machine = azure.arm.settled(&self.path(), &read).await?;
@@ -129,7 +130,7 @@ impl Attachment {
         let call = Call { body, ..Call::new(&label, operation, method, self.path()) };
         let answer = azure.arm.send(&call).await?;
         azure.arm.finish(&answer, &call).await?;
-        Ok(azure.arm.settled(&self.path(), &call).await?)
+        azure.arm.settled(&self.path(), &call).await
     }
 }
 
@@ -157,13 +158,15 @@ impl Item for Attachment {
     }
 
     async fn write(&self, azure: &Azure, _known: &Known, _observed: &Observed) -> Result<Value> {
-        self.send(azure, ("make", true)).await
+        Ok(self.send(azure, ("make", true)).await?)
     }
 
     /// A machine that refers to an identity that is gone cannot be changed any more.
     async fn remove(&self, azure: &Azure, _known: &Known, _purge: bool) -> Result<Option<String>> {
-        self.send(azure, ("undo", false)).await.context("the identity is still on the machine")?;
-        Ok(None)
+        match self.send(azure, ("undo", false)).await {
+            Err(error) if !error.is_absence() => Err(error).context("the identity is still on the machine"),
+            _ => Ok(None),
+        }
     }
 }
 

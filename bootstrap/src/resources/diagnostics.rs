@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{logs, vault};
+use super::{logs, numbered_name, vault};
 use crate::config::{Config, Logs};
 use crate::declaration::{ChangedBy, Declaration, Mark};
 use crate::field::Field;
@@ -17,7 +17,7 @@ pub fn declare(config: &Config, to: &Logs) -> Declaration {
     Declaration {
         key: Key::Unnamed,
         kind: "diagnostic setting",
-        id: vault.child("providers/Microsoft.Insights/diagnosticSettings", "keyside-bootstrap"),
+        id: vault.child("providers/Microsoft.Insights/diagnosticSettings", &numbered_name(config)),
         // No version but a preview exists.
         api: "2021-05-01-preview",
         mark: Mark::Name,

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::identity;
+use super::{identity, numbered_name};
 use crate::config::{AgentIdentity, Config, ServiceAccount};
 use crate::declaration::{ChangedBy, Declaration, Mark};
 use crate::field::Field;
@@ -19,7 +19,7 @@ pub fn declare(config: &Config, identity: &AgentIdentity, account: &ServiceAccou
     Declaration {
         key: Key::Unnamed,
         kind: "federated credential",
-        id: config.id_of(identity::KIND, &identity.place).child("federatedIdentityCredentials", "keyside-bootstrap"),
+        id: config.id_of(identity::KIND, &identity.place).child("federatedIdentityCredentials", &numbered_name(config)),
         api: identity::API,
         mark: Mark::Name,
         document: json!({"properties": {"issuer": issuer, "subject": subject, "audiences": [AUDIENCE]}}),

@@ -5,14 +5,13 @@ use async_trait::async_trait;
 use azure_core::http::Method;
 use serde_json::{Value, json};
 
+use super::vault;
 use crate::arm::Call;
 use crate::azure::Azure;
 use crate::declaration::merge;
 use crate::field::rule;
 use crate::id::ArmId;
 use crate::item::{Item, Key, Known, Label, Observed, Removal};
-
-const API: &str = "2026-02-01";
 
 /// An address that a vault lets in.
 #[derive(Debug)]
@@ -25,7 +24,7 @@ pub struct Exception {
 
 impl Exception {
     async fn read(&self, azure: &Azure) -> Result<Option<Value>> {
-        Ok(azure.arm.get(&self.label(), &format!("{}?api-version={API}", self.vault)).await?)
+        Ok(azure.arm.get(&self.label(), &format!("{}?api-version={}", self.vault, vault::API)).await?)
     }
 
     fn is_in(&self, vault: &Value) -> bool {
@@ -44,7 +43,7 @@ impl Exception {
         let own = add.then(|| json!({"value": self.address}));
         let rules: Vec<_> = others.chain(own).collect();
         merge(&mut acls, json!({"ipRules": rules}));
-        let path = format!("{}?api-version={API}", self.vault);
+        let path = format!("{}?api-version={}", self.vault, vault::API);
         let body = Some(json!({"properties": {"networkAcls": acls}}));
         let call = Call { body, ..Call::new(&label, operation, Method::Patch, path) };
         azure.arm.send(&call).await?;
@@ -77,6 +76,6 @@ impl Item for Exception {
 
     /// A vault does not tell who added a rule, so none is taken from a vault that stays.
     fn removal(&self) -> Removal {
-        Removal::With(Key::Vault)
+        Removal::OnlyWith(Key::Vault)
     }
 }

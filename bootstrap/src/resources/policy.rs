@@ -6,13 +6,13 @@ use azure_core::http::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::arm::Call;
+use super::vault;
+use crate::arm::{ArmError, Call};
 use crate::azure::Azure;
 use crate::config::Principal;
+use crate::declaration::OWNER_TAG;
 use crate::id::ArmId;
 use crate::item::{Item, Key, Known, Label, Observed, Removal};
-
-const API: &str = "2026-02-01";
 
 /// Permissions on secrets for somebody.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct Policy {
     pub vault: ArmId,
     /// The directory of the principal.
     pub tenant: Uuid,
+    /// The estate's number, which agent and workspace carry as a tag if this program made them.
+    pub estate: String,
 }
 
 impl Policy {
@@ -37,6 +39,28 @@ impl Policy {
         let secrets = policies.into_iter().flatten().filter(theirs);
         let secrets = secrets.filter_map(|policy| policy.pointer("/permissions/secrets")?.as_array());
         secrets.flatten().filter_map(Value::as_str).map(str::to_ascii_lowercase).collect()
+    }
+
+    /// Whom this program made, if it is for them: a policy for what goes is of no use to anybody else.
+    fn maker(&self) -> Option<Key> {
+        match self.principal {
+            Principal::Agent => Some(Key::Identity),
+            Principal::Workspace => Some(Key::Workspace),
+            Principal::Operator | Principal::Object(..) => None,
+        }
+    }
+
+    async fn send(&self, azure: &Azure, (operation, verb): (&'static str, &str), known: &Known) -> Result<Value> {
+        let label = self.label();
+        let (principal, _) = known
+            .principal(&self.principal, azure)
+            .with_context(|| format!("{} has no identity that a policy could name", self.principal))?;
+        let policy = json!({"tenantId": self.tenant, "objectId": principal,
+            "permissions": {"secrets": self.permissions}});
+        let path = format!("{}/accessPolicies/{verb}?api-version={}", self.vault, vault::API);
+        let body = Some(json!({"properties": {"accessPolicies": [policy]}}));
+        let call = Call { body, ..Call::new(&label, operation, Method::Put, path) };
+        Ok(azure.arm.send(&call).await?.body)
     }
 
     fn is_met_by(&self, found: &[String]) -> bool {
@@ -53,32 +77,31 @@ impl Item for Policy {
 
     async fn observe(&self, azure: &Azure, known: &Known) -> Result<Observed> {
         let Some((principal, _)) = known.principal(&self.principal, azure) else { return Ok(Observed::absent()) };
-        let path = format!("{}?api-version={API}", self.vault);
+        let path = format!("{}?api-version={}", self.vault, vault::API);
         let vault = azure.arm.get(&self.label(), &path).await?.unwrap_or_default();
         let met = self.is_met_by(&Self::found(&vault, principal));
-        Ok(if met { Observed::present(Value::Null, false) } else { Observed::absent() })
+        let made = self.maker().and_then(|key| known.text(key, &format!("/tags/{OWNER_TAG}")));
+        let ours = made.as_ref() == Some(&self.estate);
+        Ok(if met { Observed::present(Value::Null, ours) } else { Observed::absent() })
     }
 
     async fn write(&self, azure: &Azure, known: &Known, _observed: &Observed) -> Result<Value> {
-        let label = self.label();
-        let (principal, _) = known
-            .principal(&self.principal, azure)
-            .with_context(|| format!("{} has no identity that a policy could name", self.principal))?;
-        let policy = json!({"tenantId": self.tenant, "objectId": principal,
-            "permissions": {"secrets": self.permissions}});
-        let path = format!("{}/accessPolicies/add?api-version={API}", self.vault);
-        let body = Some(json!({"properties": {"accessPolicies": [policy]}}));
-        let call = Call { body, ..Call::new(&label, "add", Method::Put, path) };
-        Ok(azure.arm.send(&call).await?.body)
+        self.send(azure, ("add", "add"), known).await
     }
 
-    async fn remove(&self, _azure: &Azure, _known: &Known, _purge: bool) -> Result<Option<String>> {
-        Ok(None)
+    async fn remove(&self, azure: &Azure, known: &Known, _purge: bool) -> Result<Option<String>> {
+        match self.send(azure, ("take away", "remove"), known).await {
+            Err(error) if !error.downcast_ref::<ArmError>().is_some_and(ArmError::is_absence) => Err(error),
+            _ => Ok(None),
+        }
     }
 
-    /// A vault does not tell who added a policy, so none is taken from a vault that stays.
+    /// A vault does not tell who added a policy, so of those in a vault that stays only those for what goes are taken.
     fn removal(&self) -> Removal {
-        Removal::With(Key::Vault)
+        match self.maker() {
+            Some(_) => Removal::With(Key::Vault),
+            None => Removal::OnlyWith(Key::Vault),
+        }
     }
 }
 
@@ -96,6 +119,7 @@ mod tests {
                 .parse()
                 .expect("an id"),
             tenant: Uuid::nil(),
+            estate: "e".to_owned(),
         };
         let vault = |permissions: Value| {
             json!({"properties": {"accessPolicies": [

@@ -10,7 +10,11 @@ use crate::arm::{ArmError, Call};
 use crate::azure::Azure;
 use crate::item::{Decision, Item, Known, Label, Observed, Removal};
 
-const API: &str = "2021-04-01";
+/// What a registration is called.
+pub const KIND: &str = "provider registration";
+
+/// The version of the interface of registrations.
+pub const API: &str = "2021-04-01";
 
 /// Pause between two looks at a registration, which takes from seconds to minutes.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
@@ -49,7 +53,7 @@ fn decide(document: &Value) -> Decision {
 #[async_trait]
 impl Item for Provider {
     fn label(&self) -> Label {
-        Label { kind: "provider registration", name: self.namespace.to_owned() }
+        Label { kind: KIND, name: self.namespace.to_owned() }
     }
 
     async fn observe(&self, azure: &Azure, _known: &Known) -> Result<Observed> {

@@ -120,10 +120,8 @@ impl Item for Assignment {
     async fn remove(&self, azure: &Azure, known: &Known, _purge: bool) -> Result<Option<String>> {
         let Some((principal, _)) = known.principal(&self.principal, azure) else { return Ok(None) };
         let label = self.label();
-        match azure.arm.send(&Call::new(&label, "delete", Method::Delete, self.path(self.name(principal)))).await {
-            Err(error) if error.status() != Some(404) => Err(error.into()),
-            _ => Ok(None),
-        }
+        azure.arm.remove(&Call::new(&label, "delete", Method::Delete, self.path(self.name(principal)))).await?;
+        Ok(None)
     }
 }
 

@@ -11,6 +11,9 @@ use crate::item::Key;
 /// The type of storage accounts.
 pub const KIND: &str = "Microsoft.Storage/storageAccounts";
 
+/// The version of their interface.
+pub const API: &str = "2023-05-01";
+
 /// Without a hierarchical namespace and not premium: the default account of a workspace may be neither.
 /// Source: <https://learn.microsoft.com/azure/machine-learning/concept-workspace>.
 #[must_use]
@@ -26,7 +29,7 @@ pub fn declare(config: &Config, workspace: &Workspace) -> Declaration {
         key: Key::Unnamed,
         kind: "storage account",
         id: config.id_of(KIND, &workspace.storage),
-        api: "2023-05-01",
+        api: API,
         mark: mark(config, &workspace.storage),
         document: json!({
             "location": config.location, "tags": config.tags, "kind": "StorageV2", "sku": {"name": sku},

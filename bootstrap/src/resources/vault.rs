@@ -1,6 +1,6 @@
 //! A key vault: created, brought back from its deleted state, changed without touching what others put into it.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use async_trait::async_trait;
 use azure_core::http::Method;
 use serde_json::{Value, json};
@@ -16,7 +16,8 @@ use crate::item::{Decision, Item, Key, Known, Label, Observed};
 /// The type of vaults.
 pub const KIND: &str = "Microsoft.KeyVault/vaults";
 
-const API: &str = "2026-02-01";
+/// The version of their interface.
+pub const API: &str = "2026-02-01";
 
 /// A key vault.
 #[derive(Debug)]
@@ -70,7 +71,7 @@ impl Vault {
             "networkAcls": network_document(&Network::default()),
         });
         let fields = vec![Field::new("properties.enableRbacAuthorization", true).absent(false)];
-        Self::new(config, (Key::Unnamed, &Place::Named(name.to_owned())), &properties, fields)
+        Self::new(config, (Key::WorkspaceVault, &Place::Named(name.to_owned())), &properties, fields)
     }
 
     fn new(config: &Config, (key, place): (Key, &Place), properties: &Value, own_fields: Vec<Field>) -> Self {
@@ -134,13 +135,30 @@ impl Vault {
         }
     }
 
+    /// Brings it back with what it had: what differs from the file then is for another plan to show.
     async fn recover(&self, azure: &Azure) -> Result<Value> {
-        let recovered = self.declaration.create(azure, json!({"properties": {"createMode": "recover"}})).await?;
-        let judged = self.declaration.judge(Some(recovered));
-        if let Decision::Refuse(reason) = judged.decision {
-            bail!("it is back, and differs: {reason}");
+        let deleted = self.in_deleted_state(azure).await?.unwrap_or_default();
+        let mut document = json!({"location": self.declaration.document["location"], "tags": {}});
+        merge(
+            &mut document,
+            json!({"tags": deleted.pointer("/properties/tags"), "properties": {"createMode": "recover"}}),
+        );
+        for demanded in ["tenantId", "sku"] {
+            document["properties"][demanded] = self.declaration.document["properties"][demanded].clone();
         }
-        Ok(self.declaration.perform(azure, &judged).await?)
+        let declaration = Declaration { document, mark: Mark::Name, ..self.declaration.clone() };
+        self.declaration.as_shown(declaration.create(azure, Value::Null).await?)
+    }
+
+    /// The same with what others put into `actual`, which a whole document would take away: one is sent where Azure has
+    /// given up.
+    fn keeping(&self, actual: &Value) -> Declaration {
+        let mut declaration = self.declaration.clone();
+        for theirs in ["accessPolicies", "networkAcls"] {
+            let kept = actual.pointer(&format!("/properties/{theirs}"));
+            merge(&mut declaration.document, json!({"properties": {theirs: kept}}));
+        }
+        declaration
     }
 
     async fn purge(&self, azure: &Azure) -> Result<Option<String>> {
@@ -154,19 +172,15 @@ impl Vault {
         }
         let path = format!("{}/purge?api-version={API}", self.deleted_path);
         let call = Call::new(&label, "purge", Method::Post, path);
-        match azure.arm.send(&call).await {
-            Ok(answer) => azure.arm.finish(&answer, &call).await?,
-            // A purge that an earlier run began has ended meanwhile.
-            Err(error) if error.status() == Some(404) => {}
-            Err(error) => return Err(error.into()),
-        }
+        azure.arm.remove(&call).await?;
         let path = format!("{}?api-version={API}", self.deleted_path);
         azure.arm.gone(&path, &call).await?;
         Ok(None)
     }
 }
 
-fn access(enabled: bool) -> &'static str {
+/// Azure's word for whether something can be reached from the internet.
+pub(super) fn access(enabled: bool) -> &'static str {
     if enabled { "Enabled" } else { "Disabled" }
 }
 
@@ -232,9 +246,10 @@ impl Item for Vault {
     }
 
     async fn write(&self, azure: &Azure, _known: &Known, observed: &Observed) -> Result<Value> {
-        match observed.decision {
-            Decision::Recover => self.recover(azure).await,
-            _ => Ok(self.declaration.perform(azure, observed).await?),
+        match (&observed.decision, &observed.document) {
+            (Decision::Recover, _) => self.recover(azure).await,
+            (Decision::Change(_), Some(actual)) => self.keeping(actual).perform(azure, observed).await,
+            _ => self.declaration.perform(azure, observed).await,
         }
     }
 
@@ -264,14 +279,7 @@ fn annotate(observed: Observed, document: &Value) -> Observed {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn config(vault: &str) -> Config {
-        let text = format!(
-            "subscription = '00000000-0000-4000-8000-000000000001'\ntenant = '00000000-0000-4000-8000-000000000002'\n\
-             location = 'westeurope'\nprefix = 'ml'\n[vault]\nname = 'kv1'\n{vault}\n"
-        );
-        Config::parse(&text, 0).expect("it fits")
-    }
+    use crate::testing::config;
 
     /// What Azure answers for a vault that was made with its defaults.
     fn plain() -> Value {
@@ -340,6 +348,28 @@ mod tests {
         let expected = json!([{"value": "10.0.0.0/8"}, {"value": "203.0.113.7"}]);
         assert_eq!(patch.pointer("/properties/networkAcls/ipRules"), Some(&expected));
         assert_eq!(patch.pointer("/properties/accessPolicies"), None, "never sent in a change");
+    }
+
+    #[test]
+    fn what_others_put_into_a_vault_that_was_there_stays_and_ours_is_as_the_file_says() {
+        let vault =
+            Vault::of_application(&config("network.ip_rules = ['192.0.2.0/24']\nnetwork.default_action = 'deny'"));
+        let mut theirs = plain();
+        let policy = json!({"objectId": "o", "permissions": {"secrets": ["get"]}});
+        let acls = json!({"defaultAction": "Deny", "ipRules": [{"value": "203.0.113.0/24"}]});
+        merge(&mut theirs, json!({"properties": {"networkAcls": acls, "accessPolicies": [policy]}}));
+        let Decision::Change(found) = vault.declaration.judge(Some(theirs.clone())).decision else {
+            panic!("a change")
+        };
+        let both = json!([{"value": "203.0.113.0/24"}, {"value": "192.0.2.0/24"}]);
+        assert_eq!((found[0].field.as_str(), &found[0].new), ("properties.networkAcls.ipRules", &both));
+        let whole = vault.keeping(&theirs).whole(&theirs);
+        assert_eq!(whole.pointer("/properties/networkAcls/ipRules"), Some(&both));
+        assert_eq!(whole.pointer("/properties/accessPolicies"), Some(&json!([policy])));
+        let Mark::Tag(estate) = &vault.declaration.mark else { panic!("a tag") };
+        theirs["tags"] = json!({"keyside-bootstrap": estate});
+        let Decision::Change(found) = vault.declaration.judge(Some(theirs)).decision else { panic!("a change") };
+        assert_eq!(found[0].new, json!([{"value": "192.0.2.0/24"}]));
     }
 
     #[test]

@@ -12,6 +12,9 @@ use crate::item::Key;
 /// The type of workspaces.
 pub const KIND: &str = "Microsoft.MachineLearningServices/workspaces";
 
+/// The version of their interface, and of that of their computes.
+pub(super) const API: &str = "2025-12-01";
+
 /// The identifier of the vault that the workspace is linked to: of the resource, not the address of its data.
 #[must_use]
 pub fn vault_id(config: &Config, workspace: &Workspace) -> ArmId {
@@ -27,7 +30,6 @@ pub fn declare(config: &Config, workspace: &Workspace) -> Declaration {
     let vault = vault_id(config, workspace);
     let storage = config.id_of(storage::KIND, &workspace.storage);
     let insights = config.id_of(insights::KIND, &workspace.insights);
-    let access = workspace.public_access.map(|enabled| if enabled { "Enabled" } else { "Disabled" });
     let mut fields = vec![
         Field::new("location", config.location.as_str()).region().fixed(),
         Field::new("properties.keyVault", vault.as_str()).ignoring_case().fixed(),
@@ -38,10 +40,30 @@ pub fn declare(config: &Config, workspace: &Workspace) -> Declaration {
         workspace.data_isolation.map(|on| Field::new("properties.enableDataIsolation", on).absent(false).fixed()),
     );
     fields.extend(workspace.friendly_name.as_deref().map(|name| Field::new("properties.friendlyName", name)));
+    let access = workspace.public_access.map(vault::access);
     fields.extend(
         access.map(|word| Field::new("properties.publicNetworkAccess", word).ignoring_case().absent("Enabled")),
     );
     fields.extend(tag_fields(config));
+    Declaration {
+        key: Key::Workspace,
+        kind: "machine learning workspace",
+        id: config.group_id().resource(KIND, &workspace.name),
+        api: API,
+        mark: Mark::Tag(estate(config)),
+        document: document(config, workspace),
+        fields,
+        changed_by: ChangedBy::Patch,
+        purge_query: "&forceToPurge=true",
+    }
+}
+
+/// What makes it.
+fn document(config: &Config, workspace: &Workspace) -> Value {
+    let vault = vault_id(config, workspace);
+    let storage = config.id_of(storage::KIND, &workspace.storage);
+    let insights = config.id_of(insights::KIND, &workspace.insights);
+    let access = vault::access(workspace.public_access.unwrap_or(true));
     let mut document = json!({
         "location": config.location, "tags": config.tags, "kind": "Default",
         "identity": {"type": "SystemAssigned"},
@@ -49,35 +71,22 @@ pub fn declare(config: &Config, workspace: &Workspace) -> Declaration {
         "properties": {
             "friendlyName": workspace.friendly_name.as_deref().unwrap_or(&workspace.name),
             "keyVault": vault.as_str(), "storageAccount": storage.as_str(), "applicationInsights": insights.as_str(),
-            "publicNetworkAccess": access.unwrap_or("Enabled"), "v1LegacyMode": false,
+            "publicNetworkAccess": access, "v1LegacyMode": false,
         },
     });
     let isolation = workspace.data_isolation.map(|on| json!({"properties": {"enableDataIsolation": on}}));
     merge(&mut document, isolation.unwrap_or(Value::Null));
-    Declaration {
-        key: Key::Workspace,
-        kind: "machine learning workspace",
-        id: config.group_id().resource(KIND, &workspace.name),
-        api: "2025-12-01",
-        mark: Mark::Tag(estate(config)),
-        document,
-        fields,
-        changed_by: ChangedBy::Patch,
-        purge_query: "&forceToPurge=true",
-    }
+    document
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::item::Decision;
+    use crate::testing::config;
 
     fn decision(workspace: &str, change: Value) -> Decision {
-        let text = format!(
-            "subscription = '00000000-0000-4000-8000-000000000001'\ntenant = '00000000-0000-4000-8000-000000000002'\n\
-             location = 'westeurope'\nprefix = 'ml'\n[vault]\n[workspace]\n{workspace}\n"
-        );
-        let config = Config::parse(&text, 0).expect("it fits");
+        let config = config(&format!("[workspace]\n{workspace}"));
         let workspace = config.workspace.as_ref().expect("the table is there");
         let declaration = declare(&config, workspace);
         let mut actual = declaration.document.clone();

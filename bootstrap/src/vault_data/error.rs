@@ -3,21 +3,26 @@
 use std::time::Duration;
 
 use azure_core::error::ErrorKind;
-use azure_core::http::headers::RETRY_AFTER;
+use azure_core::http::headers::{HeaderName, RETRY_AFTER};
+use keyside::azure::error_body::ErrorBody;
 use keyside::azure::identity::TokenError;
 use keyside::azure::own_host::AnotherHost;
 use keyside::azure::transport::TransportError;
-use serde::Deserialize;
 use thiserror::Error;
+
+use crate::arm::{bracketed, short, spaced};
+use crate::retry::Verdict;
 
 /// A request to a vault that did not succeed.
 #[derive(Debug, Error)]
-#[error("could not {operation} {name}")]
+#[error("could not {operation} {name}{}", request_id.as_ref().map(|id| format!(", request {id}")).unwrap_or_default())]
 pub struct DataError {
     /// What was to be done.
     pub operation: &'static str,
     /// To which secret or vault.
     pub name: String,
+    /// Under which number Azure's support finds it, where the vault answered.
+    pub request_id: Option<String>,
     /// Why it was not.
     #[source]
     pub reason: Box<Reason>,
@@ -46,13 +51,13 @@ pub enum Reason {
     #[error("a deleted secret has this name: run this again with --recover to bring it back, or purge it")]
     InDeletedState,
     /// The vault answered with another error.
-    #[error("the vault answers {status} {code} ({message})")]
+    #[error("the vault answers {status}{}{}", spaced(code), bracketed(message))]
     Refused {
         /// The HTTP status.
         status: u16,
         /// The vault's code.
         code: String,
-        /// The vault's words.
+        /// The vault's words; empty where they are left out.
         message: String,
         /// How long it asks to wait.
         retry_after: Option<Duration>,
@@ -71,25 +76,43 @@ pub enum Reason {
     Unusable,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Body {
-    error: Detail,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Detail {
-    code: Option<String>,
-    message: Option<String>,
-    innererror: Option<Box<Detail>>,
-}
-
 impl DataError {
     /// An error of `operation` on `name`.
     #[must_use]
     pub fn new(operation: &'static str, name: &str, reason: Reason) -> Self {
-        Self { operation, name: name.to_owned(), reason: Box::new(reason) }
+        Self { operation, name: name.to_owned(), request_id: None, reason: Box::new(reason) }
+    }
+
+    /// What an error of the client means for `operation` on `name`.
+    pub(super) fn of(operation: &'static str, name: &str, error: azure_core::Error) -> Self {
+        let header = HeaderName::from_static("x-ms-request-id");
+        let request_id = match error.kind() {
+            ErrorKind::HttpResponse { raw_response: Some(response), .. } => {
+                response.headers().get_optional_str(&header).map(short)
+            }
+            _ => None,
+        };
+        Self { request_id, ..Self::new(operation, name, error.into()) }
+    }
+
+    /// The same without the vault's words.
+    pub(super) fn without_words(mut self) -> Self {
+        if let Reason::Refused { message, .. } = &mut *self.reason {
+            message.clear();
+        }
+        self
+    }
+
+    /// Whether the right is missing, or does not act yet.
+    #[must_use]
+    pub fn is_denial(&self) -> bool {
+        matches!(*self.reason, Reason::Denied { .. })
+    }
+
+    /// Whether this operator cannot look: for want of a right, or because of the vault's firewall.
+    #[must_use]
+    pub fn is_blindness(&self) -> bool {
+        matches!(*self.reason, Reason::Denied { .. } | Reason::Firewalled { .. })
     }
 
     /// Whether it was the connection or the sign-in, rather than what was asked for.
@@ -101,14 +124,12 @@ impl DataError {
 
 impl Reason {
     /// Whether a later try may succeed without anybody doing anything.
-    #[must_use]
-    pub fn passes(&self) -> bool {
+    pub(super) fn verdict(&self) -> Verdict {
         match self {
-            Self::Unreachable(_) => true,
-            Self::Refused { status, code, .. } => {
-                matches!(status, 401 | 408 | 429 | 500..=599) || code == "ObjectIsBeingRecovered"
-            }
-            _ => false,
+            Self::Unreachable(_) => Verdict::Again(None),
+            Self::Refused { code, .. } if code == "ObjectIsBeingRecovered" => Verdict::Again(None),
+            Self::Refused { status, .. } => Verdict::on(*status),
+            _ => Verdict::Final,
         }
     }
 
@@ -122,18 +143,13 @@ impl Reason {
     }
 
     fn refused(status: u16, body: &[u8], retry_after: Option<Duration>) -> Self {
-        let detail = serde_json::from_slice::<Body>(body).unwrap_or_default().error;
-        let inner = detail.innererror.and_then(|inner| inner.code);
-        let code = inner.or(detail.code).unwrap_or_default();
+        let body = ErrorBody::read(body);
+        let code = body.exact_code().to_owned();
         match code.as_str() {
             "ForbiddenByRbac" | "AccessDenied" | "ForbiddenByPolicy" => Self::Denied { code },
             "ForbiddenByFirewall" | "ForbiddenByConnection" => Self::Firewalled { code },
             "ObjectIsDeletedButRecoverable" => Self::InDeletedState,
-            _ => {
-                let message = detail.message.unwrap_or_default();
-                let message = message.lines().next().unwrap_or_default().chars().take(300).collect();
-                Self::Refused { status, code, message, retry_after }
-            }
+            _ => Self::Refused { status, code, message: short(&body.message), retry_after },
         }
     }
 }
@@ -159,6 +175,9 @@ impl From<azure_core::Error> for Reason {
 
 #[cfg(test)]
 mod tests {
+    use azure_core::http::headers::Headers;
+    use azure_core::http::{RawResponse, StatusCode};
+
     use super::*;
 
     fn inner(code: &str) -> Vec<u8> {
@@ -168,20 +187,43 @@ mod tests {
 
     #[test]
     fn each_answer_has_its_remedy_and_some_pass() {
+        let again = Verdict::Again(None);
         let rows = [
-            (403, inner("ForbiddenByRbac"), "Secrets Officer", false),
-            (403, inner("AccessDenied"), "Secrets Officer", false),
-            (403, inner("ForbiddenByFirewall"), "[operator]", false),
-            (409, inner("ObjectIsDeletedButRecoverable"), "--recover", false),
-            (409, inner("ObjectIsBeingRecovered"), "First.", true),
-            (429, b"{}".to_vec(), "429", true),
-            (503, b"<html>".to_vec(), "503", true),
-            (400, br#"{"error":{"code":"BadParameter","message":"m"}}"#.to_vec(), "BadParameter", false),
+            (403, inner("ForbiddenByRbac"), "Secrets Officer", Verdict::Final),
+            (403, inner("AccessDenied"), "Secrets Officer", Verdict::Final),
+            (403, inner("ForbiddenByFirewall"), "[operator]", Verdict::Final),
+            (409, inner("ObjectIsDeletedButRecoverable"), "--recover", Verdict::Final),
+            (409, inner("ObjectIsBeingRecovered"), "First.", again),
+            (401, b"{}".to_vec(), "the vault answers 401", Verdict::WithAnotherToken),
+            (429, b"{}".to_vec(), "429", again),
+            (503, b"<html>".to_vec(), "503", again),
+            (505, b"<html>".to_vec(), "505", Verdict::Final),
+            (400, br#"{"error":{"code":"BadParameter","message":"m"}}"#.to_vec(), "BadParameter (m)", Verdict::Final),
         ];
-        for (status, body, text, passes) in rows {
+        for (status, body, text, verdict) in rows {
             let reason = Reason::refused(status, &body, None);
             assert!(reason.to_string().contains(text), "{status}: {reason}");
-            assert_eq!(reason.passes(), passes, "{status}: {reason}");
+            assert_eq!(reason.verdict(), verdict, "{status}: {reason}");
         }
+    }
+
+    fn answered(status: u16, body: &'static str) -> DataError {
+        let mut headers = Headers::new();
+        headers.insert("x-ms-request-id", "1d78");
+        let status = StatusCode::from(status);
+        let raw_response = Some(Box::new(RawResponse::from_bytes(status, headers, body)));
+        let kind = ErrorKind::HttpResponse { status, error_code: None, raw_response };
+        DataError::of("set", "db", azure_core::Error::new(kind, "refused"))
+    }
+
+    #[test]
+    fn an_error_has_the_number_of_its_request_and_of_a_set_no_words_that_may_quote_the_value() {
+        let error = answered(400, r#"{"error":{"code":"BadParameter","message":"hunter2 has an invalid value"}}"#);
+        assert_eq!(error.to_string(), "could not set db, request 1d78");
+        assert!(error.reason.to_string().contains("hunter2"));
+        let error = error.without_words();
+        assert_eq!(error.reason.to_string(), "the vault answers 400 BadParameter");
+        assert!(!format!("{error:?}").contains("hunter2"));
+        assert_eq!(answered(403, "{}").without_words().to_string(), "could not set db, request 1d78");
     }
 }

@@ -49,6 +49,26 @@ fn what_differs_is_shown_with_both_values_and_changed() {
 }
 
 #[test]
+fn firewall_rules_of_others_stay_beside_ours_on_a_vault_that_was_there() {
+    let subscription = Subscription::start(&format!("{VAULT}[vaults.firewall]\nip_rules = ['203.0.113.0/24']\n"));
+    subscription.describe("name = 'ml-kv-old'\nnetwork.ip_rules = ['198.51.100.0/24']");
+    let changes = step(&plan(&subscription), "key vault")["changes"].to_string();
+    let both = r#""new":[{"value":"203.0.113.0/24"},{"value":"198.51.100.0/24"}]"#;
+    assert!(changes.contains(both), "{changes}");
+    subscription.succeed(&["apply", "--yes"]);
+    let planned = plan(&subscription);
+    assert_eq!(step(&planned, "key vault")["action"], "leave", "{planned:#}");
+    subscription.describe("name = 'ml-kv-old'\nnetwork.ip_rules = []");
+    assert_eq!(step(&plan(&subscription), "key vault")["action"], "leave", "nor does an empty list take any away");
+    // Of a vault that this program made, the file is the whole truth.
+    subscription.describe("name = 'ml-kv-new'\nnetwork.ip_rules = ['203.0.113.0/24']");
+    subscription.succeed(&["apply", "--yes"]);
+    subscription.describe("name = 'ml-kv-new'\nnetwork.ip_rules = []");
+    let changes = step(&plan(&subscription), "key vault")["changes"].to_string();
+    assert!(changes.contains(r#""new":[]"#), "{changes}");
+}
+
+#[test]
 fn a_change_of_the_description_changes_just_what_it_names() {
     let subscription = whole("");
     subscription.succeed(&["apply", "--yes"]);
@@ -69,7 +89,7 @@ fn a_change_of_the_description_changes_just_what_it_names() {
     subscription.succeed(&["apply", "--yes"]);
     let again = subscription.run(&["plan", "--detailed-exitcode"]);
     assert_eq!(again.code, Some(0), "{}", again.out);
-    let destroyed = subscription.succeed(&["destroy", "--yes", "--purge"]);
+    let destroyed = subscription.succeed(&["destroy", "--yes", "--purge", "--even-unseen"]);
     assert!(destroyed.out.contains("0 to keep"), "the mark survives a change of tags: {}", destroyed.out);
 }
 
@@ -78,7 +98,7 @@ fn resources_of_somebody_else_are_referred_to_and_only_read() {
     let subscription = Subscription::start(&VAULT.replace("ml-rg", "platform"));
     let id =
         format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/platform/providers/Microsoft.KeyVault/vaults/ml-kv-old");
-    subscription.describe(&format!("id = '{id}'\nsoft_delete_days = 7\n[agent_identity]\n"));
+    subscription.describe(&format!("id = '{id}'\n[agent_identity]\n"));
     subscription.succeed(&["apply", "--yes"]);
     let planned = plan(&subscription);
     assert_eq!(planned["summary"]["leave"], 6, "{planned:#}");
@@ -124,6 +144,15 @@ fn policies_of_others_stay_when_ours_are_added() {
     let before = subscription.writes().len();
     subscription.succeed(&["apply", "--yes"]);
     assert_eq!(subscription.writes().len(), before, "{:?}", subscription.writes().split_off(before));
+    // Nobody but the agent, which goes, has use for its policy; that of the operator may have been there before.
+    let destroyed = subscription.succeed(&["destroy", "--yes"]);
+    assert!(destroyed.out.contains("- destroy access policy           get+list for the agent"), "{}", destroyed.out);
+    let stays = "for the operator on ml-kv-old stays: the vault does not tell who added it";
+    assert!(destroyed.out.contains(stays), "{}", destroyed.out);
+    let taken = subscription.writes().iter().filter(|line| line.contains("/accessPolicies/remove")).count();
+    assert_eq!(taken, 1, "{:?}", subscription.writes());
+    assert_eq!(subscription.read_as_colleague("ml-kv-old", "theirs").as_deref(), Some("still-there"));
+    assert_eq!(step(&plan(&subscription), "access policy")["action"], "create", "that of the agent is to make");
 }
 
 #[test]
@@ -142,7 +171,7 @@ fn a_compute_gets_the_identity_beside_those_that_it_has_and_gives_it_back() {
     assert_eq!(step(&plan(&subscription), "identity attachment")["action"], "leave");
     let config = std::fs::read_to_string(subscription.agent_config()).expect("the agent's configuration");
     assert!(config.contains("kind = \"azure-ml\"\nclient_id = "), "{config}");
-    subscription.succeed(&["destroy", "--yes", "--purge"]);
+    subscription.succeed(&["destroy", "--yes", "--purge", "--even-unseen"]);
     let puts = subscription.writes().iter().filter(|line| line.ends_with("/computes/cpu\n")).count();
     assert_eq!(puts, 2, "attached, and taken away: {:?}", subscription.writes());
 }

@@ -79,7 +79,7 @@ mod killed_while_azure_makes {
 
     #[test]
     fn the_federated_credential() {
-        killed_at("federatedIdentityCredentials/keyside-bootstrap\n");
+        killed_at("federatedIdentityCredentials/keyside-bootstrap-");
     }
 
     #[test]
@@ -101,7 +101,7 @@ mod killed_while_azure_makes {
 
     #[test]
     fn the_diagnostic_setting() {
-        killed_at("diagnosticSettings/keyside-bootstrap\n");
+        killed_at("diagnosticSettings/keyside-bootstrap-");
     }
 
     #[test]
@@ -136,13 +136,62 @@ fn a_network_that_goes_ends_it_with_69_and_the_next_run_finishes() {
 }
 
 #[test]
+fn an_operation_that_another_destroy_has_ended_meanwhile_is_no_failure() {
+    let subscription = whole("[arm]\nworkspace_deletion_takes = '800ms'\n");
+    subscription.succeed(&["apply", "--yes"]);
+    let body = r#"{"error":{"code":"NotFound","message":"There is no such operation."}}"#;
+    let fault =
+        ["fault", "add", "--host", "management.azure.com", "--method", "GET", "--status", "404", "--body", body];
+    for path in ["*/workspaceOperationsStatus/*", "*/operation*esults/*"] {
+        subscription.emulator.run(&[&fault[..], &["--path", path]].concat());
+    }
+    let destroyed = subscription.succeed(&["destroy", "--yes"]);
+    assert!(destroyed.errors.contains("destroyed machine learning workspace ml-ml"), "{}", destroyed.errors);
+    let hits = subscription.emulator.run(&["requests"]);
+    assert!(hits.contains("peration"), "operations were looked at: {hits}");
+}
+
+#[test]
+fn a_vault_that_another_destroy_takes_away_is_not_asked_for_its_secrets_until_patience_ends() {
+    let subscription = Subscription::start("");
+    subscription.describe("name = 'ml-kv-raced'\n[[secret]]\nname = 'db'\ngenerate = {}");
+    subscription.succeed(&["apply", "--yes"]);
+    subscription.emulator.run(&["fault", "add", "--host", "*.vault.azure.net", "--cut", "0"]);
+    let asked = || subscription.emulator.run(&["requests"]).lines().filter(|line| line.contains("/secrets")).count();
+    let before = asked();
+    let mut destroy = subscription.begin(&["destroy", "--yes"]);
+    wait::until("a list that does not come", || (asked() > before).then_some(()));
+    let gone = ["fault", "add", "--host", "management.azure.com", "--method", "GET", "--path", "*/vaults/ml-kv-raced"];
+    subscription.emulator.run(&[&gone[..], &["--status", "404"]].concat());
+    let status = wait::until("the end of the destroy", || destroy.try_wait().expect("it can be asked"));
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn what_is_ready_and_differs_after_a_wait_is_left_to_another_plan() {
+    let subscription = Subscription::start("[arm]\nvault_takes = '1500ms'\n");
+    subscription.describe("name = 'ml-kv-waited'\n[tags]\nteam = 'vision'");
+    let mut apply = subscription.begin(&["apply", "--yes"]);
+    subscription.wait_for_write("vaults/ml-kv-waited\n");
+    apply.kill().and_then(|()| apply.wait()).expect("it runs, and ends");
+    subscription.describe("name = 'ml-kv-waited'\nsku = 'premium'\n[tags]\nteam = 'vision'");
+    let before = subscription.writes().len();
+    let waited = subscription.run(&["apply", "--yes"]);
+    assert!(waited.out.contains(". await   key vault"), "{}", waited.out);
+    assert_eq!(waited.code, Some(70), "{}", waited.errors);
+    assert!(waited.errors.contains("could not show (properties.sku.name): run plan again"), "{}", waited.errors);
+    assert_eq!(subscription.writes().len(), before, "{:?}", subscription.writes());
+    assert!(subscription.succeed(&["plan"]).out.contains("properties.sku.name: \"standard\" -> \"premium\""));
+}
+
+#[test]
 fn a_destroy_that_was_killed_is_finished_by_the_next_one_purge_included() {
     let subscription = whole("[arm]\nworkspace_deletion_takes = '800ms'\n");
     subscription.succeed(&["apply", "--yes"]);
-    let mut destroy = subscription.begin(&["destroy", "--yes", "--purge"]);
+    let mut destroy = subscription.begin(&["destroy", "--yes", "--purge", "--even-unseen"]);
     subscription.wait_for_write("DELETE /subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/ml-rg/providers/Microsoft.KeyVault/vaults/ml-kv-scenario\n");
     destroy.kill().and_then(|()| destroy.wait()).expect("it runs, and ends");
-    subscription.succeed(&["destroy", "--yes", "--purge"]);
+    subscription.succeed(&["destroy", "--yes", "--purge", "--even-unseen"]);
     let plan = subscription.succeed(&["plan", "--output", "json"]);
     let plan: serde_json::Value = serde_json::from_str(&plan.out).expect("JSON");
     assert_eq!(plan["summary"]["refuse"], 0, "no vault is left in its deleted state: {plan:#}");

@@ -114,12 +114,41 @@ fn output_tells_the_same_as_apply_for_people_and_for_programs() {
 }
 
 #[test]
+fn output_of_an_estate_that_is_not_there_ends_with_66_and_says_what_makes_it() {
+    let subscription = whole("");
+    for words in [&["output"][..], &["output", "--output", "json"]] {
+        let run = subscription.run(words);
+        assert_eq!(run.code, Some(66), "{words:?}: {}{}", run.out, run.errors);
+        assert!(!run.out.contains("key_vault_uri"), "{words:?}: {}", run.out);
+        assert!(run.errors.contains("no estate in ml-rg yet: run `keyside-bootstrap apply`"), "{}", run.errors);
+    }
+}
+
+#[test]
+fn what_keeps_the_agents_configuration_from_being_written_is_told_before_anything_is() {
+    let subscription = Subscription::start("");
+    subscription.describe("name = 'ml-kv-scenario'");
+    std::fs::write(subscription.agent_config(), "# by hand\n").expect("written");
+    let refused = |reason: &str| {
+        for words in [&["plan"][..], &["apply", "--yes"]] {
+            let run = subscription.run(words);
+            assert_eq!(run.code, Some(70), "{words:?}: {}{}", run.out, run.errors);
+            assert!(run.out.contains("! refuse  agent configuration") && run.out.contains(reason), "{}", run.out);
+            assert_eq!(subscription.writes(), Vec::<String>::new(), "{words:?}");
+        }
+    };
+    refused("was not written by this program");
+    subscription.describe("name = 'ml-kv-scenario'\n[agent]\nfile = 'absent/agent.toml'");
+    refused("could not write absent/agent.toml");
+}
+
+#[test]
 fn destroy_takes_away_everything_that_apply_made_and_nothing_else() {
     let subscription = whole("");
     subscription.succeed(&["apply", "--yes"]);
     let unasked = subscription.run(&["destroy"]);
     assert_eq!(unasked.code, Some(75), "without a terminal nobody confirms: {}", unasked.errors);
-    let destroyed = subscription.succeed(&["destroy", "--yes", "--purge"]);
+    let destroyed = subscription.succeed(&["destroy", "--yes", "--purge", "--even-unseen"]);
     assert!(destroyed.out.contains("- destroy key vault                   ml-kv-scenario"), "{}", destroyed.out);
     assert!(!destroyed.out.contains("provider registration"), "others may rely on them: {}", destroyed.out);
     let plan = subscription.succeed(&["plan", "--output", "json"]);
@@ -137,7 +166,7 @@ fn a_group_with_something_of_somebody_else_is_kept() {
     subscription.succeed(&["apply", "--yes"]);
     subscription.describe("name = 'ml-kv-ours'");
     subscription.succeed(&["apply", "--yes"]);
-    let destroyed = subscription.succeed(&["destroy", "--yes", "--purge"]);
+    let destroyed = subscription.succeed(&["destroy", "--yes", "--purge", "--even-unseen"]);
     assert!(destroyed.out.contains("resource group ml-rg stays: it still holds"), "{}", destroyed.out);
     assert!(destroyed.out.contains("vaults/ml-kv-theirs"), "by name: {}", destroyed.out);
     let plan = subscription.succeed(&["plan"]);
@@ -162,6 +191,9 @@ fn nothing_is_done_without_a_confirmation() {
     let apply = subscription.run(&["apply"]);
     assert_eq!(apply.code, Some(75), "{}", apply.errors);
     assert!(apply.errors.contains("--yes"), "{}", apply.errors);
+    let unseen = subscription.run(&["apply", "--output", "json"]);
+    assert_eq!(unseen.code, Some(75), "{}{}", unseen.out, unseen.errors);
+    assert!(unseen.errors.contains("with --output json nothing is asked, so say --yes"), "{}", unseen.errors);
     assert_eq!(subscription.writes(), Vec::<String>::new());
 }
 

@@ -1,6 +1,10 @@
 //! Secrets: seeded once, from every source; set, rotated, retired; and shown nowhere.
 
+use std::io::Write as _;
+use std::process::Stdio;
+
 use keyside_tests::subscription::Subscription;
+use keyside_tests::{binaries, wait};
 
 const VAULT: &str = "name = 'ml-kv-secrets'\n";
 
@@ -21,6 +25,45 @@ fn a_first_value_comes_from_where_the_description_says() {
     assert_eq!(read("from-input"), "in-the-input");
     let drawn = read("drawn");
     assert!(drawn.len() == 12 && drawn.bytes().all(|byte| byte.is_ascii_hexdigit()), "{drawn}");
+}
+
+#[test]
+fn a_source_that_gives_no_value_is_told_by_plan_and_stops_apply_before_anything_is_written() {
+    let subscription = Subscription::start("");
+    subscription.describe(&format!(
+        "{VAULT}[[secret]]\nname = 'unset'\nfrom_env = 'UNSET'\n[[secret]]\nname = 'absent'\nfrom_file = 'absent'\n\
+         [[secret]]\nname = 'empty'\nfrom_file = 'empty'\n[[secret]]\nname = 'long'\nfrom_env = 'LONG'\n\
+         [[secret]]\nname = 'input'\nfrom_stdin = true\n"
+    ));
+    std::fs::write(subscription.folder().join("empty"), "\n").expect("written");
+    let long = "k".repeat(26_000);
+    for words in [&["plan"][..], &["apply", "--yes"]] {
+        let run = subscription.run_with(words, &[("LONG", &long)], "never-read\n");
+        assert_eq!(run.code, Some(70), "{words:?}: {}", run.errors);
+        for part in ["the variable UNSET is not set", "could not open absent", "empty, which", "longer than"] {
+            assert!(run.out.contains(part), "{words:?}: {part}: {}", run.out);
+        }
+        assert!(run.out.contains("4 refused") && !run.out.contains("kkkk"), "{words:?}: {}", run.out);
+        assert_eq!(subscription.writes(), Vec::<String>::new(), "{words:?}");
+    }
+}
+
+#[test]
+fn a_value_that_somebody_else_sets_meanwhile_is_not_overwritten() {
+    let subscription = Subscription::start("");
+    subscription.describe(&format!("{VAULT}[[secret]]\nname = 'db'\nfrom_stdin = true\n"));
+    let mut command = binaries::command("keyside-bootstrap");
+    command.args(["apply", "--yes", "--config", "estate.toml"]).current_dir(subscription.folder());
+    command.envs(subscription.variables()).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut apply = command.spawn().expect("the command starts");
+    let is_look = |line: &&str| line.contains(".vault.azure.net") && line.contains("/secrets") && line.contains("200");
+    let looks = || subscription.emulator.run(&["requests"]).lines().filter(is_look).count();
+    wait::until("a look into the vault that has the right to", || (looks() > 0).then_some(()));
+    subscription.emulator.run(&["secret", "set", "ml-kv-secrets", "db", "of-somebody-else"]);
+    apply.stdin.take().expect("a pipe").write_all(b"of-this-run\n").expect("it reads");
+    assert!(apply.wait().expect("it ends").success());
+    assert_eq!(subscription.read_as_operator("ml-kv-secrets", "db").as_deref(), Some("of-somebody-else"));
+    assert!(!subscription.writes().iter().any(|line| line.contains("PUT /secrets")), "{:?}", subscription.writes());
 }
 
 #[test]

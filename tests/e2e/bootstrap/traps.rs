@@ -39,6 +39,24 @@ fn a_vault_in_its_deleted_state_is_refused_and_recovered_only_when_asked_for() {
 }
 
 #[test]
+fn a_recovered_vault_that_differs_is_left_as_it_is_until_a_plan_has_shown_it() {
+    let subscription = Subscription::start("");
+    subscription.describe("name = 'ml-kv-back'\n[tags]\nteam = 'vision'");
+    subscription.succeed(&["apply", "--yes"]);
+    subscription.succeed(&["destroy", "--yes"]);
+    subscription.describe("name = 'ml-kv-back'\nsku = 'premium'\n[tags]\nteam = 'audio'");
+    let recovered = subscription.run(&["apply", "--yes", "--recover"]);
+    assert_eq!(recovered.code, Some(70), "{}{}", recovered.out, recovered.errors);
+    let told = "could not show (properties.sku.name, tags.team): run plan again";
+    assert!(recovered.errors.contains(told), "{}", recovered.errors);
+    let plan = subscription.succeed(&["plan"]);
+    assert!(plan.out.contains("tags.team: \"vision\" -> \"audio\""), "{}", plan.out);
+    applied(&subscription);
+    let destroyed = subscription.succeed(&["destroy", "--yes"]);
+    assert!(destroyed.out.contains("- destroy key vault"), "it is still known for ours: {}", destroyed.out);
+}
+
+#[test]
 fn a_name_that_somebody_else_has_is_told_with_azures_code_and_the_next_step() {
     let subscription =
         Subscription::start("[[vaults]]\nname = 'taken'\nlocation = 'westeurope'\nresource_group = 'elsewhere'\n");
@@ -89,7 +107,7 @@ fn purge_protection_is_announced_and_outlives_a_purge() {
     let plan = subscription.succeed(&["plan"]);
     assert!(plan.out.contains("note: purge protection cannot be turned off again"), "{}", plan.out);
     applied(&subscription);
-    let destroyed = subscription.succeed(&["destroy", "--yes", "--purge"]);
+    let destroyed = subscription.succeed(&["destroy", "--yes", "--purge", "--even-unseen"]);
     assert!(destroyed.out.contains("key vault ml-kv-safe stays"), "{}", destroyed.out);
     assert!(destroyed.out.contains("purge protection keeps it from being purged before"), "{}", destroyed.out);
 }
@@ -154,6 +172,67 @@ fn a_token_that_azure_rejects_is_replaced_once_and_not_for_ever() {
     let plan = subscription.run(&["plan"]);
     assert_eq!(plan.code, Some(70), "{}", plan.errors);
     assert!(plan.errors.contains("could not read key vault ml-kv-token: Azure answers 401"), "{}", plan.errors);
+}
+
+#[test]
+fn a_token_that_a_vault_rejects_is_replaced_once_and_not_for_ever() {
+    let subscription = Subscription::start("");
+    subscription.describe("name = 'ml-kv-token'\n[[secret]]\nname = 'db'\ngenerate = {}");
+    subscription.emulator.run(&["fault", "add", "--host", "*.vault.azure.net", "--status", "401", "--count", "1"]);
+    applied(&subscription);
+    subscription.emulator.run(&["fault", "add", "--host", "*.vault.azure.net", "--status", "401"]);
+    let before = vault_requests(&subscription);
+    let set = subscription.run_with(&["secret", "set", "db"], &[], "another-value\n");
+    assert_eq!(set.code, Some(70), "{}", set.errors);
+    assert!(set.errors.contains("could not set db") && set.errors.contains("the vault answers 401"), "{}", set.errors);
+    let asked = vault_requests(&subscription) - before;
+    assert!((2..=4).contains(&asked), "each of two tries asks once or, challenged, twice: {asked}");
+}
+
+fn vault_requests(subscription: &Subscription) -> usize {
+    subscription.emulator.run(&["requests"]).lines().filter(|line| line.contains("/secrets/db")).count()
+}
+
+#[test]
+fn the_words_of_a_vault_about_a_value_are_not_repeated_and_its_number_for_the_request_is() {
+    let subscription = Subscription::start("");
+    subscription.describe("name = 'ml-kv-words'\n[[secret]]\nname = 'db'\ngenerate = {}");
+    subscription.succeed(&["apply", "--yes"]);
+    let body = r#"{"error":{"code":"BadParameter","message":"The value hunter2 is not valid."}}"#;
+    let fault = ["fault", "add", "--host", "*.vault.azure.net", "--method", "PUT", "--status", "400", "--body", body];
+    subscription.emulator.run(&[&fault[..], &["--header", "x-ms-request-id: 1d78"]].concat());
+    let set = subscription.run_with(&["secret", "set", "db"], &[("RUST_LOG", "debug")], "hunter2\n");
+    assert_eq!(set.code, Some(70), "{}", set.errors);
+    assert!(
+        set.errors.contains("could not set db, request 1d78: the vault answers 400 BadParameter"),
+        "{}",
+        set.errors
+    );
+    assert!(!set.errors.contains("hunter2"), "{}", set.errors);
+}
+
+#[test]
+fn a_subscription_that_is_not_there_is_told_and_not_taken_for_an_empty_one() {
+    let subscription = Subscription::start("");
+    subscription.describe("");
+    let body = r#"{"error":{"code":"SubscriptionNotFound","message":"The subscription could not be found."}}"#;
+    fault(&subscription, &["--path", "/subscriptions/*", "--status", "404", "--body", body]);
+    let plan = subscription.run(&["plan"]);
+    assert_eq!(plan.code, Some(70), "{}", plan.out);
+    for part in ["404 SubscriptionNotFound", "correct subscription in the file"] {
+        assert!(plan.errors.contains(part), "{part}: {}", plan.errors);
+    }
+}
+
+#[test]
+fn a_relative_link_is_followed_to_where_it_leads() {
+    let subscription = whole("");
+    let body = r#"{"status":"Succeeded"}"#;
+    fault(&subscription, &["--method", "GET", "--path", "/relative/*", "--status", "200", "--body", body]);
+    let header = "Azure-AsyncOperation: /relative/operation";
+    fault(&subscription, &["--method", "PUT", "--path", "*/workspaces/ml-ml", "--header", header]);
+    applied(&subscription);
+    assert!(subscription.emulator.run(&["requests"]).contains("/relative/operation"));
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod body;
 mod bundle;
 mod contents;
 mod control;
+mod conversion;
 mod data_plane;
 mod name;
 mod network;

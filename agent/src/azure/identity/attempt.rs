@@ -12,6 +12,24 @@ pub struct Attempt {
     pub source: Source,
     /// What is missing here for it, or why it gave none when it was asked.
     pub reason: String,
+    /// Whether it is there and merely cannot serve now.
+    pub passing: bool,
+}
+
+/// Why a source gave no token.
+#[derive(Debug)]
+pub(super) struct Obstacle {
+    /// In words without any secret.
+    pub(super) reason: String,
+    /// Whether the source is there and merely cannot serve now.
+    pub(super) passing: bool,
+}
+
+impl From<String> for Obstacle {
+    /// For what does not pass by itself.
+    fn from(reason: String) -> Self {
+        Self { reason, passing: false }
+    }
 }
 
 impl fmt::Display for Attempt {

@@ -7,6 +7,7 @@ use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
 use azure_core::error::ErrorKind;
 use azure_core::http::policies::{Policy, PolicyResult};
 use azure_core::http::{AsyncRawResponse, ClientOptions, Context, Request, RetryOptions};
+use hyper::Uri;
 use serde::Deserialize;
 use thiserror::Error;
 use url::Url;
@@ -46,6 +47,11 @@ impl Authority {
         self.0.join(&path).map_or(path, String::from)
     }
 
+    /// The service's own address.
+    pub(in crate::azure) fn uri(&self) -> Option<Uri> {
+        Uri::try_from(self.0.as_str()).ok()
+    }
+
     /// Options for a credential of `azure_identity`. Naming the cloud keeps it from reading the process's environment.
     pub(super) fn options(&self, transport: &Arc<Transport>) -> ClientOptions {
         let mut cloud = CustomConfiguration::default();
@@ -67,6 +73,13 @@ pub(super) struct EntraRefusal {
     status: u16,
     code: String,
     description: String,
+}
+
+impl EntraRefusal {
+    /// Whether the service says that it cannot serve now.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self.status, 408 | 429 | 500..=599)
+    }
 }
 
 /// Turns an error of the sign-in service into an [`EntraRefusal`] before `azure_identity` sees it, which cannot read a

@@ -15,6 +15,7 @@ use azure_identity::{
     ClientAssertionCredentialOptions, ClientSecretCredential, ClientSecretCredentialOptions, Executor,
 };
 
+use super::attempt::Obstacle;
 use super::certificate::CertificateAssertion;
 use super::entra::{Authority, EntraRefusal};
 use super::source::{ClientSecret, Plan};
@@ -29,8 +30,8 @@ const AZURE_CLI_TIMEOUT: Duration = Duration::from_secs(15);
 /// Gets tokens: from Azure, or from a list in tests.
 #[async_trait]
 pub(super) trait Mint: Send + Sync {
-    /// Gets one token for `scope` by `plan`, or says why not, in words without any secret.
-    async fn mint(&self, plan: &Plan, scope: &str) -> Result<AccessToken, String>;
+    /// Gets one token for `scope` by `plan`, or says why not.
+    async fn mint(&self, plan: &Plan, scope: &str) -> Result<AccessToken, Obstacle>;
 }
 
 /// Asks Azure for tokens.
@@ -45,18 +46,18 @@ type Credential = Arc<dyn TokenCredential>;
 
 #[async_trait]
 impl Mint for Minter {
-    async fn mint(&self, plan: &Plan, scope: &str) -> Result<AccessToken, String> {
-        sendable(self.ask(plan, scope).await?)
+    async fn mint(&self, plan: &Plan, scope: &str) -> Result<AccessToken, Obstacle> {
+        Ok(sendable(self.ask(plan, scope).await?)?)
     }
 }
 
 impl Minter {
-    async fn ask(&self, plan: &Plan, scope: &str) -> Result<AccessToken, String> {
+    async fn ask(&self, plan: &Plan, scope: &str) -> Result<AccessToken, Obstacle> {
         let credential = match plan {
             Plan::Platform(endpoint) => {
                 let resource = scope.strip_suffix("/.default").unwrap_or(scope);
                 let token = endpoint.token(&self.transport, resource, self.clock.now()).await;
-                return token.map_err(|error| with_causes(&error));
+                return token.map_err(|error| Obstacle { reason: with_causes(&error), passing: error.is_passing() });
             }
             Plan::ClientSecret { tenant_id, client_id, secret } => self.client_secret(tenant_id, client_id, secret)?,
             Plan::ClientCertificate { tenant_id, client_id, path } => {
@@ -70,7 +71,8 @@ impl Minter {
             }
             Plan::AzureCli { tenant_id } => azure_cli(tenant_id.clone())?,
         };
-        credential.get_token(&[scope], None).await.map_err(|error| reason(&error))
+        let token = credential.get_token(&[scope], None).await;
+        token.map_err(|error| Obstacle { reason: reason(&error), passing: is_passing(&error) })
     }
 
     fn client_secret(&self, tenant_id: &str, client_id: &str, secret: &ClientSecret) -> Result<Credential, String> {
@@ -159,6 +161,14 @@ impl Executor for BoundedExecutor {
         command.args(args).stdin(Stdio::null()).kill_on_drop(true);
         tokio::time::timeout(AZURE_CLI_TIMEOUT, command.output()).await?
     }
+}
+
+/// Whether the sign-in service could not be reached, or answered that it cannot serve.
+fn is_passing(outermost: &azure_core::Error) -> bool {
+    std::iter::successors(outermost.source(), |&error| error.source()).any(|error| {
+        let refused = error.downcast_ref().is_some_and(EntraRefusal::is_passing);
+        refused || error.downcast_ref().is_some_and(TransportError::is_passing)
+    })
 }
 
 /// What an error of `azure_identity` comes down to. Its own text repeats that of its cause and ends with a link, and

@@ -7,8 +7,8 @@ use azure_core::credentials::AccessToken;
 use azure_core::time::OffsetDateTime;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::Request;
 use hyper::header::{HeaderName, HeaderValue};
+use hyper::{Request, Uri};
 use jiff::Timestamp;
 use jiff::fmt::strtime;
 use serde::Deserialize;
@@ -48,12 +48,25 @@ pub(super) enum EndpointError {
     Resource,
 }
 
+impl EndpointError {
+    /// Whether an endpoint that is there cannot serve now. Where none answers there may simply be none.
+    /// Source: <https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token#error-handling>.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, Self::Refused { status: 404 | 410 | 429 | 500..=599, .. })
+    }
+}
+
 impl Endpoint {
     /// The endpoint at `address`. One on this machine or on its link is reached without a proxy.
     pub(super) fn new(address: &str) -> Option<Self> {
         let url = Url::parse(address).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())?;
         let reach = if is_near(&url) { Reach::Direct } else { Reach::ByEnvironment };
         Some(Self { url, header: None, reach, timeouts: None })
+    }
+
+    /// Where it is, without the rest of the request, and the way there.
+    pub(super) fn place(&self) -> Option<(Uri, Reach)> {
+        Some((Uri::try_from(self.url.origin().ascii_serialization()).ok()?, self.reach))
     }
 
     pub(super) fn direct(self) -> Self {

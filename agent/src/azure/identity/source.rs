@@ -4,8 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 
 use azure_core::credentials::Secret;
+use hyper::Uri;
 
 use super::platform::Endpoint;
+use crate::azure::transport::Reach;
 
 /// Where tokens come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,16 @@ pub(super) enum Plan {
     WorkloadIdentity { tenant_id: String, client_id: String, token_file: PathBuf },
     Platform(Endpoint),
     AzureCli { tenant_id: Option<String> },
+}
+
+impl Plan {
+    /// The endpoint of a platform, and the way there.
+    pub(super) fn platform(&self) -> Option<(Uri, Reach)> {
+        match self {
+            Self::Platform(endpoint) => endpoint.place(),
+            _ => None,
+        }
+    }
 }
 
 /// A client secret, or the file to read it from each time.

@@ -46,7 +46,7 @@ impl FakeMint {
 
 #[async_trait]
 impl Mint for FakeMint {
-    async fn mint(&self, plan: &Plan, _scope: &str) -> Result<AccessToken, String> {
+    async fn mint(&self, plan: &Plan, _scope: &str) -> Result<AccessToken, Obstacle> {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let name = match plan {
             Plan::ClientSecret { .. } => "client secret",
@@ -61,7 +61,7 @@ impl Mint for FakeMint {
             log.len()
         };
         if self.failures.lock().expect("no panic").pop_front().unwrap_or(false) {
-            return Err("down".to_owned());
+            return Err("down".to_owned().into());
         }
         // By the time that it really is, whatever the machine's clock was set to.
         let expires = new_year() + jiff::SignedDuration::try_from(self.clock.uptime() + HOUR).expect("in range");
@@ -134,6 +134,9 @@ async fn auto_takes_the_first_that_yields_a_token_and_keeps_to_it() {
     let logging = log.start();
     assert_eq!(token(&identity).await.expect("a token"), "token-3");
     drop(logging);
+    let signed_in = identity.sign_in(SCOPE).await.expect("the same token");
+    assert_eq!((signed_in.source, signed_in.passed.len()), (Source::AppService, 3));
+    assert_eq!(signed_in.platform, Some((Uri::from_static("http://127.0.0.1:1"), Reach::Direct)));
     assert_eq!(identity.source(), Some(Source::AppService));
     let passed =
         "client secret: down; client certificate: AZURE_CLIENT_CERTIFICATE_PATH is not set; workload identity: down";

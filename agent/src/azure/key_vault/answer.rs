@@ -7,9 +7,11 @@ use azure_core::http::RawResponse;
 use azure_core::http::headers::{HeaderName, RETRY_AFTER};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
-use serde::Deserialize;
 use thiserror::Error;
 
+use super::Refused;
+use super::evidence::Evidence;
+use crate::azure::error_body::ErrorBody;
 use crate::azure::identity::TokenError;
 use crate::azure::quotation::first_line;
 use crate::azure::transport::{TransportError, ValueError};
@@ -26,33 +28,19 @@ struct Refusal {
     message: String,
 }
 
-/// The body of an error.
-/// Source: `KeyVaultError` in the Key Vault REST specification.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Body {
-    error: Detail,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Detail {
-    code: Option<String>,
-    message: Option<String>,
-    innererror: Option<Inner>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Inner {
-    code: Option<String>,
-}
-
-/// Decides what an error of the client means.
-pub(super) fn fetch_error(error: azure_core::Error, now: Timestamp) -> FetchError {
+/// Decides what an error of the client means, and reads what `vault` says about it.
+pub(super) fn refusal(error: azure_core::Error, vault: &str, now: Timestamp) -> Refused {
     if let ErrorKind::HttpResponse { status, raw_response, .. } = error.kind() {
-        return refused(u16::from(*status), raw_response.as_deref(), now);
+        let response = raw_response.as_deref();
+        let body = body_of(response);
+        let code = Some(body.exact_code()).filter(|code| !code.is_empty()).map(str::to_owned);
+        let evidence = Evidence::read(code, &body.message, vault);
+        return Refused { error: refused(u16::from(*status), response, now), evidence: Box::new(evidence) };
     }
+    unanswered(error).into()
+}
+
+fn unanswered(error: azure_core::Error) -> FetchError {
     match error.into_downcast::<TransportError>() {
         Ok(TransportError::Value { cause: ValueError::Truncated, host }) => {
             FetchError::Unavailable(TransportError::Value { host, cause: ValueError::Truncated }.into())
@@ -67,13 +55,15 @@ pub(super) fn fetch_error(error: azure_core::Error, now: Timestamp) -> FetchErro
     }
 }
 
+fn body_of(response: Option<&RawResponse>) -> ErrorBody {
+    response.map(|response| ErrorBody::read(response.body())).unwrap_or_default()
+}
+
 fn refused(status: u16, response: Option<&RawResponse>, now: Timestamp) -> FetchError {
-    let body: Body = response.and_then(|response| serde_json::from_slice(response.body()).ok()).unwrap_or_default();
-    let code = body.error.code.as_deref().unwrap_or_default();
-    let inner = body.error.innererror.as_ref().and_then(|inner| inner.code.as_deref()).unwrap_or_default();
+    let body = body_of(response);
     let wish = response.and_then(|response| retry_after(response, now));
-    let cause = |meaning| -> Cause { Refusal::new(meaning, status, &body.error).into() };
-    match (status, code, inner) {
+    let cause = |meaning| -> Cause { Refusal::new(meaning, status, &body).into() };
+    match (status, body.code.as_str(), body.inner_code.as_str()) {
         (401, ..) => FetchError::NoToken(cause("the token is not accepted")),
         (403, _, "SecretDisabled") => FetchError::Disabled,
         (403, _, inner) => match denial(inner) {
@@ -114,11 +104,11 @@ fn denial(inner: &str) -> Option<FetchError> {
 }
 
 impl Refusal {
-    fn new(meaning: &'static str, status: u16, detail: &Detail) -> Self {
-        let inner = detail.innererror.as_ref().and_then(|inner| inner.code.as_ref());
-        let code = inner.or(detail.code.as_ref()).map(|code| format!(" {}", first_line(code))).unwrap_or_default();
-        let message = detail.message.as_ref().map(|message| format!(" ({})", first_line(message))).unwrap_or_default();
-        Self { meaning, status, code, message }
+    fn new(meaning: &'static str, status: u16, body: &ErrorBody) -> Self {
+        let unless_empty = |text: &str, shown: String| if text.is_empty() { String::new() } else { shown };
+        let (code, message) = (body.exact_code(), first_line(&body.message));
+        let code = unless_empty(code, format!(" {code}"));
+        Self { meaning, status, code, message: unless_empty(&message, format!(" ({message})")) }
     }
 }
 

@@ -7,31 +7,28 @@ use azure_security_keyvault_secrets::ResourceExt as _;
 use azure_security_keyvault_secrets::models::SecretProperties;
 use futures::TryStreamExt as _;
 
-use super::answer::fetch_error;
-use super::{KeyVault, UnusableAnswer, timestamp, unusable};
+use super::answer::refusal;
+use super::{KeyVault, Refused, UnusableAnswer, timestamp, unusable};
 use crate::schedule::Facts;
 use crate::secret::SecretName;
-use crate::vault::{FetchError, Listed};
+use crate::vault::Listed;
 
 impl KeyVault {
     /// Lists the vault, 25 secrets a request, in at most `calls_max` requests.
     ///
     /// # Errors
-    /// [`FetchError`], by the first request that fails.
-    pub(super) async fn list_pages(&self, calls_max: usize) -> Result<Listed, FetchError> {
+    /// [`Refused`], by the first request that fails.
+    pub(super) async fn list_pages(&self, calls_max: usize) -> Result<Listed, Refused> {
         let failed = |error: azure_core::Error| match error.kind() {
             // The parser's error is dropped: it may quote what it could not parse.
-            ErrorKind::DataConversion => unusable(UnusableAnswer::NotAList),
-            _ => fetch_error(error, self.clock.now()),
+            ErrorKind::DataConversion => unusable(UnusableAnswer::NotAList).into(),
+            _ => refusal(error, self.url.name(), self.clock.now()),
         };
         let mut pages = self.client.list_secret_properties(None).map_err(failed)?.into_pages();
         let (mut facts, mut calls) = (BTreeMap::new(), 0);
         loop {
-            let page = match self.in_time(async { Ok(pages.try_next().await) }).await? {
-                Ok(Some(page)) => page,
-                Ok(None) => return Ok(Listed::Whole { facts, calls }),
-                Err(error) => return Err(failed(error)),
-            };
+            let next = self.in_time(async { pages.try_next().await.map_err(failed) }).await?;
+            let Some(page) = next else { return Ok(Listed::Whole { facts, calls }) };
             calls += 1;
             let page = page.into_model().map_err(|_| unusable(UnusableAnswer::NotAList))?;
             let is_last = page.next_link.as_deref().is_none_or(str::is_empty);

@@ -20,6 +20,10 @@ const CHALLENGE: &str =
     r#"Bearer authorization="https://login.microsoftonline.com/tenant", resource="https://vault.azure.net""#;
 const VERSION: &str = "d673228733a64a7c98d997c0b8a1c769";
 
+fn newest() -> Source {
+    Source { name: name("db-password"), version: None, delivery: Delivery::AsStored }
+}
+
 /// A tenant and a vault in one server, which hosts tell apart.
 struct FakeAzure {
     ca: TestCa,
@@ -71,7 +75,7 @@ impl FakeAzure {
     }
 
     async fn fetch(&self) -> Result<Secret, FetchError> {
-        self.vault_in(Arena::unlocked()).0.fetch(&name("db-password"), None).await
+        self.vault_in(Arena::unlocked()).0.fetch(&newest()).await
     }
 }
 
@@ -83,12 +87,13 @@ fn vault_by(ca: &TestCa, proxy: &str, arena: Arena) -> (KeyVault, Arc<Identity>)
         ("AZURE_CLIENT_SECRET", "hunter2"),
     ]);
     let settings = Settings {
-        vaults: vec!["https://my-vault.vault.azure.net".parse().expect("a vault")],
+        vault_url: "https://my-vault.vault.azure.net".parse().expect("a vault"),
+        fallback: Vec::new(),
         identity: identity::Settings { kind: identity::Kind::ClientSecret, ..identity::Settings::default() },
         timeouts: Timeouts { read: Duration::from_secs(1), ..Timeouts::default() },
     };
-    let (mut vaults, identity) = connect(settings, &environment, arena, Arc::new(SystemClock)).expect("a connection");
-    (vaults.remove(0), identity)
+    let connection = connect(settings, &environment, arena, Arc::new(SystemClock)).expect("a connection");
+    (connection.vault, connection.identity)
 }
 
 fn token(number: usize) -> Reply {
@@ -128,8 +133,8 @@ async fn challenge_and_token_are_got_once_for_many_fetches() {
     let azure = FakeAzure::start(|_| good()).await;
     let (vault, _identity) = azure.vault_in(Arena::unlocked());
     let version = VERSION.parse().expect("a version");
-    vault.fetch(&name("db-password"), None).await.expect("a secret");
-    vault.fetch(&name("db-password"), Some(&version)).await.expect("a secret");
+    vault.fetch(&newest()).await.expect("a secret");
+    vault.fetch(&Source { version: Some(version), ..newest() }).await.expect("a secret");
     let seen = azure.seen.lock().expect("no panic").clone();
     let vault = "GET my-vault.vault.azure.net/secrets/db-password/";
     let expected = [
@@ -157,9 +162,9 @@ async fn nothing_is_tried_again_here() {
 async fn a_rejected_token_is_replaced_within_the_same_fetch() {
     let azure = FakeAzure::start(|_| good()).await;
     let (vault, identity) = azure.vault_in(Arena::unlocked());
-    vault.fetch(&name("db-password"), None).await.expect("a secret");
+    vault.fetch(&newest()).await.expect("a secret");
     azure.rejected.store(1, Ordering::Relaxed);
-    vault.fetch(&name("db-password"), None).await.expect("a secret with a fresh token");
+    vault.fetch(&newest()).await.expect("a secret with a fresh token");
     assert_eq!(azure.tokens.load(Ordering::Relaxed), 2);
     assert_eq!(identity.source(), Some(identity::Source::ClientSecret));
 }
@@ -212,11 +217,29 @@ async fn answers_that_are_no_secret_are_unusable_and_quote_nothing() {
 }
 
 #[tokio::test]
+async fn the_list_is_tried_with_one_name_and_a_refusal_tells_where_the_vault_is() {
+    let azure = FakeAzure::start(|_| Reply::ok(r#"{"value":[],"nextLink":null}"#)).await;
+    azure.vault_in(Arena::unlocked()).0.try_list().await.expect("allowed");
+    let asked = azure.seen.lock().expect("no panic").last().cloned().expect("a request");
+    assert!(asked.starts_with("GET my-vault.vault.azure.net/secrets?") && asked.contains("maxresults=1"), "{asked}");
+
+    let id = "/subscriptions/00000000-0000-4000-8000-000000000001/resourcegroups/rg/providers/microsoft.keyvault/vaults/my-vault";
+    let refusal = format!(
+        r#"{{"error":{{"code":"Forbidden","message":"No.\r\nResource: '{id}'\r\n","innererror":{{"code":"ForbiddenByRbac"}}}}}}"#
+    );
+    let azure = FakeAzure::start(move |_| Reply::status(403, &refusal)).await;
+    let refused = azure.vault_in(Arena::unlocked()).0.try_list().await.expect_err("denied");
+    assert!(matches!(refused.error, FetchError::Denied { code: "ForbiddenByRbac", .. }), "{refused:?}");
+    let group = refused.evidence.resource.as_ref().map(|resource| resource.group.as_str());
+    assert_eq!((refused.evidence.code.as_deref(), group), (Some("ForbiddenByRbac"), Some("rg")));
+}
+
+#[tokio::test]
 async fn a_pinned_version_is_not_replaced_by_another() {
     let azure = FakeAzure::start(|_| good()).await;
     let (vault, _identity) = azure.vault_in(Arena::unlocked());
     let other = "00000000000000000000000000000000".parse().expect("a version");
-    let error = vault.fetch(&name("db-password"), Some(&other)).await.expect_err("another version");
+    let error = vault.fetch(&Source { version: Some(other), ..newest() }).await.expect_err("another version");
     assert!(matches!(error, FetchError::Unusable(_)), "{error:?}");
 }
 
@@ -232,7 +255,7 @@ async fn without_locked_memory_the_new_value_is_refused() {
     let azure = FakeAzure::start(|_| good()).await;
     let best = crate::memory::Protection::Unprotected;
     let arena = Arena::new(crate::memory::Settings { best, require_locked: true });
-    let error = azure.vault_in(arena).0.fetch(&name("db-password"), None).await.expect_err("no memory");
+    let error = azure.vault_in(arena).0.fetch(&newest()).await.expect_err("no memory");
     assert!(matches!(error, FetchError::Unusable(_)), "{error:?}");
     assert!(format!("{error:?}").contains("MemoryExhausted"), "{error:?}");
 }
@@ -260,7 +283,7 @@ async fn an_obstacle_is_reported_within_five_seconds_with_its_cause() {
     ];
     for ((vault, _identity), expected) in rows {
         let started = std::time::Instant::now();
-        let error = vault.fetch(&name("db-password"), None).await.expect_err(expected);
+        let error = vault.fetch(&newest()).await.expect_err(expected);
         assert!(started.elapsed() < Duration::from_secs(5), "{expected}: {:?}", started.elapsed());
         assert!(matches!(error, FetchError::Unavailable(_)), "{error:?}");
         assert!(crate::causes::with_causes(&error).contains(expected), "{error:?}");

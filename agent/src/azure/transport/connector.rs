@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use super::proxy::{Proxies, Route};
-use super::roots::trusted_roots;
+use super::roots::{Trust, trusted_roots};
 use super::{Reach, Stage, TransportError};
 use crate::environment::Environment;
 
@@ -80,23 +80,38 @@ impl Target {
 pub(super) struct Connector {
     proxies: Proxies,
     tls: TlsConnector,
+    pub(super) trust: Trust,
 }
 
 impl Connector {
     pub(super) fn new(environment: &Environment) -> Result<Self, TransportError> {
+        let (roots, trust) = trusted_roots(environment)?;
         let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("the provider has ciphers for both versions")
-            .with_root_certificates(trusted_roots(environment)?)
+            .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // A session that is kept would keep secrets of its connection.
         config.resumption = Resumption::disabled();
-        Ok(Self { proxies: Proxies::new(environment)?, tls: TlsConnector::from(Arc::new(config)) })
+        Ok(Self { proxies: Proxies::new(environment)?, tls: TlsConnector::from(Arc::new(config)), trust })
     }
 
     pub(super) fn route(&self, uri: &Uri, reach: Reach) -> Route {
         self.proxies.route(uri, reach)
+    }
+
+    /// Host and port of the proxy on the way to `uri`.
+    pub(super) fn proxy_to(&self, uri: &Uri, reach: Reach) -> Option<String> {
+        match self.route(uri, reach) {
+            Route::Direct => None,
+            Route::Forward(proxy) | Route::Tunnel(proxy) => Target::of(proxy.uri()).ok().map(|target| target.authority),
+        }
+    }
+
+    /// The addresses of the host of `uri`.
+    pub(super) async fn addresses(&self, uri: &Uri, limit: Duration) -> Result<Vec<SocketAddr>, TransportError> {
+        resolve(&Target::of(uri)?, &Deadline { at: Instant::now() + limit, limit }).await
     }
 
     /// Opens a connection to `target`, all within `limit`.
@@ -167,12 +182,16 @@ impl Deadline {
     }
 }
 
-async fn tcp(target: &Target, deadline: &Deadline) -> Result<Stream, TransportError> {
-    let resolve = async {
+async fn resolve(target: &Target, deadline: &Deadline) -> Result<Vec<SocketAddr>, TransportError> {
+    let ask = async {
         let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
         found.map_err(|cause| TransportError::Resolve { host: target.host.clone(), cause })
     };
-    let addresses = deadline.bound(Stage::Resolve, &target.host, resolve).await?.collect();
+    Ok(deadline.bound(Stage::Resolve, &target.host, ask).await?.collect())
+}
+
+async fn tcp(target: &Target, deadline: &Deadline) -> Result<Stream, TransportError> {
+    let addresses = resolve(target, deadline).await?;
     let connect = async {
         let stream = first_to_answer(addresses).await;
         stream.map_err(|cause| TransportError::Connect { address: target.authority.clone(), cause })

@@ -119,6 +119,14 @@ pub enum TransportError {
     },
 }
 
+impl TransportError {
+    /// Whether it may go by itself: nobody answered, or not to the end.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::TimedOut { .. } | Self::Connect { .. } | Self::Broken { .. })
+    }
+}
+
 /// What a request was waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {

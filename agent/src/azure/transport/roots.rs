@@ -16,14 +16,23 @@ pub struct RootsError {
     details: String,
 }
 
+/// Who may vouch for a server here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trust {
+    /// Where the certificates were found: files and directories, or the system's own places.
+    pub places: String,
+    /// How many there are.
+    pub certificates: usize,
+}
+
 /// Reads the trusted roots: those that `SSL_CERT_FILE` and `SSL_CERT_DIR` (directories, separated by colons) name, and
 /// only where neither is set the system's, as OpenSSL does.
-pub(super) fn trusted_roots(environment: &Environment) -> Result<RootCertStore, RootsError> {
+pub(super) fn trusted_roots(environment: &Environment) -> Result<(RootCertStore, Trust), RootsError> {
     let file = environment.get("SSL_CERT_FILE").map(Path::new);
     let directories: Vec<PathBuf> =
         environment.get("SSL_CERT_DIR").map(|list| std::env::split_paths(list).collect()).unwrap_or_default();
     let (found, places) = if file.is_none() && directories.is_empty() {
-        (vec![rustls_native_certs::load_native_certs()], "the places where systems keep them".to_owned())
+        (vec![rustls_native_certs::load_native_certs()], "the system's own places".to_owned())
     } else {
         let load = |file, directory| rustls_native_certs::load_certs_from_paths(file, directory);
         let from_file = file.map(|file| load(Some(file), None));
@@ -32,7 +41,13 @@ pub(super) fn trusted_roots(environment: &Environment) -> Result<RootCertStore, 
         let names = file.into_iter().chain(directories.iter().map(PathBuf::as_path));
         (found, names.map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "))
     };
-    store(found).map_err(|details| RootsError { places, details })
+    match store(found) {
+        Ok(roots) => {
+            let trust = Trust { places, certificates: roots.len() };
+            Ok((roots, trust))
+        }
+        Err(details) => Err(RootsError { places, details }),
+    }
 }
 
 /// One store of all certificates, or why there is none.
@@ -82,9 +97,10 @@ mod tests {
         certificate("one.pem");
         let directory = folder.path().to_str().expect("text");
         let file = format!("{directory}/one.pem");
-        let count = |environment| trusted_roots(&environment).expect("roots").len();
-        assert_eq!(count(Environment::from([("SSL_CERT_FILE", &*file)])), 1);
+        let trust = |environment| trusted_roots(&environment).expect("roots").1;
+        let of = |places: &str, certificates| Trust { places: places.to_owned(), certificates };
+        assert_eq!(trust(Environment::from([("SSL_CERT_FILE", &*file)])), of(&file, 1));
         certificate("two.pem");
-        assert_eq!(count(Environment::from([("SSL_CERT_DIR", directory)])), 2);
+        assert_eq!(trust(Environment::from([("SSL_CERT_DIR", directory)])), of(directory, 2));
     }
 }

@@ -29,6 +29,7 @@ const KNOWN: [&str; 23] = [
 ];
 const FIRST_WITH_RECOVERABLE_DAYS: &str = "7.1-preview";
 const FIRST_WITH_PREVIOUS_VERSION: &str = "2025-06-01-preview";
+const FIRST_WITH_CONVERSION: &str = "2025-07-01";
 
 /// A version of the data plane's interface, by age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +49,11 @@ impl ApiVersion {
     /// Whether a bundle names the version before its own.
     pub(crate) fn shows_previous_version(self) -> bool {
         Some(self) >= ApiVersion::parse(FIRST_WITH_PREVIOUS_VERSION)
+    }
+
+    /// Whether a GET may ask for another form than the stored one.
+    pub(crate) fn converts(self) -> bool {
+        Some(self) >= ApiVersion::parse(FIRST_WITH_CONVERSION)
     }
 }
 
@@ -83,11 +89,18 @@ mod tests {
 
     #[test]
     fn old_versions_show_fewer_members() {
-        let rows = [("7.0", false, false), ("7.1", true, false), ("7.6", true, false), ("2026-04-01", true, true)];
-        for (name, days, previous) in rows {
+        let rows = [
+            ("7.0", false, false, false),
+            ("7.1", true, false, false),
+            ("7.6", true, false, false),
+            ("2025-07-01", true, true, true),
+            ("2026-04-01", true, true, true),
+        ];
+        for (name, days, previous, converts) in rows {
             let version = ApiVersion::parse(name).unwrap();
             assert_eq!(version.shows_recoverable_days(), days, "{name}");
             assert_eq!(version.shows_previous_version(), previous, "{name}");
+            assert_eq!(version.converts(), converts, "{name}");
         }
     }
 }

@@ -52,6 +52,7 @@ struct Query {
     api_version: Option<String>,
     max_results: Option<String>,
     skip_token: Option<String>,
+    out_content_type: Option<String>,
 }
 
 impl Query {
@@ -63,6 +64,7 @@ impl Query {
                 "api-version" => &mut parsed.api_version,
                 "maxresults" => &mut parsed.max_results,
                 "$skiptoken" => &mut parsed.skip_token,
+                "outcontenttype" => &mut parsed.out_content_type,
                 _ => continue,
             };
             *slot = Some(value.into_owned());
@@ -128,6 +130,7 @@ impl Vault {
             authority: request.authority,
             body: request.body,
             page,
+            out_content_type: query.out_content_type.as_deref().filter(|_| version.converts()),
             api_version: ApiVersionName { version, name },
             now,
         };

@@ -10,7 +10,7 @@ use super::data_plane::Answer;
 use super::operation::Operation;
 use super::page::PageRequest;
 use super::refusal::Refusal;
-use super::{backup, body};
+use super::{backup, body, conversion};
 
 /// The port that a link names where the caller's address named none.
 const HTTPS_PORT: u16 = 443;
@@ -20,6 +20,7 @@ pub(super) struct Task<'a> {
     pub(super) authority: &'a str,
     pub(super) body: &'a [u8],
     pub(super) page: Result<PageRequest, Refusal>,
+    pub(super) out_content_type: Option<&'a str>,
     pub(super) api_version: ApiVersionName<'a>,
     pub(super) now: Timestamp,
 }
@@ -44,7 +45,8 @@ impl Vault {
             }
             Operation::Get { name, version } => {
                 let (secret, version) = contents.get(name, version.as_deref(), now)?;
-                Answer::json(&style.bundle(secret, version, Show::Value))
+                let version = conversion::convert(version, task.out_content_type)?;
+                Answer::json(&style.bundle(secret, &version, Show::Value))
             }
             Operation::Update { name, version } => {
                 let (secret, version) = contents.update(name, version.as_deref(), body::change(task.body)?, now)?;

@@ -1,14 +1,9 @@
-//! Which failures pass with time, and how long to wait between tries; pure.
+//! Which refusals of Resource Manager pass with time; pure.
 
 use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-
 use super::{ArmError, Problem};
-
-/// First and longest pause between two tries that nobody asks to wait for.
-const PAUSE_FIRST: Duration = Duration::from_millis(500);
-const PAUSE_LAST: Duration = Duration::from_secs(20);
+use crate::retry::Verdict;
 
 /// Conflicts with another operation on the same thing, which end with that operation.
 const BUSY: [&str; 7] = [
@@ -21,17 +16,6 @@ const BUSY: [&str; 7] = [
     "Conflict",
 ];
 
-/// What follows from a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Trying again changes nothing.
-    Final,
-    /// The token was rejected.
-    WithAnotherToken,
-    /// It may pass; within the limit where one is given.
-    Again(Option<Duration>),
-}
-
 pub(super) fn verdict(error: &ArmError, passing: Option<(&[&str], Duration)>) -> Verdict {
     if matches!(*error.problem, Problem::Unreachable(_)) {
         return Verdict::Again(None);
@@ -43,33 +27,8 @@ pub(super) fn verdict(error: &ArmError, passing: Option<(&[&str], Duration)>) ->
         return Verdict::Again(Some(limit));
     }
     match refusal.status {
-        401 => Verdict::WithAnotherToken,
-        408 | 429 | 500 | 502 | 503 | 504 => Verdict::Again(None),
         409 if BUSY.contains(&refusal.code.as_str()) => Verdict::Again(None),
-        _ => Verdict::Final,
-    }
-}
-
-/// Shortest pause where Azure asks for one: it is known to ask for none at all, and would be asked without end.
-const ASKED_MIN: Duration = Duration::from_secs(1);
-
-/// The pauses between tries: as long as Azure asks, else longer each time.
-#[derive(Debug)]
-pub(super) struct Pause(ExponentialBackoff, Duration);
-
-impl Pause {
-    pub(super) fn new() -> Self {
-        Self::between(PAUSE_FIRST, PAUSE_LAST)
-    }
-
-    pub(super) fn between(first: Duration, last: Duration) -> Self {
-        let builder = ExponentialBuilder::default().with_min_delay(first).with_max_delay(last).with_factor(1.5);
-        Self(builder.without_max_times().build(), last)
-    }
-
-    pub(super) fn next(&mut self, asked: Option<Duration>) -> Duration {
-        let own = self.0.next().unwrap_or(self.1);
-        asked.map_or(own, |asked| asked.max(ASKED_MIN))
+        status => Verdict::on(status),
     }
 }
 
@@ -106,17 +65,5 @@ mod tests {
             assert_eq!(verdict(&refused(status, code), Some(passing)), expected, "{status} {code}");
         }
         assert_eq!(verdict(&refused(400, "PrincipalNotFound"), None), Verdict::Final);
-    }
-
-    #[test]
-    fn pauses_grow_unless_azure_asks_for_one() {
-        let mut pause = Pause::new();
-        assert_eq!(pause.next(None), Duration::from_millis(500));
-        assert_eq!(pause.next(Some(Duration::from_secs(17))), Duration::from_secs(17));
-        assert_eq!(pause.next(Some(Duration::ZERO)), ASKED_MIN, "no pause at all is none that is kept");
-        assert!(pause.next(None) > Duration::from_secs(1));
-        for _ in 0..50 {
-            assert!(pause.next(None) <= PAUSE_LAST);
-        }
     }
 }

@@ -1,0 +1,154 @@
+//! Whether others could decide what a file holds: who owns it and what is above it, and who may write there.
+
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
+use thiserror::Error;
+
+use crate::place::is_trusted;
+
+/// The permission bits that let others than the owner write. An access control list shows in the group's.
+const OTHERS_WRITE: u32 = 0o022;
+
+/// The bit that keeps those who may write to a directory from replacing what is not theirs.
+const STICKY: u32 = 0o1000;
+
+/// Says how others could decide what a file holds, with the remedy.
+#[derive(Debug, Error)]
+pub enum Distrust {
+    /// Somebody else's file, or a directory of somebody else's above it.
+    #[error("{path} belongs to uid {owner}: give it to root or to uid {own}, as whom the agent runs")]
+    Owner {
+        /// The file, or a directory above it.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Whose it may be, besides root.
+        own: u32,
+    },
+    /// Others may write it, or make and replace what is in it.
+    #[error("others than its owner may write {path}: take that right away, or use another place")]
+    Writable {
+        /// The file, or a directory above it.
+        path: PathBuf,
+    },
+    /// The kernel does not say.
+    #[error("could not look at {path}")]
+    Unknown {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Refuses a file that others than root and the agent's own user own or may write.
+///
+/// # Errors
+/// What lets them.
+pub(super) fn check_file(path: &Path, found: &Metadata) -> Result<(), Distrust> {
+    check(path, found, OTHERS_WRITE)
+}
+
+/// Refuses a file that others could put another in the place of: by any directory on the way to it, the links that lead
+/// there included. Directories that do not exist yet are made by somebody who may write above them, who is judged.
+///
+/// # Errors
+/// What lets them.
+pub(super) fn check_way(path: &Path) -> Result<(), Distrust> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    check_directories(parent)?;
+    // Where there is no such directory, there are no links below what was judged.
+    parent.canonicalize().map_or(Ok(()), |parent| check_directories(&parent))
+}
+
+fn check_directories(nearest: &Path) -> Result<(), Distrust> {
+    for directory in nearest.ancestors() {
+        let found = match directory.metadata() {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(Distrust::Unknown { path: directory.to_owned(), source }),
+        };
+        // Where the file itself is, a missing one could be made by whoever may write, sticky or not.
+        let is_shared_safely = directory != nearest && found.mode() & STICKY != 0;
+        check(directory, &found, if is_shared_safely { 0 } else { OTHERS_WRITE })?;
+    }
+    Ok(())
+}
+
+fn check(path: &Path, found: &Metadata, forbidden: u32) -> Result<(), Distrust> {
+    let own = geteuid().as_raw();
+    if !is_trusted(found.uid(), own) {
+        return Err(Distrust::Owner { path: path.to_owned(), owner: found.uid(), own });
+    }
+    if found.mode() & forbidden != 0 {
+        return Err(Distrust::Writable { path: path.to_owned() });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).expect("changed");
+    }
+
+    #[test]
+    fn each_directory_on_the_way_counts() {
+        let base = tempfile::tempdir().expect("a directory");
+        let (upper, lower) = (base.path().join("upper"), base.path().join("upper/lower"));
+        fs::create_dir_all(&lower).expect("made");
+        let rows = [
+            (0o755, 0o755, None),
+            (0o755, 0o775, Some(&lower)),
+            (0o755, 0o1777, Some(&lower)),
+            (0o1777, 0o755, None),
+            (0o777, 0o755, Some(&upper)),
+        ];
+        for (of_upper, of_lower, expected) in rows {
+            set_mode(&upper, of_upper);
+            set_mode(&lower, of_lower);
+            let refused = check_way(&lower.join("app.pid")).err().map(|refused| match refused {
+                Distrust::Writable { path } => path,
+                other => panic!("{other}"),
+            });
+            assert_eq!(refused.as_ref(), expected, "{of_upper:o} {of_lower:o}");
+        }
+    }
+
+    #[test]
+    fn where_a_link_leads_counts_and_so_does_where_it_is() {
+        let base = tempfile::tempdir().expect("a directory");
+        let (open, closed) = (base.path().join("open"), base.path().join("closed"));
+        for (directory, mode) in [(&open, 0o777), (&closed, 0o755)] {
+            fs::create_dir(directory).expect("made");
+            set_mode(directory, mode);
+        }
+        let inner = open.join("inner");
+        fs::create_dir(&inner).expect("made");
+        symlink(&closed, open.join("link")).expect("linked");
+        symlink(&inner, closed.join("deep")).expect("linked");
+        symlink(&open, closed.join("link")).expect("linked");
+        assert!(check_way(&closed.join("app.pid")).is_ok());
+        assert!(check_way(&open.join("link/app.pid")).is_err(), "others can lead it elsewhere");
+        assert!(check_way(&closed.join("link/app.pid")).is_err(), "it leads to where others write");
+        assert!(check_way(&closed.join("deep/app.pid")).is_err(), "it leads below where others write");
+    }
+
+    #[test]
+    fn a_directory_that_is_missing_is_as_safe_as_the_one_above_it() {
+        let base = tempfile::tempdir().expect("a directory");
+        set_mode(base.path(), 0o755);
+        assert!(check_way(&base.path().join("a/b/app.pid")).is_ok());
+        set_mode(base.path(), 0o777);
+        assert!(check_way(&base.path().join("a/b/app.pid")).is_err());
+    }
+}
