@@ -257,6 +257,8 @@ mod tests {
         publish(&publisher, "db", Ok(expiring));
         metrics.asked("get", "ok", 1, Duration::ZERO);
         metrics.responded(200);
+        metrics.hook_ran("reload", "ok");
+        metrics.hook_available("reload", true);
         let (snapshot, gates) = (reader.snapshot(), gates());
         let text = metrics.text(&View { used_bytes: Some(64), ..view(&snapshot, &|_| true, &gates) });
         let exposed: BTreeSet<_> = text
