@@ -193,10 +193,10 @@ fn seed() -> String {
         [directory.azure_ml]
         secret = "{PLATFORM_SECRET}"
         [[vaults]]
-        name = "{VAULT}"
+        name = "{SPARE_VAULT}"
         {assignments}
         [[vaults]]
-        name = "{SPARE_VAULT}"
+        name = "{VAULT}"
         {assignments}
         "#,
         assignments = [OBJECT, MANAGED_OBJECT, USER].map(assignment).concat(),
