@@ -49,6 +49,19 @@ async fn a_list_that_shows_a_secret_no_more_leads_to_a_fetch_and_only_that_decid
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_may_list_and_no_longer_read_is_believed_the_denial_and_not_the_list() {
+    let running = published().await;
+    running.vault.fail_one("vault-db", Some(denied));
+    running.demands.look(Some(name("db"))).await.expect("the loop answers");
+    let lists = running.vault.pages();
+    pass(899).await;
+    assert!(running.vault.pages() > lists, "lists go on, and show no change");
+    assert_eq!(running.states(), [State::Stale, State::Fresh]);
+    pass(2).await;
+    assert_eq!(running.states(), [State::Revoked, State::Fresh]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_role_that_is_deleted_and_made_again_within_ten_minutes_costs_nobody_a_secret() {
     let running = published().await;
     running.vault.fail(Some(denied));
