@@ -256,7 +256,11 @@ impl<'a, V: Vault> Watch<'a, V> {
             self.agenda.healed(now.uptime);
         }
         let meaning = self.agenda.fetched(&source, &reply.answer, now);
-        news.outcomes.extend(self.outcomes(&source, reply.answer, meaning));
+        let outcomes = self.outcomes(&source, reply.answer, meaning);
+        if outcomes.iter().any(|fetched| matches!(fetched.outcome, Outcome::Failed(_))) {
+            self.agenda.doubt(&source);
+        }
+        news.outcomes.extend(outcomes);
         news.ended.push(source);
     }
 

@@ -163,6 +163,13 @@ impl Agenda {
         }
     }
 
+    /// Notes that what was fetched could not be used by all who want it, so that no list can confirm it.
+    pub(super) fn doubt(&mut self, source: &Source) {
+        if let Some(item) = self.items.get_mut(source).filter(|item| item.trouble == Trouble::None) {
+            item.seen = None;
+        }
+    }
+
     /// Notes that the value is held no more, so that no list can confirm it.
     pub(super) fn lost(&mut self, source: &Source, now: Duration) {
         let Some(item) = self.items.get_mut(source) else { return };
@@ -250,7 +257,7 @@ impl Agenda {
             self.items.iter_mut().filter(|(source, item)| source.version.is_none() && !item.is_under_way())
         {
             let is_confirmed = item.seen.as_ref().is_some_and(|seen| seen.is_confirmed_by(facts(source)));
-            if is_confirmed && item.trouble != Trouble::Answer {
+            if is_confirmed {
                 item.confirm();
                 told.confirmed.push(source.clone());
             } else if item.is_for_round(for_all) {
@@ -319,6 +326,8 @@ impl Item {
 
     fn refused(&mut self, error: &FetchError, now: Duration, (wait, revoke_after): (Duration, Duration)) -> Meaning {
         self.fail(Trouble::Answer, now + wait);
+        // Whatever lists say from now on, and whatever outage comes first: only a fetch ends this.
+        self.seen = None;
         let Some(kind) = error.refusal() else { return Meaning::AsAnswered };
         let case = Case::heard(self.case, kind, now);
         self.case = Some(case);

@@ -239,13 +239,12 @@ impl Slot {
         }
     }
 
-    /// A list has no value to give where there is none, and knows nothing of one that could not be used.
+    /// A list has no value to give where there is none.
     fn confirmed(&mut self, name: &SecretName, now: Moment) {
-        let is_unusable = self.failure.as_ref().is_some_and(|failure| !failure.is_outage);
-        if self.published.is_some() && !is_unusable {
+        if self.published.is_some() {
             self.succeeded(name);
         }
-        if let Some(published) = self.published.as_mut().filter(|_| !is_unusable) {
+        if let Some(published) = &mut self.published {
             published.confirm(now);
         }
     }

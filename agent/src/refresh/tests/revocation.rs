@@ -62,6 +62,19 @@ async fn who_may_list_and_no_longer_read_is_believed_the_denial_and_not_the_list
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_after_an_outage_clears_no_denial_either() {
+    let running = published().await;
+    running.vault.fail_one("vault-db", Some(denied));
+    running.demands.look(Some(name("db"))).await.expect("the loop answers");
+    running.vault.fail_one("vault-db", Some(unavailable));
+    pass(400).await;
+    assert_eq!(running.slot("db").failure.map(|failure| failure.code), Some("unavailable"));
+    running.vault.fail_one("vault-db", Some(denied));
+    pass(500 + INTERVAL.as_secs()).await;
+    assert_eq!(running.states(), [State::Revoked, State::Fresh]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_role_that_is_deleted_and_made_again_within_ten_minutes_costs_nobody_a_secret() {
     let running = published().await;
     running.vault.fail(Some(denied));
