@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use keyside_tests::agent::Agent;
 use keyside_tests::estate::{Estate, SPARE_VAULT, VAULT};
+use keyside_tests::memory_scan::{self, Count};
 use keyside_tests::wait;
 
 const ROTATION: &str = "[rotation]\npoll_interval = '1s'\n";
@@ -41,7 +42,10 @@ fn asked(estate: &Estate) -> Vec<String> {
 #[test]
 fn a_disabled_secret_is_gone_from_socket_and_files_and_comes_back() {
     let estate = Estate::start(SECRETS);
-    let agent = start(&estate);
+    let agent = estate.agent(&format!("{ROTATION}[memory]\nbackend = 'mlock'\n{CONFIG}"));
+    let in_memory = || memory_scan::count(agent.pid(), b"first-7fKq2m");
+    let is_seen = memory_scan::is_allowed(agent.pid());
+    assert!(!is_seen || in_memory() == Count { locked: 1, elsewhere: 0 });
     estate.emulator.run(&["secret", "disable", VAULT, "db-password"]);
     wait_for_state(&agent, "db-password", "revoked");
     let answer = agent.get("/v1/secrets/db-password/value");
@@ -50,6 +54,11 @@ fn a_disabled_secret_is_gone_from_socket_and_files_and_comes_back() {
     wait::until("the file to go", || (!file(&estate, "db-password").exists()).then_some(()));
     assert!(file(&estate, "token").exists(), "only that one");
     assert_eq!(agent.get("/readyz").status, 503, "a required secret is gone");
+    if is_seen {
+        wait::until("the value to leave the memory", || {
+            (in_memory() == Count { locked: 0, elsewhere: 0 }).then_some(())
+        });
+    }
     assert_eq!(agent.log().matches("revoked by the vault").count(), 1, "{}", agent.log());
 
     estate.emulator.run(&["secret", "enable", VAULT, "db-password"]);
