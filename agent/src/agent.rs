@@ -1,7 +1,9 @@
 //! The agent: puts the parts together and runs them until it is told to stop.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use crate::config::Config;
 use crate::environment::Environment;
 use crate::files::FilesWriter;
 use crate::hooks::{Helper, Hooks};
+use crate::lease::{self, Lease};
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
 use crate::process;
@@ -36,23 +39,27 @@ const TIDYING: Duration = Duration::from_secs(1);
 pub enum Span {
     /// Until it is told to stop.
     UntilStopped,
+    /// Until nobody has a share of its lease, or it is told to stop.
+    Leased,
     /// For one look, which leaves files behind for the program that they are meant for.
     OneLook,
 }
 
 /// Runs an agent. It must be called before any thread is started, since the process gives up rights for all of them.
 ///
-/// Answers [`Exit::Config`] when the configuration or the environment does not fit this machine. A vault that cannot be
-/// reached ends only [`Span::OneLook`], with [`Exit::Unavailable`].
+/// Answers [`Exit::Config`] when the configuration or the environment does not fit this machine, and [`Exit::Taken`] when
+/// another agent has the socket of a leased one. A vault that cannot be reached ends only [`Span::OneLook`], with
+/// [`Exit::Unavailable`].
 ///
 /// # Errors
 /// When a part ended with an error.
 pub fn run(mut config: Config, environment: &Environment, span: Span) -> Result<Exit> {
-    if span == Span::UntilStopped {
+    if span != Span::OneLook {
         Signals::hold_back()?;
     }
-    let opened = match Opened::open(&config, environment, span) {
+    let (opened, lease) = match Opened::open(&config, environment, span) {
         Ok(opened) => opened,
+        Err(error) if span == Span::Leased && is_taken(&error) => return Ok(Exit::Taken),
         Err(error) => return Ok(unfit(&error)),
     };
     config.serve.limits = config.serve.limits.within(process::raise_descriptor_limit());
@@ -60,18 +67,22 @@ pub fn run(mut config: Config, environment: &Environment, span: Span) -> Result<
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start a runtime")?;
     let arena = Arena::new(config.memory);
+    let (socket, files) = (config.serve.socket.clone(), config.files.as_ref().map(|files| files.directory.clone()));
     let outcome = runtime.block_on(async {
         let parts = match Parts::new(config, hardening, environment, arena.clone()) {
             Ok(parts) => parts,
             Err(error) => return Ok(unfit(&error)),
         };
         match span {
-            Span::UntilStopped => parts.run_until_stopped(opened).await.map(|()| Exit::Success),
+            Span::UntilStopped | Span::Leased => parts.run_until_stopped(opened).await.map(|()| Exit::Success),
             Span::OneLook => parts.look_once(opened).await,
         }
     });
     // A name look-up that hangs must not hold up the end.
     runtime.shutdown_background();
+    if let Some(lease) = lease {
+        lease.close(|| files.iter().for_each(|directory| lease::remove_beside(&socket, directory)));
+    }
     tracing::info!(held_bytes = arena.used_bytes(), "stopped");
     outcome
 }
@@ -81,28 +92,38 @@ fn unfit(error: &anyhow::Error) -> Exit {
     Exit::Config
 }
 
+fn is_taken(error: &anyhow::Error) -> bool {
+    let cause = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<io::Error>().map(io::Error::kind);
+    error.chain().any(|error| cause(error) == Some(io::ErrorKind::AddrInUse))
+}
+
 /// What is opened in the file system, or started, while the process still may.
 struct Opened {
     listeners: Option<Listeners>,
     writer: Option<FilesWriter>,
+    lease: Option<Arc<File>>,
     /// Commands get the limits and the rights that the agent was started with.
     helper: Option<Helper>,
 }
 
 impl Opened {
-    fn open(config: &Config, environment: &Environment, span: Span) -> Result<Self> {
-        let listeners = match span {
-            Span::UntilStopped => Some(listen(&config.serve)?),
-            Span::OneLook => None,
-        };
+    fn open(config: &Config, environment: &Environment, span: Span) -> Result<(Self, Option<Lease>)> {
+        if span != Span::OneLook {
+            let uid = nix::unistd::geteuid().as_raw();
+            socket::make_directory(&config.serve.socket, uid).context("no directory for the socket")?;
+        }
+        // An agent that answers and has no lease would be taken for one that somebody else looks after.
+        let lease =
+            (span == Span::Leased).then(|| Lease::open(&config.serve.socket).context("no lease")).transpose()?;
+        let bind = || serve::bind(&config.serve).context("could not listen");
+        let listeners = (span != Span::OneLook).then(bind).transpose()?;
         let writer = config.files.as_ref().map(|settings| {
             FilesWriter::open(settings, files::RETIRE_AFTER, Instant::now()).context("no files can be written")
         });
-        let helper = match span {
-            Span::UntilStopped if !config.hooks.is_empty() => Some(start_helper(config, environment)?),
-            _ => None,
-        };
-        Ok(Self { listeners, writer: writer.transpose()?, helper })
+        let has_hooks = span != Span::OneLook && !config.hooks.is_empty();
+        let helper = has_hooks.then(|| start_helper(config, environment)).transpose()?;
+        let opened = Self { listeners, writer: writer.transpose()?, lease: lease.as_ref().map(Lease::file), helper };
+        Ok((opened, lease))
     }
 }
 
@@ -112,18 +133,9 @@ fn start_helper(config: &Config, environment: &Environment) -> Result<Helper> {
     Helper::start(&config.hooks, &variables).context("could not start the hooks' helper")
 }
 
-fn listen(settings: &serve::Settings) -> Result<Listeners> {
-    let uid = nix::unistd::geteuid().as_raw();
-    let shared_memory = Path::new(socket::SHARED_MEMORY);
-    if settings.socket == socket::private(shared_memory, uid) {
-        socket::make_private(shared_memory, uid).context("no private directory for the socket")?;
-    }
-    serve::bind(settings).context("could not listen")
-}
-
 /// Where the process, and what it may have to start, must be able to write.
 fn writable(config: &Config, environment: &Environment) -> Vec<PathBuf> {
-    let socket = config.serve.socket.parent().map(Path::to_owned);
+    let socket = config.serve.socket.parent().map(Into::into);
     let files = config.files.as_ref().map(|files| files.directory.clone());
     let identity = config.identity.writable(environment);
     [socket, files, identity].into_iter().flatten().filter(|directory| directory.is_dir()).collect()
@@ -197,6 +209,9 @@ impl Parts {
         if let Some(helper) = opened.helper {
             let reader = self.reader.clone();
             tasks.start("hooks", |stop| self.hooks.run(helper, reader, stop));
+        }
+        if let Some(lease) = opened.lease {
+            tasks.start("lease", |stop| Lease::lapse(lease, stop));
         }
         let pulse = self.refresh.pulse.clone();
         tasks.start_unfailing("refresh", |stop| self.refresh.run(queue, stop));

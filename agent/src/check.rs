@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::causes::with_causes;
-use crate::cli::Output;
+use crate::cli::{self, Output};
+use crate::config::flags::{NoSource, Source, SourceError};
 use crate::config::{Config, ConfigError, Defaults};
 use crate::principal::Accounts;
 use crate::{files, hooks, socket};
@@ -37,9 +38,14 @@ enum Weight {
 ///
 /// # Errors
 /// The report, when there is a problem; it also comes with a configuration that can be used, since it may have warnings.
-pub fn examine(path: &Path, accounts: &dyn Accounts, root: &Path) -> Result<(Config, Report), Report> {
-    let config = read(path, accounts)?;
-    let mut report = Report { config: path.to_owned(), problems: Vec::new(), warnings: Vec::new() };
+pub fn examine(
+    source: &Source,
+    defaults: Defaults<'_>,
+    accounts: &dyn Accounts,
+    root: &Path,
+) -> Result<(Config, Report), Report> {
+    let config = read_source(source, defaults, accounts)?;
+    let mut report = Report { config: source.title(), problems: Vec::new(), warnings: Vec::new() };
     for finding in of_socket(&config) {
         report.add(if finding.is_refusal() { Weight::Problem } else { Weight::Warning }, &finding);
     }
@@ -57,13 +63,22 @@ pub fn examine(path: &Path, accounts: &dyn Accounts, root: &Path) -> Result<(Con
 /// # Errors
 /// The report, when there is a problem in the file.
 pub fn read(path: &Path, accounts: &dyn Accounts) -> Result<Config, Report> {
+    with_defaults(|defaults| read_source(&Source::File(path.to_owned()), defaults, accounts))
+}
+
+/// Does the same with any source, under other defaults than those of a service.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_source(source: &Source, defaults: Defaults<'_>, accounts: &dyn Accounts) -> Result<Config, Report> {
+    let report = |error| Report { config: source.title(), problems: of_source(&error), warnings: Vec::new() };
+    source.load(accounts, defaults).map_err(report)
+}
+
+/// The defaults of an agent that is there for others, on this machine.
+fn with_defaults<T>(work: impl FnOnce(Defaults<'_>) -> T) -> T {
     let uid = nix::unistd::geteuid().as_raw();
-    let socket = socket::default(uid);
-    Config::load(path, accounts, Defaults { operator_uid: uid, socket: &socket }).map_err(|error| Report {
-        config: path.to_owned(),
-        problems: of_file(&error),
-        warnings: Vec::new(),
-    })
+    work(Defaults::of_service(uid, &socket::default(uid)))
 }
 
 fn of_socket(config: &Config) -> Vec<socket::Finding> {
@@ -72,17 +87,27 @@ fn of_socket(config: &Config) -> Vec<socket::Finding> {
     socket::examine(Path::new(socket::SHARED_MEMORY), &config.serve.socket, uid, readers)
 }
 
-fn of_file(error: &ConfigError) -> Vec<Found> {
+fn of_source(error: &SourceError) -> Vec<Found> {
     match error {
-        ConfigError::Unreadable { .. } => vec![Found { line: None, message: with_causes(error) }],
-        ConfigError::Wrong { problems, .. } => problems
+        SourceError::File(ConfigError::Unreadable { .. }) => vec![Found { line: None, message: with_causes(error) }],
+        SourceError::File(ConfigError::Wrong { problems, .. }) => problems
             .iter()
             .map(|problem| Found { line: Some(problem.line), message: problem.message.clone() })
             .collect(),
+        SourceError::Flags { problems } => {
+            problems.iter().map(|message| Found { line: None, message: message.clone() }).collect()
+        }
     }
 }
 
 impl Report {
+    /// That there is nothing to check, and the remedy.
+    #[must_use]
+    pub fn without_source(error: &NoSource) -> Self {
+        let problem = Found { line: None, message: with_causes(error) };
+        Self { config: cli::CONFIG.into(), problems: vec![problem], warnings: Vec::new() }
+    }
+
     /// Adds what the machine has against the configuration, once where socket and files are in one directory.
     fn add(&mut self, weight: Weight, finding: &dyn std::error::Error) {
         let list = match weight {

@@ -10,6 +10,9 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::azure::cloud::VaultUrl;
+use crate::azure::identity;
+use crate::config::flags::FileFlag;
+use crate::run::{EnvFlag, OnChange};
 use crate::secret::SecretName;
 
 /// Puts an Azure Key Vault's secrets beside the program that needs them, and keeps them fresh there.
@@ -22,16 +25,20 @@ pub struct Cli {
 }
 
 /// The configuration file where none is named, as a package or an image installs it.
-pub(crate) const CONFIG: &str = "/etc/keyside/agent.toml";
+pub const CONFIG: &str = "/etc/keyside/agent.toml";
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 64 usage; 66 the secret is absent or not readable; 69 no agent \
-answers, or no vault; 70 an error that should not be; 75 not yet, or too stale; 78 the configuration is wrong";
+answers, or no vault; 70 an error that should not be; 75 not yet, or too stale; 78 the configuration is wrong. run ends \
+with its command's own code, 128 and the number of the signal that ended it, 126 when it cannot be started, 127 when there \
+is none";
 
 /// Every command.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Fetches the configured secrets, keeps them fresh, and serves them until it is stopped.
     Agent(AgentArgs),
+    /// Runs a command with secrets in its environment, beside an agent that it starts or joins.
+    Run(RunArgs),
     /// Checks a configuration without starting an agent, and tells everything that is wrong with it.
     Check(CheckArgs),
     /// Removes the files that an agent could not remove itself, because it was killed.
@@ -57,20 +64,74 @@ pub enum Command {
 /// The flags of `keyside agent`.
 #[derive(Clone, Debug, Args)]
 pub struct AgentArgs {
-    /// The configuration file.
-    #[arg(long, value_name = "FILE", default_value = CONFIG)]
-    pub config: PathBuf,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment would replace the command's description")]
+    pub source: SourceArgs,
+    /// Where to listen, before what the configuration says.
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
     /// Look once, write the files, and exit: for an init container.
     #[arg(long)]
     pub once: bool,
+    /// End when nobody holds a lock on the file beside the socket whose name ends in .lease: for whoever starts an agent
+    /// for himself. Readers are then this user, unless the configuration names others, and the log has warnings only.
+    #[arg(long, conflicts_with = "once")]
+    pub leased: bool,
+}
+
+/// Where a configuration comes from: a file, or these flags in its place.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SourceArgs {
+    /// The configuration file. Default: /etc/keyside/agent.toml, unless a flag below takes its place.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["vault_url", "secret", "file", "identity"])]
+    pub config: Option<PathBuf>,
+    /// The vault, without a configuration file. Default: that of the variable `KEY_VAULT_URL`.
+    #[arg(long, value_name = "URL")]
+    pub vault_url: Option<VaultUrl>,
+    /// A secret to fetch, without a configuration file. Can be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub secret: Vec<SecretName>,
+    /// A file for a secret, below the directory of the files, without a configuration file. Can be repeated.
+    #[arg(long, value_name = "PATH=SECRET")]
+    pub file: Vec<FileFlag>,
+    /// How to sign in, without a configuration file; whatever else there is to say comes from the platform's variables.
+    #[arg(long, value_name = "KIND")]
+    pub identity: Option<identity::Kind>,
+}
+
+/// The flags of `keyside run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment would replace the command's description")]
+    pub source: SourceArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment would replace the command's description")]
+    pub at: Place,
+    /// A secret for an environment variable; without VAR= that is the secret's name in upper case, with _ for -. Can be
+    /// repeated.
+    #[arg(long, value_name = "[VAR=]SECRET")]
+    pub env: Vec<EnvFlag>,
+    /// What becomes of the command when one of its secrets changes: nothing, signal:SIGNAL, or restart.
+    #[arg(long, value_name = "ACTION", default_value = "nothing")]
+    pub on_change: OnChange,
+    /// How long the command may take to end once it is told to; then it is killed.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub grace: Duration,
+    /// How long to wait for the secrets before the command.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+    /// The command and its arguments.
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
 }
 
 /// The flags of `keyside check`.
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
-    /// The configuration file.
-    #[arg(long, value_name = "FILE", default_value = CONFIG)]
-    pub config: PathBuf,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment would replace the command's description")]
+    pub source: SourceArgs,
     /// Go to Azure, too: sign in, try every secret, and tell what grants what is missing.
     #[arg(long)]
     pub online: bool,
@@ -189,6 +250,8 @@ pub enum Exit {
     Unavailable = 69,
     /// Something failed that should not.
     Internal = 70,
+    /// Another agent was faster: it has the socket that a leased one was to have.
+    Taken = 73,
     /// Not yet: a later try may succeed.
     NotYet = 75,
     /// The configuration is wrong.
@@ -256,6 +319,7 @@ mod tests {
             ("keyside get db", None),
             ("keyside get db --socket /tmp/s", None),
             ("keyside check --online", None),
+            ("keyside check --online --vault-url https://v12.vault.azure.net --secret db", None),
             ("keyside get db --direct", None),
             ("keyside get db --direct --vault-url https://my-vault.vault.azure.net", None),
             ("keyside get db --direct --config a.toml", None),
@@ -273,6 +337,24 @@ mod tests {
             ("keyside get --help", Some(Exit::Success)),
             ("keyside", Some(Exit::Usage)),
             ("keyside agent", None),
+            (
+                "keyside agent --leased --socket /s --vault-url https://my-vault.vault.azure.net --secret db --file a/b=db",
+                None,
+            ),
+            ("keyside agent --leased --once", Some(Exit::Usage)),
+            ("keyside agent --config a.toml --secret db", Some(Exit::Usage)),
+            ("keyside run --env WANDB_API_KEY=wandb-api-key -- python3 train.py --epochs 3", None),
+            ("keyside run --env wandb-api-key --on-change signal:HUP --grace 5s -- true", None),
+            ("keyside run --config a.toml --on-change restart -- true", None),
+            ("keyside run --identity azure-ml-on-behalf-of --secret db -- true", None),
+            ("keyside run", Some(Exit::Usage)),
+            ("keyside run --", Some(Exit::Usage)),
+            ("keyside run true", Some(Exit::Usage)),
+            ("keyside run --env PATH=db -- true", Some(Exit::Usage)),
+            ("keyside run --env A=b_c -- true", Some(Exit::Usage)),
+            ("keyside run --file ../up=db -- true", Some(Exit::Usage)),
+            ("keyside run --on-change signal:NONE -- true", Some(Exit::Usage)),
+            ("keyside run --config a.toml --vault-url https://my-vault.vault.azure.net -- true", Some(Exit::Usage)),
             ("keyside get", Some(Exit::Usage)),
             ("keyside get ../etc/passwd", Some(Exit::Usage)),
             ("keyside get db token", Some(Exit::Usage)),

@@ -6,6 +6,7 @@ mod tests;
 pub(crate) mod text;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
@@ -35,7 +36,7 @@ const WAIT_STEP: Duration = Duration::from_mins(1);
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug, Error)]
-enum Failure {
+pub(crate) enum Failure {
     #[error("no secret '{name}': absent, or not readable by uid {uid}: see the agent's log")]
     Absent { name: SecretName, uid: u32 },
     #[error("no secret '{name}': {detail}")]
@@ -61,7 +62,8 @@ enum Failure {
 }
 
 impl Failure {
-    fn exit(&self) -> Exit {
+    /// How a command ends that this happens to.
+    pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Absent { .. } | Self::Revoked { .. } => Exit::Absent,
             Self::NotYet(_) | Self::TimedOut { .. } => Exit::NotYet,
@@ -107,20 +109,62 @@ async fn ask(command: &ClientCommand, search: &Search, out: &mut dyn Write) -> R
     }
 }
 
-struct Client {
+/// A conversation with an agent.
+pub(crate) struct Client {
     connection: Connection,
     uid: u32,
 }
 
 impl Client {
-    /// Writes a value only when all of it is there, so that what comes behind a pipe never takes a part for the whole.
-    async fn get(&mut self, name: &SecretName, out: &mut dyn Write) -> Result<(), Failure> {
+    /// Connects to the agent at `path`; `uid` is who asks.
+    pub(crate) async fn open(path: &Path, uid: u32) -> Result<Self, Failure> {
+        Ok(Self { connection: Connection::open(path).await?, uid })
+    }
+
+    /// The bytes of a secret.
+    pub(crate) async fn value(&mut self, name: &SecretName) -> Result<Locked, Failure> {
         let target = format!("/v1/secrets/{name}/value");
         let answer = self.connection.ask(Question::get(&target)).await?;
         if answer.status() != StatusCode::OK {
             return Err(self.refused(answer, Some(name)).await);
         }
-        let value = self.body(answer).await?;
+        self.body(answer).await
+    }
+
+    /// What the caller may read, at once, or when it differs from the generation that is known.
+    pub(crate) async fn listing(&mut self, known: Option<&str>) -> Result<Listing, Failure> {
+        let Some(known) = known else { return self.document("/v1/secrets", Duration::ZERO).await };
+        let target = format!("/v1/secrets?wait={}s&after={known}", WAIT_STEP.as_secs());
+        self.document(&target, WAIT_STEP).await
+    }
+
+    /// How the agent fares.
+    pub(crate) async fn status(&mut self) -> Result<Status, Failure> {
+        self.document("/v1/status", Duration::ZERO).await
+    }
+
+    /// Why the agent is not ready; nothing when it is.
+    pub(crate) async fn unreadiness(&mut self) -> Result<Option<String>, Failure> {
+        let answer = self.connection.ask(Question::get("/readyz")).await?;
+        if answer.status() == StatusCode::OK {
+            // Read to its end, so that the connection can be asked again.
+            return self.body(answer).await.map(|_| None);
+        }
+        Ok(Some(self.detail(answer).await))
+    }
+
+    async fn document<T: DeserializeOwned>(&mut self, target: &str, wait: Duration) -> Result<T, Failure> {
+        let answer = self.connection.ask(Question { wait, ..Question::get(target) }).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(self.refused(answer, None).await);
+        }
+        let document = self.body(answer).await?;
+        serde_json::from_slice(document.as_ref()).map_err(|_| Failure::NotUnderstood)
+    }
+
+    /// Writes a value only when all of it is there, so that what comes behind a pipe never takes a part for the whole.
+    async fn get(&mut self, name: &SecretName, out: &mut dyn Write) -> Result<(), Failure> {
+        let value = self.value(name).await?;
         out.write_all(value.as_ref())?;
         out.flush()?;
         Ok(())

@@ -4,44 +4,55 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
 use std::os::fd::AsFd as _;
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
 use crate::agent::{self, Span};
+use crate::causes::with_causes;
 use crate::check::{self, Report};
-use crate::cli::{self, AgentArgs, CheckArgs, ClientCommand, Command, Direct, Exit, Output, WipeArgs};
+use crate::cli::{self, AgentArgs, CheckArgs, ClientCommand, Command, Direct, Exit, Output, RunArgs, WipeArgs};
 use crate::client::{self, Search};
+use crate::config::flags::{NoSource, Source};
+use crate::config::{Defaults, Socket};
 use crate::direct::Question;
 use crate::environment::Environment;
 use crate::online::Audience;
-use crate::principal::SystemAccounts;
+use crate::principal::{Principal, SystemAccounts};
 use crate::secret::SecretName;
-use crate::{files, hooks, logging, online};
+use crate::{files, hooks, logging, online, run, socket};
 
-/// Carries a command out.
+/// Carries a command out, and answers the code that the process is to end with.
 ///
 /// # Errors
 /// When something failed that should not; what people can mend is told by the command itself, and is an [`Exit`].
-pub fn run(command: Command, environment: &Environment) -> Result<Exit> {
+pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
     let mut out = io::stdout().lock();
-    match command {
-        Command::Agent(args) => run_agent(&args, environment),
-        Command::Check(args) => run_check(&args, environment, &mut out),
-        Command::Wipe(args) => run_wipe(&args),
+    let exit = match command {
+        Command::Run(args) => return run_command(&args, environment),
+        Command::Agent(args) => run_agent(&args, environment)?,
+        Command::Check(args) => run_check(&args, environment, &mut out)?,
+        Command::Wipe(args) => run_wipe(&args)?,
         Command::Client(ClientCommand::Get { name, direct, .. }) if direct.direct => {
-            get_direct(name, &direct, environment)
+            get_direct(name, &direct, environment)?
         }
-        Command::Client(command) => Ok(client::run(&command, &Search::of_this_process(), &mut out, &mut io::stderr())),
-        Command::HooksHelper => hooks::run_helper().map(|()| Exit::Success),
-        Command::Completions { shell } => Ok(cli::print_completions(shell, &mut out).map(|()| Exit::Success)?),
+        Command::Client(command) => client::run(&command, &Search::of_this_process(), &mut out, &mut io::stderr()),
+        Command::HooksHelper => hooks::run_helper().map(|()| Exit::Success)?,
+        Command::Completions { shell } => cli::print_completions(shell, &mut out).map(|()| Exit::Success)?,
         Command::Man { directory } => cli::write_manual(&directory)
             .map(|()| Exit::Success)
-            .with_context(|| format!("could not write manual pages to {}", directory.display())),
-    }
+            .with_context(|| format!("could not write manual pages to {}", directory.display()))?,
+    };
+    Ok(exit.into())
 }
 
 fn run_agent(args: &AgentArgs, environment: &Environment) -> Result<Exit> {
-    let (config, report) = match check::examine(&args.config, &SystemAccounts, Path::new("/")) {
+    let source = match Source::choose(&args.source, [], environment) {
+        Ok(source) => source,
+        Err(error) => return Ok(explain(&error)?),
+    };
+    let examine = |defaults: Defaults<'_>| check::examine(&source, defaults, &SystemAccounts, Path::new("/"));
+    let (config, report) = match with_defaults(&source, args.socket.as_deref(), args.leased, examine) {
         Ok(found) => found,
         Err(report) => return Ok(refuse(&report)?),
     };
@@ -49,7 +60,54 @@ fn run_agent(args: &AgentArgs, environment: &Environment) -> Result<Exit> {
     for warning in report.warnings() {
         tracing::warn!("{warning}");
     }
-    agent::run(config, environment, if args.once { Span::OneLook } else { Span::UntilStopped })
+    let span = match args {
+        AgentArgs { once: true, .. } => Span::OneLook,
+        AgentArgs { leased: true, .. } => Span::Leased,
+        _ => Span::UntilStopped,
+    };
+    agent::run(config, environment, span)
+}
+
+/// Hands on the defaults of an agent. One that somebody starts for himself, by a lease or by flags, which name no readers, is
+/// read by him; a leased one has a private socket, since there may be one for others at the common place.
+fn with_defaults<T>(source: &Source, socket: Option<&Path>, leased: bool, work: impl FnOnce(Defaults<'_>) -> T) -> T {
+    let uid = nix::unistd::geteuid().as_raw();
+    let own = [Principal::User(uid)];
+    let place = if leased { socket::private(Path::new(socket::SHARED_MEMORY), uid) } else { socket::default(uid) };
+    work(Defaults {
+        operator_uid: uid,
+        socket: socket.map_or(Socket::Default(&place), Socket::Named),
+        readers: if leased || matches!(source, Source::Flags(_)) { &own } else { &[] },
+        log: if leased { logging::Settings::beside_a_command() } else { logging::Settings::default() },
+    })
+}
+
+fn run_command(args: &RunArgs, environment: &Environment) -> Result<ExitCode> {
+    let needed = args.env.iter().map(|flag| flag.secret.clone());
+    let configured = match Source::choose(&args.source, needed, environment) {
+        Ok(source) => {
+            // Whether it fits the machine the agent sees, where one has to be started.
+            let read = |defaults: Defaults<'_>| check::read_source(&source, defaults, &SystemAccounts);
+            match with_defaults(&source, args.at.socket.as_deref(), true, read) {
+                Ok(config) => Some((source, config)),
+                Err(report) => return Ok(refuse(&report)?.into()),
+            }
+        }
+        // Without a configuration an agent that somebody else runs can be joined.
+        Err(NoSource::Nothing) => None,
+        Err(error) => return Ok(explain(&error)?.into()),
+    };
+    let plan = match run::Plan::new(args, configured, &Search::of_this_process()) {
+        Ok(plan) => plan,
+        Err(error) => return Ok(explain(&error)?.into()),
+    };
+    logging::start(logging::Settings::beside_a_command(), environment.get("RUST_LOG"), io::stderr().is_terminal())?;
+    run::run(&plan, environment)
+}
+
+/// Tells what people can mend about their configuration.
+fn explain(error: &dyn std::error::Error) -> io::Result<Exit> {
+    writeln!(io::stderr(), "keyside: {}", with_causes(error)).map(|()| Exit::Config)
 }
 
 fn refuse(report: &Report) -> io::Result<Exit> {
@@ -57,7 +115,12 @@ fn refuse(report: &Report) -> io::Result<Exit> {
 }
 
 fn run_check(args: &CheckArgs, environment: &Environment, out: &mut impl Write) -> Result<Exit> {
-    match check::examine(&args.config, &SystemAccounts, Path::new("/")) {
+    let source = match Source::choose(&args.source, [], environment) {
+        Ok(source) => source,
+        Err(error) => return Ok(Report::without_source(&error).write(args.output, out).map(|()| Exit::Config)?),
+    };
+    let examine = |defaults: Defaults<'_>| check::examine(&source, defaults, &SystemAccounts, Path::new("/"));
+    match with_defaults(&source, None, false, examine) {
         Ok((config, report)) if args.online => {
             log_if_asked(environment)?;
             let mut terminal = io::stderr();

@@ -3,6 +3,7 @@
 mod assemble;
 pub mod document;
 mod env_files;
+pub mod flags;
 mod on_change;
 mod rotation;
 mod selections;
@@ -18,7 +19,7 @@ use thiserror::Error;
 use crate::azure::cloud::VaultUrl;
 use crate::azure::identity;
 use crate::hooks::Hook;
-use crate::principal::Accounts;
+use crate::principal::{Accounts, Principal};
 use crate::refresh::{self, Wanted};
 use crate::schedule::Pace;
 use crate::secret::SecretName;
@@ -96,7 +97,28 @@ pub struct Defaults<'a> {
     /// The agent's user id, an operator unless the file names others.
     pub operator_uid: u32,
     /// Where the agent listens.
-    pub socket: &'a Path,
+    pub socket: Socket<'a>,
+    /// Who may read a secret of which the file does not say it.
+    pub readers: &'a [Principal],
+    /// The log, where the file does not say it.
+    pub log: logging::Settings,
+}
+
+impl<'a> Defaults<'a> {
+    /// Those of an agent that is there for others: it has no readers but those that are named.
+    #[must_use]
+    pub fn of_service(operator_uid: u32, socket: &'a Path) -> Self {
+        Self { operator_uid, socket: Socket::Default(socket), readers: &[], log: logging::Settings::default() }
+    }
+}
+
+/// Where an agent listens.
+#[derive(Clone, Copy, Debug)]
+pub enum Socket<'a> {
+    /// Here, whatever the file says.
+    Named(&'a Path),
+    /// Here, unless the file says another place.
+    Default(&'a Path),
 }
 
 impl Config {
@@ -138,7 +160,7 @@ mod testing {
     }
 
     pub(super) fn parse(text: &str) -> Result<Config, Vec<String>> {
-        let defaults = Defaults { operator_uid: 990, socket: Path::new("/run/keyside/agent.sock") };
+        let defaults = Defaults::of_service(990, Path::new("/run/keyside/agent.sock"));
         Config::parse(text, &Trainer, defaults).map_err(|problems| problems.iter().map(ToString::to_string).collect())
     }
 }
@@ -147,7 +169,6 @@ mod testing {
 mod tests {
     use super::testing::parse;
     use super::*;
-    use crate::principal::Principal;
     use crate::testing::name;
 
     const SMALLEST: &str =

@@ -1,9 +1,19 @@
 //! What the kernel is asked for, or hands over, that no safe binding covers.
 #![expect(unsafe_code, reason = "some system calls have no safe binding")]
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::sys::prctl;
+use nix::sys::signal::{SigHandler, SigSet, Signal};
+use nix::sys::signalfd::SignalFd;
+use nix::unistd::{getpid, getppid, tcsetpgrp};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Most supplementary groups that a Linux process can have.
 /// Source: `NGROUPS_MAX` in the kernel's `limits.h`.
@@ -73,6 +83,70 @@ pub fn nobody_else_has_open(file: BorrowedFd<'_>) -> bool {
     lease(libc::F_WRLCK) && lease(libc::F_UNLCK)
 }
 
+/// What a program inherits that the process which starts it has changed for itself.
+#[derive(Debug)]
+pub struct Inheritance {
+    /// The signals that are blocked.
+    pub blocked: SigSet,
+    /// Whether the end of children is ignored.
+    pub children_ignored: bool,
+    /// The terminal whose foreground the program's process group becomes.
+    pub terminal: Option<File>,
+}
+
+/// Has a command start with this inheritance, whatever the present process has by then, and end with the present thread: who
+/// kills this process for good means the command. The command must have a process group of its own.
+pub fn bequeath(command: &mut Command, inheritance: Inheritance) {
+    let Inheritance { blocked, children_ignored, terminal } = inheritance;
+    let parent = getpid();
+    let prepare = move || {
+        prctl::set_pdeathsig(Signal::SIGKILL)?;
+        if getppid() != parent {
+            // It died before, and nobody is left to tell.
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        if let Some(terminal) = &terminal {
+            // The kernel would stop a process that does this from the background.
+            SigSet::from_iter([Signal::SIGTTOU]).thread_block()?;
+            tcsetpgrp(terminal, getpid())?;
+        }
+        if children_ignored {
+            dispose_children(SigHandler::SigIgn)?;
+        }
+        blocked.thread_set_mask()?;
+        Ok(())
+    };
+    // JUSTIFICATION: between fork and exec is the only place for this: the standard library empties the mask there, and
+    // a program that is started in the background could be stopped before anybody else gives it the terminal.
+    // SAFETY: the closure makes system calls on what it owns, and neither allocates nor takes a lock.
+    unsafe { command.pre_exec(prepare) };
+}
+
+/// Has the runtime tell when there is a signal to read. The descriptor must not block.
+///
+/// # Errors
+/// When the runtime has no I/O, or the kernel refuses.
+pub fn follow_signals(descriptor: SignalFd) -> io::Result<AsyncFd<SignalFd>> {
+    // JUSTIFICATION: the runtime has no safe way to follow a descriptor that is neither a socket nor a pipe.
+    // SAFETY: a `SignalFd` owns its descriptor, closes it only when it is dropped, and always answers the same one.
+    unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }.map_err(|error| error.into_parts().1)
+}
+
+/// Has the kernel keep the end of children for whoever waits for it, and answers whether it was ignored before.
+///
+/// # Errors
+/// Whatever the kernel answers.
+pub fn heed_children() -> io::Result<bool> {
+    Ok(matches!(dispose_children(SigHandler::SigDfl)?, SigHandler::SigIgn))
+}
+
+fn dispose_children(handler: SigHandler) -> nix::Result<SigHandler> {
+    // JUSTIFICATION: whether children leave a status is a property of this signal's disposition (waitpid(2)), which every
+    // program inherits.
+    // SAFETY: neither of the dispositions that the callers pass runs code.
+    unsafe { nix::sys::signal::signal(Signal::SIGCHLD, handler) }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd as _;
@@ -92,7 +166,7 @@ mod tests {
     fn a_file_is_ours_alone_until_somebody_else_opens_it() {
         let file = tempfile::NamedTempFile::new_in("/dev/shm").expect("a file");
         assert!(nobody_else_has_open(file.as_file().as_fd()));
-        let reader = std::fs::File::open(file.path()).expect("opens");
+        let reader = File::open(file.path()).expect("opens");
         assert!(!nobody_else_has_open(file.as_file().as_fd()), "a reader");
         drop(reader);
         assert!(nobody_else_has_open(file.as_file().as_fd()), "the reader has gone, and no lease was left");

@@ -67,6 +67,14 @@ pub struct Settings {
     pub format: Format,
 }
 
+impl Settings {
+    /// Warnings as text: for an agent whose log stands between the lines of the command that it was started for.
+    #[must_use]
+    pub fn beside_a_command() -> Self {
+        Self { level: Level(LevelFilter::WARN), format: Format::Text }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self { level: Level(LevelFilter::INFO), format: Format::Auto }
@@ -84,7 +92,8 @@ pub fn start(settings: Settings, directives: Option<&str>, terminal: bool) -> Re
             .context("RUST_LOG holds no filter directives: write for instance keyside=debug, or unset it")?,
         None => EnvFilter::new(format!("warn,keyside={}", settings.level.0)),
     };
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A line that nobody reads any more is lost; told of on the same stream, that would end the process.
+    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     let started = match (settings.format, terminal) {
         (Format::Json, _) | (Format::Auto, false) => lines.json().flatten_event(true).try_init(),
         (Format::Text, _) | (Format::Auto, true) => lines.with_ansi(terminal).with_target(false).try_init(),

@@ -14,13 +14,12 @@ static ALLOCATOR: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
 fn main() -> ExitCode {
     #[expect(clippy::disallowed_methods, reason = "this is the one reader of the environment")]
     let environment = std::env::vars_os().collect();
-    let exit = match Cli::understand(std::env::args_os()) {
+    match Cli::understand(std::env::args_os()) {
         Ok(cli) => command::run(cli.command, &environment).unwrap_or_else(|error| {
             // When standard error is closed, nobody is left to tell.
             drop(writeln!(io::stderr(), "keyside: {error:#}"));
-            Exit::Internal
+            Exit::Internal.into()
         }),
-        Err(exit) => exit,
-    };
-    exit.into()
+        Err(exit) => exit.into(),
+    }
 }

@@ -1,8 +1,8 @@
 //! Where the socket is: the common place, and a private one for an agent that may not write there; and what speaks against it.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -102,9 +102,39 @@ pub fn examine<'a>(
 /// extension, so that it is never the socket itself.
 #[must_use]
 pub fn lock_file(socket: &Path) -> PathBuf {
+    beside(socket, ".lock")
+}
+
+/// The file on which everybody whom a leased agent is there for holds a shared lock.
+#[must_use]
+pub fn lease_file(socket: &Path) -> PathBuf {
+    beside(socket, ".lease")
+}
+
+fn beside(socket: &Path, ending: &str) -> PathBuf {
     let mut path = socket.as_os_str().to_owned();
-    path.push(".lock");
+    path.push(ending);
     path.into()
+}
+
+/// Makes the directory of a socket: this user's private one, or any other, open to all for reading, where it is missing.
+///
+/// # Errors
+/// As [`make_private`], and whatever the operating system answers.
+pub fn make_directory(socket: &Path, uid: u32) -> io::Result<()> {
+    let shared_memory = Path::new(SHARED_MEMORY);
+    if socket == private(shared_memory, uid) {
+        return make_private(shared_memory, uid).map(drop);
+    }
+    let directory = socket.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match fs::metadata(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
+            // The umask may have taken from the mode what readers of another user need.
+            fs::set_permissions(directory, Permissions::from_mode(0o755))
+        }
+        outcome => outcome.map(drop),
+    }
 }
 
 /// Makes the directory of a [`private`] socket, or makes sure that the one found there is this user's own.
@@ -144,7 +174,7 @@ pub fn check_private(socket: &Path, uid: u32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
     use crate::testing::own_uid;
@@ -194,9 +224,9 @@ mod tests {
         make_private(base.path(), own_uid()).expect_err("a symbolic link");
         fs::remove_file(directory).expect("removed");
         fs::create_dir(directory).expect("made");
-        fs::set_permissions(directory, fs::Permissions::from_mode(0o770)).expect("mode");
+        fs::set_permissions(directory, Permissions::from_mode(0o770)).expect("mode");
         make_private(base.path(), own_uid()).expect_err("open to a group");
-        fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).expect("mode");
+        fs::set_permissions(directory, Permissions::from_mode(0o700)).expect("mode");
         check_private(&socket, own_uid() + 1).expect_err("another owner");
         check_private(&socket, own_uid()).expect("ours");
     }

@@ -134,7 +134,7 @@ mod tests {
             let text = written(&format!(
                 "[agent_identity]\n[agent]\nruns_on = '{runs_on}'\nfiles = '/dev/shm/x'\nsocket = '/run/x/agent.sock'\n"
             ));
-            let own = Defaults { operator_uid: 1000, socket: Path::new("/run/keyside/agent.sock") };
+            let own = Defaults::of_service(1000, Path::new("/run/keyside/agent.sock"));
             let config = keyside::config::Config::parse(&text, &SystemAccounts, own);
             let config = config.unwrap_or_else(|problems| panic!("{runs_on}: {problems:?}\n{text}"));
             assert_eq!(config.identity.client_id.as_deref(), Some("00000000-0000-4000-8000-000000000003"));

@@ -1,8 +1,9 @@
-"""The main job, step by step: an estate in Azure, a Key Vault's secrets beside a pipeline, and the way back.
+"""The main job, step by step: an estate in Azure, a Key Vault's secrets beside a pipeline and around a job, and the way back.
 
 Every step is checked. The exit code is 0 only if all of them held.
 """
 
+import hashlib
 import os
 import pathlib
 import secrets
@@ -13,8 +14,10 @@ import sys
 import tempfile
 import time
 
-HERE = pathlib.Path(__file__).parent
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent.parent / "target")) / "debug"
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT_FOLDER = HERE.parent.parent
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT_FOLDER / "target")) / "debug"
+PACKAGE = ROOT_FOLDER / "agent" / "python"
 VAULT = "demo-vault"
 PIPELINE_UID = 64201
 STRANGER_UID = 64202
@@ -144,7 +147,7 @@ class Demo:
         self.run = folder / "run"
         self.azure = folder / "azure"
         self.processes: list[subprocess.Popen] = []
-        self.first, self.second, self.token = (secrets.token_urlsafe(24) for _ in range(3))
+        self.first, self.second, self.token, self.next_token = (secrets.token_urlsafe(24) for _ in range(4))
         self.reader = PIPELINE_UID if ROOT else os.getuid()
         self.access = {"KEYSIDE_SOCKET": f"{self.run}/agent.sock", "KEYSIDE_SECRETS_DIR": f"{self.run}/secrets"}
 
@@ -169,7 +172,7 @@ class Demo:
         options = {"cwd": self.folder, "env": {**self.cloud, **operator, **variables}, "timeout": DEADLINE_SECONDS}
         run = subprocess.run(command, input=text, capture_output=True, text=True, **options)
         check(run.returncode == 0, f"keyside-bootstrap {' '.join(words)}: {run.stdout}{run.stderr}")
-        values = (self.first, self.second, self.token)
+        values = (self.first, self.second, self.token, self.next_token)
         check(not any(value in run.stdout + run.stderr for value in values), "keyside-bootstrap shows a value")
         return run.stdout
 
@@ -255,9 +258,35 @@ class Demo:
         check(self.agent.wait(DEADLINE_SECONDS) == 0, "the agent does not end well")
         left = [path for path in (self.run / "secrets").rglob("*")] + list(self.run.glob("agent.sock"))
         check(not left, f"left behind: {left}")
-        values = [value.encode() for value in (self.first, self.second, self.token)]
-        check(copies_in_files(self.folder, values) == 0, "a value is left in a file")
+        self.search_files()
         say("stop", "the agent is gone, and so are its files; no value is left in any file of this demo")
+
+    def search_files(self) -> None:
+        values = [value.encode() for value in (self.first, self.second, self.token, self.next_token)]
+        check(copies_in_files(self.folder, values) == 0, "a value is left in a file")
+
+    def wrap(self) -> None:
+        """The same without a sidecar: one command around another, as in a job of Azure Machine Learning."""
+        place = str(self.run / "job.sock")
+        script = [sys.executable, HERE / "train.py"]
+        command = [TARGET / "keyside", "run", "--socket", place, "--env", "API_TOKEN=api-token", "--", *script]
+        variables = {"KEY_VAULT_URL": f"https://{VAULT}.vault.azure.net", "PYTHONPATH": str(PACKAGE)}
+        job = self.start(*command, env={**self.cloud, **variables}, stdout=subprocess.PIPE, text=True)
+        say("run", "keyside run --env API_TOKEN=api-token -- python train.py")
+        say("train.py", self.epoch(job, self.token))
+        self.bootstrap("secret", "set", "api-token", text=self.next_token)
+        subprocess.run([sys.executable, "-c", REFRESH, place], check=True)
+        say("train.py", self.epoch(job, self.next_token))
+        check(job.wait(DEADLINE_SECONDS) == 0, "the wrapped script ends with an error")
+        check(not (self.run / "job.sock").exists(), "the wrapper leaves its socket")
+        self.search_files()
+        say("run", "ended as train.py did; its agent is gone, and no value is left in any file")
+
+    def epoch(self, job: subprocess.Popen, value: str) -> str:
+        """What the script prints next, which must be about this value."""
+        line = job.stdout.readline().strip()
+        check(hashlib.sha256(value.encode()).hexdigest()[:8] in line, f"train.py does not get the value: {line}")
+        return line
 
     def destroy(self) -> None:
         self.bootstrap("destroy", "--yes", "--purge", "--even-unseen", DB_PASSWORD=self.first, API_TOKEN=self.token)
@@ -304,7 +333,7 @@ def main() -> int:
     demo = Demo(folder)
     print("Keyside: a Key Vault's secrets beside a program", flush=True)
     steps = (demo.start_azure, demo.provision, demo.start_agent, demo.start_pipeline, demo.rotate)
-    steps += (demo.refuse, demo.scan, demo.stop, demo.destroy)
+    steps += (demo.refuse, demo.scan, demo.stop, demo.wrap, demo.destroy)
     skipped = 0
     try:
         for step in steps:

@@ -13,7 +13,7 @@ use super::shape::{
     ApiTable, EnvFileTable, FilesTable, IdentityTable, LogTable, MemoryTable, Principals, RotationTable, SecretTable,
     Top, VaultTable,
 };
-use super::{Config, Defaults, GRACE};
+use super::{Config, Defaults, GRACE, Socket};
 use crate::azure::identity;
 use crate::encoding::Encoding;
 use crate::files::{self, EnvFile, Mode, Target};
@@ -69,7 +69,7 @@ impl Assembly<'_> {
         let rotation = rotation.map(|table| rotation_settings(&mut self.document, &table));
         let vaults = vault.map(|table| (table.url.0.clone(), fallback(&mut self.document, table)));
         let memory = self.document.table::<MemoryTable>("memory").map(memory_settings);
-        let log = self.document.table::<LogTable>("log").map(log_settings);
+        let log = self.document.table::<LogTable>("log").map(|table| log_settings(&table, defaults.log));
         let api = self.document.table::<ApiTable>("api");
         let files = self.document.optional_table::<FilesTable>("files");
         if !self.document.has("secret") {
@@ -79,7 +79,7 @@ impl Assembly<'_> {
         let env_files = self.document.tables::<EnvFileTable>("env_file");
         let on_change = self.document.tables::<OnChangeTable>("on_change");
         let common = self.document.rest::<Top>().and_then(|top| top.readers);
-        let common = common.map_or_else(|| Some(Vec::new()), |readers| self.principals(&readers));
+        let common = common.map_or_else(|| Some(defaults.readers.to_vec()), |readers| self.principals(&readers));
 
         let mut secrets = self.secrets(tables, common.as_deref(), files.as_ref());
         let names = secrets.iter().map(|secret| &secret.wanted.name).collect();
@@ -222,7 +222,10 @@ impl Assembly<'_> {
     }
 
     fn socket(&mut self, configured: Option<&Spanned<PathBuf>>, defaults: Defaults<'_>) -> PathBuf {
-        let Some(path) = configured else { return defaults.socket.to_owned() };
+        let path = match (defaults.socket, configured) {
+            (Socket::Named(path), _) | (Socket::Default(path), None) => return path.to_owned(),
+            (Socket::Default(_), Some(path)) => path,
+        };
         if !path.get_ref().is_absolute() {
             self.document
                 .report(&path.span(), "socket must be an absolute path, as in /run/keyside/agent.sock".to_owned());
@@ -321,10 +324,9 @@ fn memory_settings(table: MemoryTable) -> memory::Settings {
     }
 }
 
-fn log_settings(table: LogTable) -> logging::Settings {
-    let default = logging::Settings::default();
+fn log_settings(table: &LogTable, default: logging::Settings) -> logging::Settings {
     logging::Settings {
-        level: table.level.map_or(default.level, |level| level.0),
-        format: table.format.map_or(default.format, |format| format.0),
+        level: table.level.as_ref().map_or(default.level, |level| level.0),
+        format: table.format.as_ref().map_or(default.format, |format| format.0),
     }
 }

@@ -56,7 +56,7 @@ fn wanted(version: Option<char>) -> Wanted {
 
 fn config(secrets: &str) -> Config {
     let text = format!("readers = ['uid:5']\n[vault]\nurl = 'https://ml-vault.vault.azure.net'\n{secrets}");
-    let defaults = Defaults { operator_uid: 5, socket: std::path::Path::new("/run/x/agent.sock") };
+    let defaults = Defaults::of_service(5, std::path::Path::new("/run/x/agent.sock"));
     Config::parse(&text, &SystemAccounts, defaults).expect("it fits")
 }
 

@@ -1,12 +1,10 @@
 //! The sockets that the server listens on: made here, or inherited from the service manager.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::{
-    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
-};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,7 +12,8 @@ use std::time::{Duration, Instant};
 use super::Settings;
 use crate::causes::with_causes;
 use crate::kernel::inherited_sockets;
-use crate::socket::lock_file;
+use crate::lease::is_in_place;
+use crate::socket::{lock_file, make_directory};
 
 /// How long another agent may hold the lock of the socket. It does so for a few system calls; one that takes longer hangs.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
@@ -68,8 +67,7 @@ fn bind_address(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn bind_path(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    make_directory(directory)?;
+    make_directory(path, nix::unistd::geteuid().as_raw())?;
     let _lock = lock(path, LOCK_PATIENCE)?;
     remove_left_over(path)?;
     let listener = UnixListener::bind(path)?;
@@ -82,11 +80,13 @@ fn bind_path(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
 /// left-over one.
 fn lock(socket: &Path, patience: Duration) -> io::Result<File> {
     let path = lock_file(socket);
-    let file = File::options().write(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(&path)?;
     let start = Instant::now();
     loop {
+        let file = File::options().write(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(&path)?;
         match file.try_lock() {
-            Ok(()) => return Ok(file),
+            Ok(()) if is_in_place(&file, &path) => return Ok(file),
+            // A leased agent that ended removed it.
+            Ok(()) => {}
             Err(TryLockError::Error(error)) => return Err(error),
             Err(TryLockError::WouldBlock) if start.elapsed() >= patience => {
                 let remedy = "another program holds the lock: stop it, or give the agent another socket";
@@ -94,18 +94,6 @@ fn lock(socket: &Path, patience: Duration) -> io::Result<File> {
             }
             Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_RETRY),
         }
-    }
-}
-
-fn make_directory(directory: &Path) -> io::Result<()> {
-    match fs::metadata(directory) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
-            // The umask may have taken from the mode what readers of another user need.
-            fs::set_permissions(directory, Permissions::from_mode(0o755))
-        }
-        Err(error) => Err(error),
     }
 }
 

@@ -118,7 +118,7 @@ fn objections(sections: &str, secrets: &[Secret]) -> Vec<String> {
     let tables: Vec<_> = names.map(|name| format!("[[secret]]\nname = '{name}'\n")).collect();
     let vault = "readers = ['uid:0']\n[vault]\nurl = 'https://any.vault.azure.net'\n";
     let text = format!("{vault}{sections}{}", tables.concat());
-    let defaults = Defaults { operator_uid: 0, socket: Path::new(socket::DEFAULT) };
+    let defaults = Defaults::of_service(0, Path::new(socket::DEFAULT));
     let judged = AgentConfig::parse(&text, &OfAnotherMachine, defaults);
     judged.err().into_iter().flatten().map(|problem| problem.message).collect()
 }

@@ -2,7 +2,7 @@
 
 use keyside_tests::estate::{ADDRESS, Estate, OBJECT, VAULT};
 
-use crate::{CONFIG, VALUES, check};
+use crate::{CONFIG, VALUES, check, check_with};
 
 const ROLE: &str = "Key Vault Secrets User";
 
@@ -15,6 +15,21 @@ fn where_everything_is_granted_the_check_says_so_and_ends_with_0() {
         assert!(checked.out.contains(part), "{part} in {}", checked.out);
     }
     assert_eq!(checked.commands(), Vec::<&str>::new());
+}
+
+#[test]
+fn a_job_without_a_file_is_checked_by_its_variables_and_flags() {
+    let estate = Estate::start(&VALUES);
+    let mut variables = estate.variables();
+    variables.insert("KEY_VAULT_URL".to_owned(), format!("https://{VAULT}.vault.azure.net"));
+    let checked = check_with(&variables, &["--secret", "db-password", "--secret", "absent"]);
+    assert_eq!(checked.code, Some(69), "{}", checked.out);
+    assert!(checked.out.contains("1 of 2 required secret(s) can be read"), "{}", checked.out);
+
+    variables.remove("KEY_VAULT_URL");
+    let checked = check_with(&variables, &["--secret", "db-password"]);
+    assert_eq!(checked.code, Some(78), "{}", checked.out);
+    assert!(checked.out.contains("set KEY_VAULT_URL, or name --vault-url"), "{}", checked.out);
 }
 
 #[test]

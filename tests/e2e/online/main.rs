@@ -42,7 +42,12 @@ fn check(estate: &Estate, config: &str, more: &[&str]) -> Checked {
 /// Checks `config` in another environment.
 fn check_as(variables: &BTreeMap<String, String>, estate: &Estate, config: &str, more: &[&str]) -> Checked {
     let path = estate.config(config).display().to_string();
-    let output = keyside(&[&["check", "--online", "--config", &path], more].concat(), variables);
+    check_with(variables, &[&["--config", &path], more].concat())
+}
+
+/// Checks what the arguments and the environment say.
+fn check_with(variables: &BTreeMap<String, String>, arguments: &[&str]) -> Checked {
+    let output = keyside(&[&["check", "--online"], arguments].concat(), variables);
     let out = String::from_utf8(output.stdout).expect("text");
     let err = String::from_utf8(output.stderr).expect("text");
     assert_eq!(err, "", "nobody watches a test, so nothing is told meanwhile");
