@@ -39,7 +39,7 @@ const WAIT_STEP: Duration = Duration::from_mins(1);
 pub(crate) enum Failure {
     #[error("no secret '{name}': absent, or not readable by uid {uid}: see the agent's log")]
     Absent { name: SecretName, uid: u32 },
-    #[error("no secret '{name}': {detail}")]
+    #[error("no secret '{name}': it is revoked: {detail}")]
     Revoked { name: SecretName, detail: String },
     #[error("{0}")]
     NotYet(String),

@@ -89,7 +89,7 @@ async fn a_revoked_secret_is_absent_with_its_reason_and_may_come_back_for_who_wa
     let agent = Agent::with_values(Setup::default()).await;
     agent.revoke("db").await;
     let outcome = keyside(&agent, "get db").await;
-    let message = "no secret 'db': the secret is revoked: the vault has no such secret or version";
+    let message = "no secret 'db': it is revoked: the vault has no such secret or version";
     assert_eq!((outcome.exit, outcome.err), (Exit::Absent, format!("keyside: {message}\n")));
     assert_eq!(keyside(&agent, "wait db --timeout 20ms").await.exit, Exit::NotYet);
     let comes_back = async {

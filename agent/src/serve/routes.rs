@@ -267,7 +267,7 @@ impl Server {
 /// Why a secret has no value.
 fn no_value(slot: &Slot) -> Problem {
     match slot.withdrawn.map(|withdrawn| withdrawn.why) {
-        Some(why @ Why::Revoked(_)) => Problem::new(Code::Revoked, format!("the secret is revoked: {why}")),
+        Some(why @ Why::Revoked(_)) => Problem::new(Code::Revoked, why.to_string()),
         Some(why @ Why::TooStale) => Problem::new(Code::TooStale, format!("the secret is not served any more: {why}"))
             .retry_after(TOO_STALE_RETRY),
         None => {
