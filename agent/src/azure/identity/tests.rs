@@ -106,11 +106,8 @@ async fn a_clock_that_is_set_by_a_day_makes_no_token_old_and_no_request_sign_in(
     let mint = FakeMint::new(&[]);
     let identity = mint.identity(Kind::AzureCli, &Environment::default());
     assert_eq!(token(&identity).await.expect("a token"), "token-1");
-    for days in [1, -2, 2] {
-        mint.clock.set(days * 86_400);
-        assert_eq!(token(&identity).await.expect("a token"), "token-1", "{days}");
-    }
-    // Every new token looks as if it had expired long ago.
+    mint.clock.set(86_400);
+    assert_eq!(token(&identity).await.expect("a token"), "token-1", "by its life it is young");
     identity.reject("token-1");
     for _ in 0..100 {
         assert_eq!(token(&identity).await.expect("a token"), "token-2");
