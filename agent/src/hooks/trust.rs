@@ -58,6 +58,19 @@ pub(super) fn check_file(path: &Path, found: &Metadata) -> Result<(), Distrust> 
     check(path, found, OTHERS_WRITE)
 }
 
+/// Refuses a program that others could decide about: what it is, or which one it is. One that is not there is for whoever
+/// starts it to tell of.
+///
+/// # Errors
+/// What lets them.
+pub(super) fn check_program(path: &Path) -> Result<(), Distrust> {
+    match path.metadata() {
+        Ok(found) => check_file(path, &found).and_then(|()| check_way(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(Distrust::Unknown { path: path.to_owned(), source }),
+    }
+}
+
 /// Refuses a file that others could put another in the place of: by any directory on the way to it, or by a link there,
 /// however many links lead from one to the next. Directories that do not exist yet are made by somebody who may write
 /// above them, who is judged.
