@@ -18,7 +18,7 @@ const OTHERS_WRITE: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 
 /// Most links on one way that the kernel follows.
-/// Source: path_resolution(7).
+/// Source: `path_resolution(7)`.
 const LINKS_MAX: usize = 40;
 
 /// Says how others could decide what a file holds, with the remedy.
