@@ -2,10 +2,12 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::azure::cloud::VaultUrl;
+use crate::azure::transport::Timeouts;
 use crate::azure::{self, ConnectError, identity};
 use crate::causes::with_causes;
 use crate::cli::Exit;
@@ -18,6 +20,9 @@ use crate::online::{self, TIMEOUTS};
 use crate::refresh::Wanted;
 use crate::secret::SecretName;
 use crate::vault::FetchError;
+
+/// How long all of it may take: the Azure CLI alone, for which whoever signed in by it waits, may take 15 s.
+const TOTAL: Duration = Duration::from_secs(30);
 
 /// Where one secret is, and as whom it is read.
 #[derive(Clone, Debug)]
@@ -97,7 +102,8 @@ impl Question {
         let Self { vault: vault_url, identity, memory, wanted } = self;
         let arena = Arena::new(memory);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let settings = azure::Settings { vault_url, fallback: Vec::new(), identity, timeouts: TIMEOUTS };
+        let timeouts = Timeouts { total: TOTAL, ..TIMEOUTS };
+        let settings = azure::Settings { vault_url, fallback: Vec::new(), identity, timeouts };
         let vault = azure::connect(settings, environment, arena.clone(), clock)?.vault;
         let fetched = online::block_on(online::fetch(&vault, &wanted, &arena)).map_err(Failure::Runtime)?;
         let secret = fetched.map_err(|refused| Failure::Refused { name: wanted.name.clone(), cause: refused.error })?;

@@ -18,7 +18,8 @@ pub enum Format {
     /// Source: IEEE Std 1003.1-2024, Shell Command Language, 2.2 "Quoting"; systemd.exec(5) of systemd 252.
     #[default]
     Shell,
-    /// Python's python-dotenv 1.2: in single quotes `\\` and `\'` are escapes, in no quotes at all is `${` but a reference.
+    /// Python's python-dotenv, 0.19 and later: in single quotes `\\` and `\'` are escapes, in no quotes at all is `${` but a
+    /// reference. Before 1.2 a value in quotes does not end at a quotation mark behind a backslash, escaped or not.
     Dotenv,
     /// `docker run --env-file`, which takes what is behind `=` as it is.
     Docker,
@@ -44,6 +45,12 @@ pub enum Unwritable {
     /// The program puts another variable in.
     #[error("its value has '${{', which the format {0} takes for a variable: read it from a file of its own")]
     Reference(Format),
+    /// The program, or an earlier version of it, takes the mark that ends the value for a part of it.
+    #[error(
+        "its value ends with a backslash and has quotes or spaces, which the format {0} cannot write: read it from a file of \
+         its own"
+    )]
+    Backslash(Format),
     /// The program reads no longer line.
     #[error("its value is too long for the format {0}: read it from a file of its own")]
     TooLong(Format),
@@ -75,6 +82,7 @@ impl Line {
             // systemd leaves out a variable with a control character, and Python's text files turn CR into LF.
             Format::Shell | Format::Dotenv if value.iter().any(control) => Err(Unwritable::Control(format)),
             Format::Dotenv if has(b"${") => Err(Unwritable::Reference(format)),
+            Format::Dotenv if value.ends_with(b"\\") && !stays_bare(value) => Err(Unwritable::Backslash(format)),
             _ => Ok(()),
         }
     }
@@ -89,6 +97,7 @@ impl Line {
             _ if value.iter().copied().all(is_plain) => pieces.push(value),
             Format::Shell if value.iter().any(is_special) => quote(&mut pieces, value, b"\"", b"\"\\$`"),
             Format::Shell => quote(&mut pieces, value, b"'", b""),
+            Format::Dotenv if value.ends_with(b"\\") => pieces.push(value),
             Format::Dotenv => quote(&mut pieces, value, b"'", b"'\\"),
         }
         pieces.push(b"\n");
@@ -99,6 +108,12 @@ impl Line {
 /// Whether every program takes a character for itself, outside quotes.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-+./:@%,=".contains(&byte)
+}
+
+/// Whether python-dotenv takes a value without quotes as it is: it cuts spaces at the end and comments behind spaces.
+fn stays_bare(value: &[u8]) -> bool {
+    let has_space = std::str::from_utf8(value).is_ok_and(|text| text.contains(char::is_whitespace));
+    !has_space && !value.starts_with(b"'") && !value.starts_with(b"\"")
 }
 
 /// Puts `value` between quotation marks, with a backslash before each of `escaped`.
@@ -168,7 +183,8 @@ mod tests {
             ("$HOME`id`", ["'$HOME`id`'", "'$HOME`id`'", "$HOME`id`"]),
             ("it's", ["\"it's\"", r"'it\'s'", "it's"]),
             (r"a\b", [r#""a\\b""#, r"'a\\b'", r"a\b"]),
-            (r#"'"$`\"#, [r#""'\"\$\`\\""#, r#"'\'"$`\\'"#, r#"'"$`\"#]),
+            (r"a#'$\", [r#""a#'\$\\""#, r"a#'$\", r"a#'$\"]),
+            (r#"'"$`\b"#, [r#""'\"\$\`\\b""#, r#"'\'"$`\\b'"#, r#"'"$`\b"#]),
             ("''", [r#""''""#, r"'\'\''", "''"]),
             ("grüße", ["'grüße'", "'grüße'", "grüße"]),
         ];
@@ -183,11 +199,14 @@ mod tests {
     fn what_a_program_would_read_differently_is_refused() {
         use Format::{Docker, Dotenv, Shell};
         let long = "a".repeat(DOCKER_LINE_BYTES_MAX - "TOKEN=".len() + 1);
-        let rows: [(&str, [Option<&str>; 3]); 8] = [
+        let rows: [(&str, [Option<&str>; 3]); 11] = [
             ("fine\ttab", [None, None, None]),
             ("two\nlines", [None, None, Some("line break")]),
             ("cr\r", [Some("control character"), Some("control character"), Some("line break")]),
             ("\u{1b}[0m", [Some("control character"), Some("control character"), None]),
+            (r"two words\", [None, Some("ends with a backslash"), None]),
+            (r#""quoted\"#, [None, Some("ends with a backslash"), None]),
+            (r"'\", [None, Some("ends with a backslash"), None]),
             ("a${HOME}", [None, Some("takes for a variable"), None]),
             ("$HOME", [None, None, None]),
             ("a\0b", [Some("NUL"), Some("NUL"), Some("NUL")]),

@@ -22,14 +22,21 @@ const RESERVED_BEGINNINGS: [&str; 2] = ["LD_", "KEYSIDE_"];
 /// Variables that decide what code a shell, an interpreter or the C library loads. A secret there would let whoever may
 /// write it in the vault run code in the program.
 /// Source: the variables that sudo never keeps (`initial_badenv_table` in its plugins/sudoers/env.c) as far as they load code,
-/// those that glibc ignores in privileged programs (sysdeps/generic/unsecvars.h), and the documentation of Node.js.
-const LOADS_CODE: [&str; 28] = [
+/// those that glibc ignores in privileged programs (sysdeps/generic/unsecvars.h), and the documentation of Node.js, the Java
+/// virtual machine, .NET, OpenSSL (openssl-env(7)), Python ("Environment variables"), Git (git(1)) and Spark.
+const LOADS_CODE: [&str; 45] = [
     "BASHOPTS",
     "BASH_ENV",
     "CDPATH",
+    "CLASSPATH",
+    "DOTNET_STARTUP_HOOKS",
     "ENV",
     "FPATH",
     "GCONV_PATH",
+    "GIT_ASKPASS",
+    "GIT_EXEC_PATH",
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
     "GLIBC_TUNABLES",
     "IFS",
     "JAVA_TOOL_OPTIONS",
@@ -38,20 +45,31 @@ const LOADS_CODE: [&str; 28] = [
     "NLSPATH",
     "NODE_OPTIONS",
     "NODE_PATH",
+    "OPENSSL_CONF",
+    "OPENSSL_ENGINES",
+    "OPENSSL_MODULES",
     "PATH",
     "PERL5DB",
     "PERL5LIB",
     "PERL5OPT",
     "PERLLIB",
+    "PROMPT_COMMAND",
     "PS4",
+    "PYSPARK_DRIVER_PYTHON",
+    "PYSPARK_PYTHON",
+    "PYTHONBREAKPOINT",
     "PYTHONHOME",
     "PYTHONPATH",
+    "PYTHONPLATLIBDIR",
+    "PYTHONPYCACHEPREFIX",
     "PYTHONSTARTUP",
     "PYTHONUSERBASE",
+    "PYTHONWARNINGS",
     "RUBYLIB",
     "RUBYOPT",
     "SHELLOPTS",
     "ZDOTDIR",
+    "_JAVA_OPTIONS",
 ];
 
 /// The name of an environment variable that every shell can write, and that a secret may have.
@@ -182,6 +200,11 @@ mod tests {
             ("PATH", false),
             ("DATA_PATH", true),
             ("PYTHONPATH", false),
+            ("PYTHONWARNINGS", false),
+            ("PYTHONANYWHERE_TOKEN", true),
+            ("_JAVA_OPTIONS", false),
+            ("GIT_SSH_COMMAND", false),
+            ("GIT_TOKEN", true),
             ("KEYSIDE_SOCKET", false),
             ("AZURE_CLIENT_SECRET", true),
         ];

@@ -70,8 +70,9 @@ fn user_token(estate: &Estate) -> String {
     json["access_token"].as_str().expect("a token").to_owned()
 }
 
-/// An environment in which nobody is signed in but the user of the Azure CLI, which is a script that answers as it does.
-fn laptop(estate: &Estate) -> Variables {
+/// An environment in which nobody is signed in but the user of the Azure CLI, which is a script that
+/// answers as it does, after so many seconds.
+fn laptop(estate: &Estate, seconds: u32) -> Variables {
     let folder = estate.folder().join("bin");
     std::fs::create_dir(&folder).expect("own folder");
     let answer = serde_json::json!({
@@ -79,8 +80,9 @@ fn laptop(estate: &Estate) -> Variables {
         "subscription": "s", "tenant": keyside_tests::estate::TENANT, "tokenType": "Bearer",
     });
     let program = folder.join("az");
-    let script =
-        format!("#!/bin/sh\n[ \"$1 $2\" = 'account get-access-token' ] || exit 2\ncat <<'END'\n{answer}\nEND\n");
+    let script = format!(
+        "#!/bin/sh\n[ \"$1 $2\" = 'account get-access-token' ] || exit 2\nsleep {seconds}\ncat <<'END'\n{answer}\nEND\n"
+    );
     std::fs::write(&program, script).expect("own folder");
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("own file");
     let path = format!("{}:/usr/bin:/bin", folder.display());
@@ -90,7 +92,7 @@ fn laptop(estate: &Estate) -> Variables {
 #[test]
 fn whoever_has_signed_in_to_the_azure_cli_reads_it() {
     let estate = Estate::start(&[("db-password", "hunter2-k9")]);
-    let variables = laptop(&estate);
+    let variables = laptop(&estate, 0);
     let output = get(&variables, &["db-password", "--vault-url", URL]);
     assert_eq!((output.status.code(), told(&output).as_str()), (Some(0), ""));
     assert_eq!(output.stdout, b"hunter2-k9");
@@ -105,6 +107,14 @@ fn whoever_has_signed_in_to_the_azure_cli_reads_it() {
     assert!(page.contains("identity     Azure CLI (kind azure-cli)"), "{page}");
     assert!(page.contains("token        of a user for https://vault.azure.net"), "{page}");
     assert!(!page.contains("asked at"), "the command goes its own ways: {page}");
+}
+
+#[test]
+fn the_azure_cli_may_take_longer_than_a_request_may() {
+    let estate = Estate::start(&[("db-password", "hunter2-k9")]);
+    let output = get(&laptop(&estate, 11), &["db-password", "--vault-url", URL]);
+    assert_eq!((output.status.code(), told(&output).as_str()), (Some(0), ""));
+    assert_eq!(output.stdout, b"hunter2-k9");
 }
 
 #[test]

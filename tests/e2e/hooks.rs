@@ -2,6 +2,7 @@
 //! without a way to hold anything up.
 
 use std::fs::{self, Permissions};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -236,6 +237,25 @@ fn a_command_that_fails_is_counted_and_fetching_goes_on() {
     let log = hooked.agent.log();
     assert!(!log.contains("this-is-not-logged") && !log.contains("nor-is-this"), "{log}");
     assert!(log.contains("ended with exit status: 3"), "{log}");
+}
+
+#[test]
+fn a_command_gets_no_descriptor_that_whoever_started_the_agent_left_open() {
+    let estate = Estate::start(SECRETS);
+    let seen = estate.folder().join("seen");
+    let program = estate.folder().join("hook.sh");
+    let list = "ls -l /proc/self/fd >\"$(dirname $0)/seen\"; echo end >>\"$(dirname $0)/seen\"";
+    fs::write(&program, format!("#!/bin/sh\n{list}\n")).expect("a program");
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("own file");
+    let left_open = fs::File::create(estate.folder().join("left-open")).expect("a file");
+    let inheritable = nix::unistd::dup(&left_open).expect("a duplicate");
+    let hooked = Hooked::on(estate, &format!("[[on_change]]\nname = 'reload'\ncommand = ['{}']\n", program.display()));
+    let of_agent = format!("/proc/{}/fd/{}", hooked.agent.pid(), inheritable.as_raw_fd());
+    assert!(fs::read_link(of_agent).expect("inherited").ends_with("left-open"), "the agent got it");
+    hooked.rotate("db", SECOND);
+    hooked.until_ended("succeeded");
+    let seen = fs::read_to_string(seen).expect("written");
+    assert!(seen.ends_with("end\n") && !seen.contains("left-open"), "{seen}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Runs a hook's command in a process group of its own, and ends the whole group when it takes too long.
 
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::channel::Outcome;
+use super::trust;
+use crate::causes::with_causes;
 
 /// How long a command that was asked to end may take, before what is left of its group is killed. Together with what the
 /// agent grants its own tasks at the end, it stays below the ten seconds after which container runtimes kill.
@@ -25,6 +28,10 @@ pub(super) async fn run(words: &[String], changed: &str, limit: Duration, stop: 
     let Some((program, arguments)) = words.split_first() else {
         return (Outcome::Failed, Some("there is no command".to_owned()));
     };
+    // It was judged at the agent's start, and rights change.
+    if let Err(distrust) = trust::check_program(Path::new(program)) {
+        return (Outcome::Failed, Some(format!("others could decide what it does: {}", with_causes(&distrust))));
+    }
     let mut command = Command::new(program);
     command.args(arguments).env("KEYSIDE_CHANGED", changed).current_dir("/").process_group(0);
     // Before the start, so that no end is missed.
@@ -87,7 +94,8 @@ impl Running {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
@@ -117,9 +125,20 @@ mod tests {
         assert!(absent.1.is_some_and(|detail| detail.starts_with("could not start /no/such/program: ")));
     }
 
+    #[tokio::test]
+    async fn a_program_that_others_may_write_by_now_is_not_run() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (program, ran) = (folder.path().join("hook.sh"), folder.path().join("ran"));
+        fs::write(&program, format!("#!/bin/sh\ntouch {}\n", ran.display())).expect("written");
+        fs::set_permissions(&program, Permissions::from_mode(0o777)).expect("changed");
+        let ending = run(&[program.display().to_string()], "db", LONG, &CancellationToken::new()).await;
+        assert_eq!(ending.0, Outcome::Failed);
+        assert!(ending.1.is_some_and(|detail| detail.contains("others than its owner may write")) && !ran.exists());
+    }
+
     /// Whether a process runs; one that ended and was not reaped does not.
     fn runs(pid: &str) -> bool {
-        let stat = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat")).unwrap_or_default();
+        let stat = fs::read_to_string(Path::new("/proc").join(pid).join("stat")).unwrap_or_default();
         stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
     }
 
@@ -136,7 +155,7 @@ mod tests {
         let ending = run_script(&script, Duration::from_secs(1), &CancellationToken::new()).await;
         assert_eq!(ending, (Outcome::TimedOut, Some("ended after 1s".to_owned())));
         for name in ["stubborn", "docile"] {
-            let pid = std::fs::read_to_string(folder.path().join(name)).expect("it started in time");
+            let pid = fs::read_to_string(folder.path().join(name)).expect("it started in time");
             let mut left = 1000;
             while runs(pid.trim()) && left > 0 {
                 left -= 1;

@@ -54,14 +54,12 @@ fn examine_one(hook: &Hook) -> Result<(), Finding> {
     match &hook.action {
         Action::Command { command, .. } => {
             let program = Path::new(command.first().map(String::as_str).unwrap_or_default());
-            let found = executable(program).map_err(|cause| Finding::NotExecutable {
+            executable(program).map_err(|cause| Finding::NotExecutable {
                 hook: name(),
                 program: program.to_owned(),
                 cause,
             })?;
-            trust::check_file(program, &found)
-                .and_then(|()| trust::check_way(program))
-                .map_err(|cause| Finding::Distrusted { hook: name(), cause })
+            trust::check_program(program).map_err(|cause| Finding::Distrusted { hook: name(), cause })
         }
         Action::Signal { recipient: Recipient::PidFile(path), .. } => {
             // The file itself comes and goes with its program, and is judged each time that it is read.
@@ -73,11 +71,11 @@ fn examine_one(hook: &Hook) -> Result<(), Finding> {
     }
 }
 
-fn executable(program: &Path) -> io::Result<std::fs::Metadata> {
+fn executable(program: &Path) -> io::Result<()> {
     let found = program.metadata()?;
     access(program, AccessFlags::X_OK)?;
     // Root may search any directory and is told so for it, too.
-    if found.is_file() && found.mode() & 0o111 != 0 { Ok(found) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+    if found.is_file() && found.mode() & 0o111 != 0 { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 //!
 //! It holds no secret: it is a program of its own, started before the first one was fetched, and is only told names. What
 //! it may do was said before the agent had read anything from the network, so that an agent that was taken over can have
-//! the configured hooks run, and nothing else.
+//! the configured hooks run, each once at a time, and nothing else.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
@@ -21,6 +22,7 @@ use super::settings::{Action, Recipient};
 use super::{pid_file, unit};
 use crate::causes::with_causes;
 use crate::clock::SystemClock;
+use crate::kernel;
 use crate::secret::SecretName;
 
 const NO_AGENT: &str = "this command is started by an agent, for its hooks";
@@ -33,6 +35,8 @@ pub fn run() -> Result<()> {
     let channel = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from).context(NO_AGENT)?;
     // Somebody's terminal is left as it is.
     channel.peer_addr().context(NO_AGENT)?;
+    // An older kernel cannot; then commands get what the agent itself was given.
+    let _kept = kernel::keep_descriptors();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
         // Service managers and terminals signal every process of a service or a job. The helper ends with the agent, which
@@ -53,14 +57,18 @@ async fn serve(mut channel: Channel) -> Result<()> {
     let Some(Setup { actions }) = setup else { bail!(NO_AGENT) };
     let stop = CancellationToken::new();
     let mut running = FuturesUnordered::new();
+    let mut busy = BTreeSet::new();
     loop {
         tokio::select! {
             order = channel.hear::<Order>() => match order {
+                // An agent in its right mind waits for the end of a run.
+                Ok(Some(Order { hook, .. })) if !busy.insert(hook) => break,
                 Ok(Some(order)) => running.push(carry_out(&actions, order, &stop)),
                 // The agent ended, or makes no sense.
                 Ok(None) | Err(_) => break,
             },
             Some(report) = running.next() => {
+                busy.remove(&report.hook);
                 if channel.say(&report).await.is_err() {
                     break;
                 }
@@ -121,13 +129,16 @@ mod tests {
     async fn hooks_run_at_the_same_time_and_each_end_is_reported() {
         let folder = tempfile::tempdir().expect("a folder");
         let gate = folder.path().join("gate").display().to_string();
-        let actions =
-            vec![script(&format!("until test -e {gate}; do sleep 0.01; done")), script(&format!("touch {gate}"))];
+        let actions = vec![
+            script(&format!("until test -e {gate}; do sleep 0.01; done")),
+            script(&format!("touch {gate}")),
+            script("true"),
+        ];
         let (here, there) = tokio::net::UnixStream::pair().expect("a pair");
         let agent = async {
             let mut channel = Channel::over(here);
             channel.say(&Setup { actions }).await.expect("said");
-            for order in [order(0, "db"), order(1, "db"), order(7, "db"), order(0, "../db")] {
+            for order in [order(0, "db"), order(1, "db"), order(7, "db"), order(2, "../db")] {
                 channel.say(&order).await.expect("said");
             }
             let mut reports: Vec<(usize, Outcome)> = Vec::new();
@@ -137,7 +148,7 @@ mod tests {
             }
             reports.sort_by_key(|(hook, outcome)| (*hook, outcome.as_str()));
             let expected =
-                [(0, Outcome::Failed), (0, Outcome::Succeeded), (1, Outcome::Succeeded), (7, Outcome::Failed)];
+                [(0, Outcome::Succeeded), (1, Outcome::Succeeded), (2, Outcome::Failed), (7, Outcome::Failed)];
             assert_eq!(reports, expected);
         };
         let (ended, ()) = tokio::join!(serve(Channel::over(there)), agent);
@@ -164,6 +175,22 @@ mod tests {
         let (ended, pid) = tokio::join!(serve(Channel::over(there)), agent);
         ended.expect("a clean end");
         assert!(!std::path::Path::new("/proc").join(pid.trim()).exists(), "it was ended and reaped");
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_orders_what_runs_already_is_no_longer_obeyed() {
+        let (here, there) = tokio::net::UnixStream::pair().expect("a pair");
+        let agent = async {
+            let mut channel = Channel::over(here);
+            channel.say(&Setup { actions: vec![script("exec sleep 60")] }).await.expect("said");
+            for _ in 0..2 {
+                channel.say(&order(0, "db")).await.expect("said");
+            }
+            channel.hear::<Report>().await.expect("heard").is_none()
+        };
+        let (ended, is_closed) = tokio::join!(serve(Channel::over(there)), agent);
+        ended.expect("a clean end");
+        assert!(is_closed, "nothing is done for somebody who took the agent over");
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::azure::cloud::VaultUrl;
@@ -12,6 +12,7 @@ use crate::azure::knock::KnockError;
 use crate::azure::transport::TransportError;
 use crate::causes::with_causes;
 use crate::refresh::Wanted;
+use crate::selection::Selection;
 use crate::vault::FetchError;
 
 /// How far the clocks may differ before it is told: a fifth of the five minutes that Microsoft's own services let
@@ -153,27 +154,40 @@ impl Scene<'_> {
     }
 
     fn not_found(&self, wanted: &Wanted) -> Advice {
-        let (vault, name) = (self.vault.name(), &wanted.vault_name);
+        let (kind, name) = (kind(wanted), &wanted.vault_name);
         if let Some(version) = &wanted.version {
             let message = format!("the vault has no version {version} of '{name}': take one of those that it has");
-            return Advice::lasting("not_found", message)
-                .by([format!("az keyvault secret list-versions --vault-name {vault} --name {name} --query '[].id'")]);
+            let list = self.command("list-versions", wanted) + " --query '[].id'";
+            return Advice::lasting("not_found", message).by([list]);
         }
         let message =
-            format!("the vault has no secret '{name}': write it, recover it if it was deleted, or correct its name");
-        Advice::lasting("not_found", message).by([
-            format!("az keyvault secret set --vault-name {vault} --name {name} --file FILE"),
-            format!("az keyvault secret recover --vault-name {vault} --name {name}"),
-        ])
+            format!("the vault has no {kind} '{name}': write it, recover it if it was deleted, or correct its name");
+        Advice::lasting("not_found", message).by([self.writing(wanted), self.command("recover", wanted)])
     }
 
     fn disabled(&self, wanted: &Wanted) -> Advice {
         let version = wanted.version.as_ref().map(|version| format!(" --version {version}")).unwrap_or_default();
-        Advice::lasting("disabled", "the secret, or this version of it, is disabled").by([format!(
-            "az keyvault secret set-attributes --vault-name {} --name {}{version} --enabled true",
-            self.vault.name(),
-            wanted.vault_name,
-        )])
+        let message = format!("the {}, or this version of it, is disabled", kind(wanted));
+        let enable = self.command("set-attributes", wanted);
+        Advice::lasting("disabled", message).by([format!("{enable}{version} --enabled true")])
+    }
+
+    /// What there is to say of a version that has expired.
+    pub(super) fn expired(&self, wanted: &Wanted, expires: Timestamp) -> Advice {
+        let message =
+            format!("expired at {expires}; the vault and Keyside give it all the same, whoever checks it may not");
+        Advice::lasting("expired", message).by([self.writing(wanted)])
+    }
+
+    /// The command that writes a new version.
+    fn writing(&self, wanted: &Wanted) -> String {
+        let verb = if is_certificate(wanted) { "import" } else { "set" };
+        self.command(verb, wanted) + " --file FILE"
+    }
+
+    fn command(&self, verb: &str, wanted: &Wanted) -> String {
+        let (kind, name) = (kind(wanted), &wanted.vault_name);
+        format!("az keyvault {kind} {verb} --vault-name {} --name {name}", self.vault.name())
     }
 
     fn rejected(&self, error: &FetchError) -> Advice {
@@ -206,6 +220,15 @@ impl Scene<'_> {
         );
         Advice::lasting("no_token", message).by([log_in(self.vault_tenant)])
     }
+}
+
+/// Whether the secret is that of a certificate, which the vault lets nobody change but through the certificate.
+fn is_certificate(wanted: &Wanted) -> bool {
+    matches!(wanted.selection, Selection::Pem(_))
+}
+
+fn kind(wanted: &Wanted) -> &'static str {
+    if is_certificate(wanted) { "certificate" } else { "secret" }
 }
 
 fn log_in(tenant: Option<Uuid>) -> String {

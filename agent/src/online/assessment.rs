@@ -25,7 +25,9 @@ impl Document {
             let advice = outcome.as_ref().and_then(|outcome| outcome.as_ref().err());
             let advice = advice.map(|refused| scene.of_secret(wanted, refused));
             let state = SecretState::of(wanted, outcome.as_ref(), advice.as_ref(), now);
-            if let Some(advice) = advice.or_else(|| expired(&state, &scene)) {
+            if let Some(advice) =
+                advice.or_else(|| Some(scene.expired(wanted, state.expires.filter(|_| state.expired)?)))
+            {
                 let weight = if state.required && state.problem.is_some() { Weight::Problem } else { Weight::Warning };
                 add(&mut findings, Finding::about(&state.name, weight, advice));
             }
@@ -92,20 +94,6 @@ fn general(scene: &Scene<'_>, found: &Findings) -> Vec<Finding> {
     let problems = way.into_iter().chain(sign_in).map(|advice| Finding::general(Weight::Problem, advice));
     let clock = found.knock.as_ref().ok().and_then(|knock| of_clock(knock.clock_ahead?));
     problems.chain(clock.map(|advice| Finding::general(Weight::Warning, advice))).collect()
-}
-
-fn expired(state: &SecretState, scene: &Scene<'_>) -> Option<Advice> {
-    let expires = state.expires.filter(|_| state.expired)?;
-    Some(Advice {
-        code: "expired",
-        transient: false,
-        message: format!("expired at {expires}; the vault and Keyside give it all the same, whoever checks it may not"),
-        commands: vec![format!(
-            "az keyvault secret set --vault-name {} --name {} --file FILE",
-            scene.vault.name(),
-            state.vault_name
-        )],
-    })
 }
 
 /// Adds a finding, or its secrets to one that is the same but for them; it weighs what the gravest of them does.

@@ -311,6 +311,25 @@ fn secrets_that_lack_the_same_are_told_of_together() {
 }
 
 #[test]
+fn what_belongs_to_a_certificate_is_changed_through_the_certificate() {
+    let mut config = config("[[secret]]\nname = 'key'\nvault_name = 'tls'\npem = 'private-key'\n");
+    let (vault, wanted) = (vault(), config.wanted.remove(0));
+    let scene = scene(&vault);
+    let missing = scene.of_secret(&wanted, &refused(FetchError::NotFound, "SecretNotFound"));
+    assert!(missing.message.starts_with("the vault has no certificate 'tls'"), "{}", missing.message);
+    let disabled = scene.of_secret(&wanted, &refused(FetchError::Disabled, "SecretDisabled"));
+    let expired = scene.expired(&wanted, new_year());
+    let at = "--vault-name ml-vault --name tls";
+    let expected = [
+        format!("az keyvault certificate import {at} --file FILE"),
+        format!("az keyvault certificate recover {at}"),
+        format!("az keyvault certificate set-attributes {at} --enabled true"),
+        format!("az keyvault certificate import {at} --file FILE"),
+    ];
+    assert_eq!([missing.commands, disabled.commands, expired.commands].concat(), expected);
+}
+
+#[test]
 fn an_expired_secret_is_readable_and_warned_of() {
     let config = config("[[secret]]\nname = 'one'\n");
     let document = Document::of(&config, &findings(&config, vec![Ok(Some(new_year()))]), new_year());

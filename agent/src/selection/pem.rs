@@ -33,7 +33,7 @@ pub struct UnknownPart(String);
 /// Why a part cannot be had.
 #[derive(Debug, Error)]
 pub(super) enum NoPart {
-    /// There is no block of any kind, or one without an end.
+    /// There is no block of any kind, or one without its beginning or its end.
     #[error("the value is no PEM text: pem is for the secret of a certificate")]
     NotPem,
     /// The blocks are of other kinds.
@@ -94,7 +94,7 @@ impl Part {
     }
 }
 
-/// Every block; none where one has no end.
+/// Every block; none where one lacks its first or its last line, for then another could be taken for it.
 fn blocks(text: &[u8]) -> Option<Vec<Block<'_>>> {
     let mut found = Vec::new();
     let mut open: Option<(usize, &[u8])> = None;
@@ -103,16 +103,14 @@ fn blocks(text: &[u8]) -> Option<Vec<Block<'_>>> {
         let start = at;
         at += line.len();
         let line = line.trim_ascii_end();
-        match open {
-            None => open = label(line, b"-----BEGIN ").map(|label| (start, label)),
-            Some((begin, opened)) => match label(line, b"-----END ") {
-                Some(label) if label == opened => {
-                    found.push(Block { label, text: &text[begin..start + line.len()] });
-                    open = None;
-                }
-                Some(_) => return None,
-                None => {}
-            },
+        match (open, label(line, b"-----BEGIN "), label(line, b"-----END ")) {
+            (None, Some(label), _) => open = Some((start, label)),
+            (Some((begin, opened)), None, Some(label)) if label == opened => {
+                found.push(Block { label, text: &text[begin..start + line.len()] });
+                open = None;
+            }
+            (_, None, None) => {}
+            _ => return None,
         }
     }
     open.is_none().then_some(found)
@@ -194,6 +192,8 @@ mod tests {
             ("all", "-----BEGIN PRIVATE KEY-----\nhunter2\n".to_owned(), "the value is no PEM text"),
             ("all", "-----BEGIN A-----\nhunter2\n-----END B-----\n".to_owned(), "the value is no PEM text"),
             ("all", String::new(), "the value is no PEM text"),
+            ("certificate", format!("\u{feff}{leaf}{leaf}"), "the value is no PEM text"),
+            ("certificate", format!("-----BEGIN CERTIFICATE-----\nhunter2\n{leaf}"), "the value is no PEM text"),
         ];
         for (word, text, expected) in rows {
             let told = part(word, &text).expect_err(expected);
