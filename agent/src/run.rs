@@ -17,8 +17,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep};
 
 use self::children::{Children, signal_code};
 use self::command::{Outcome, Running};
@@ -37,6 +38,9 @@ pub use self::plan::{EnvFlag, InvalidEnvFlag, InvalidOnChange, NoPlan, OnChange,
 
 /// How long an agent may take to end: its own time for answers under way and for tidying up, and some for a busy machine.
 const AGENT_GRACE: Duration = Duration::from_secs(15);
+
+/// How soon an agent that was lost while it was asked is asked again.
+const LOST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Runs the command of a plan, and answers the code that the process is to end with. It must be called before any thread is
 /// started.
@@ -67,7 +71,14 @@ async fn supervise(plan: &Plan, environment: &Environment, beginning: Beginning)
     let signals = Signals::read()?;
     let children = Children::default();
     let (sender, receiver) = mpsc::unbounded_channel();
-    let mut run = Run { plan, children: &children, signals: receiver, beginning, terminal: Terminal::open() };
+    let mut run = Run {
+        plan,
+        children: &children,
+        signals: receiver,
+        ignored: signals::ignored(),
+        beginning,
+        terminal: Terminal::open(),
+    };
     warn_of_collisions(plan, environment);
     tokio::select! {
         outcome = run.whole() => outcome,
@@ -98,6 +109,7 @@ struct Run<'a> {
     plan: &'a Plan,
     children: &'a Children,
     signals: mpsc::UnboundedReceiver<Signal>,
+    ignored: SigSet,
     beginning: Beginning,
     terminal: Option<Terminal>,
 }
@@ -179,11 +191,7 @@ impl Run<'_> {
 
     /// Waits until everything is there and asks for the values. A signal that would end the command ends this.
     async fn prepare(&mut self, view: &mut watch::Receiver<View>) -> Prelude<(Values, command::Versions)> {
-        let preparation = async {
-            ready::wait(self.plan, view).await?;
-            let versions = view.borrow().listing.as_ref().map(|listing| ready::versions(self.plan, listing));
-            Values::fetch(self.plan).await.map(|values| (values, versions.unwrap_or_default()))
-        };
+        let preparation = values(self.plan, view);
         tokio::pin!(preparation);
         loop {
             tokio::select! {
@@ -192,6 +200,8 @@ impl Run<'_> {
                     Err(verdict) => Prelude::Ended(tell(&verdict)),
                 },
                 Some(signal) = self.signals.recv() => match signal {
+                    // Somebody had it ignored, as nohup does.
+                    signal if self.ignored.contains(signal) => {}
                     Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP | Signal::SIGQUIT => {
                         return Prelude::Ended(signal_code(signal));
                     }
@@ -227,6 +237,19 @@ impl Run<'_> {
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(%error, socket = %self.plan.socket.display(), "the socket is left behind");
+        }
+    }
+}
+
+/// Waits until everything is there, and asks for the values: again when the agent is lost between the two.
+async fn values(plan: &Plan, view: &mut watch::Receiver<View>) -> Result<(Values, command::Versions), Verdict> {
+    let deadline = Instant::now() + plan.timeout;
+    loop {
+        ready::wait(plan, view, deadline).await?;
+        let versions = view.borrow().listing.as_ref().map(|listing| ready::versions(plan, listing));
+        match Values::fetch(plan).await {
+            Err(Verdict { exit: Exit::Unavailable, .. }) if Instant::now() < deadline => sleep(LOST_PAUSE).await,
+            outcome => return outcome.map(|values| (values, versions.unwrap_or_default())),
         }
     }
 }
