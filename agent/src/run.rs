@@ -12,6 +12,7 @@ mod terminal;
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -156,7 +157,7 @@ impl Run<'_> {
             return Ok(None);
         }
         loop {
-            socket::make_directory(socket, self.plan.uid)?;
+            socket::make_directory(socket, self.plan.uid).map_err(|error| about_directory(socket, error))?;
             match Share::take(socket, AGENT_GRACE).await {
                 // Whoever was here last has just removed the directory.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -252,6 +253,12 @@ async fn values(plan: &Plan, view: &mut watch::Receiver<View>) -> Result<(Values
             outcome => return outcome.map(|values| (values, versions.unwrap_or_default())),
         }
     }
+}
+
+/// Names the directory where only the kernel has spoken.
+fn about_directory(socket: &Path, error: io::Error) -> io::Error {
+    let message = || format!("the directory of {} cannot be made: {error}", socket.display());
+    if error.raw_os_error().is_some() { io::Error::new(error.kind(), message()) } else { error }
 }
 
 fn tell(verdict: &Verdict) -> u8 {
