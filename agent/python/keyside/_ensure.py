@@ -136,7 +136,7 @@ def _place(names: list[str]) -> Path:
     """The socket that is named; else the common one where an agent has the secrets; else the private one."""
     chosen = _socket.named()
     if chosen is not None:
-        return chosen
+        return chosen.absolute()  # The processes that this one starts may be in another directory.
     if _socket.COMMON.exists():
         try:
             if set(names) <= listing(_socket.COMMON).keys():

@@ -164,6 +164,8 @@ class Ensuring(Temporary):
                 self.assertEqual(_ensure._place(["a"]), private)
             os.environ["KEYSIDE_SOCKET"] = "/named"
             self.assertEqual(_ensure._place(["a"]), Path("/named"))
+            os.environ["KEYSIDE_SOCKET"] = "named"
+            self.assertEqual(_ensure._place(["a"]), Path.cwd() / "named")
 
     def test_mistakes_are_told_before_anything_is_started(self) -> None:
         self.assertRaisesRegex(TypeError, "not one name", keyside.ensure_agent, "db-password")

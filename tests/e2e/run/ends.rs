@@ -93,6 +93,20 @@ fn a_directory_that_cannot_be_made_is_named() {
 }
 
 #[test]
+fn a_socket_is_found_from_every_directory() {
+    let estate = Estate::start(SECRETS);
+    let keyside = binaries::path("keyside").display().to_string();
+    let mut line = binaries::command("keyside");
+    line.envs(wrapper::variables(&estate)).current_dir(estate.folder());
+    line.args(["run", "--socket", "here.sock", "--env", "db-password", "--", "sh", "-c"]);
+    line.arg(format!("cd /; {keyside} get db-password"));
+    let mut wrapper = Wrapper::of(&estate, line);
+    assert_eq!(wrapper.end(), Some(0), "{}", wrapper.log());
+    assert_eq!((wrapper.said().trim(), wrapper.log().as_str()), ("first-7fKq2mWz", ""));
+    assert!(!estate.folder().join("here.sock.lease").exists(), "nothing is left");
+}
+
+#[test]
 fn an_outage_is_told_while_it_is_waited_out_and_ends_with_its_reason() {
     let estate = Estate::start(SECRETS);
     estate.emulator.run(&["fault", "add", "--host", "*.vault.azure.net", "--status", "503"]);
