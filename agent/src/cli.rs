@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -68,7 +69,7 @@ pub struct AgentArgs {
     #[expect(missing_docs, reason = "a doc comment would replace the command's description")]
     pub source: SourceArgs,
     /// Where to listen, before what the configuration says.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = from_anywhere())]
     pub socket: Option<PathBuf>,
     /// Look once, write the files, and exit: for an init container.
     #[arg(long)]
@@ -223,8 +224,13 @@ pub struct Direct {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct Place {
     /// The agent's socket. Default: /run/keyside/agent.sock, else /dev/shm/keyside-UID/agent.sock.
-    #[arg(long, env = "KEYSIDE_SOCKET", value_name = "PATH")]
+    #[arg(long, env = "KEYSIDE_SOCKET", value_name = "PATH", value_parser = from_anywhere())]
     pub socket: Option<PathBuf>,
+}
+
+/// A path that stays the same for the command of a run and for the agent, wherever these are.
+fn from_anywhere() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(std::path::absolute)
 }
 
 /// How to print.

@@ -85,6 +85,8 @@ fn with_defaults<T>(source: &Source, socket: Option<&Path>, leased: bool, work: 
 fn run_command(args: &RunArgs, environment: &Environment) -> Result<ExitCode> {
     let needed = args.env.iter().map(|flag| flag.secret.clone());
     let configured = match Source::choose(&args.source, needed, environment) {
+        // The vault's variable alone asks for nothing.
+        Ok(Source::Flags(flags)) if flags.secrets.is_empty() && args.source.vault_url.is_none() => None,
         Ok(source) => {
             // Whether it fits the machine the agent sees, where one has to be started.
             let read = |defaults: Defaults<'_>| check::read_source(&source, defaults, &SystemAccounts);

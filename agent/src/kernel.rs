@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -134,6 +135,33 @@ pub fn bequeath(command: &mut Command, inheritance: Inheritance) {
     unsafe { command.pre_exec(prepare) };
 }
 
+/// Has a command start without any descriptor but the first three, whatever the present process was started with: what lives
+/// longer than its starter must not hold open a pipe that somebody reads to its end, or a file that somebody locked.
+pub fn bequeath_no_descriptors(command: &mut Command) {
+    // JUSTIFICATION: descriptors that this process inherited are marked as anything only by number, and for the started
+    // program alone only between fork and exec.
+    // SAFETY: the closure makes system calls on integers, and neither allocates nor takes a lock.
+    unsafe { command.pre_exec(close_on_exec) };
+}
+
+/// Marks them, so that the standard library's own goes on telling whether the program was started.
+fn close_on_exec() -> io::Result<()> {
+    const FIRST: libc::c_uint = 3;
+    // JUSTIFICATION: no binding knows this call in the C library of the static program.
+    // SAFETY: it takes integers; no memory is involved.
+    if unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) } == 0 {
+        return Ok(());
+    }
+    // Before Linux 5.11, and where a sandbox does not know it. All that can be open are below the limit.
+    let (limit, _) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)?;
+    for descriptor in 3..libc::c_int::try_from(limit).unwrap_or(libc::c_int::MAX) {
+        // JUSTIFICATION: the safe binding wants an owner, and these have none here.
+        // SAFETY: it takes integers; for a number that is not open it answers an error, which is what is wanted.
+        unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+    Ok(())
+}
+
 /// Has the runtime tell when there is a signal to read. The descriptor must not block.
 ///
 /// # Errors
@@ -142,6 +170,18 @@ pub fn follow_signals(descriptor: SignalFd) -> io::Result<AsyncFd<SignalFd>> {
     // JUSTIFICATION: the runtime has no safe way to follow a descriptor that is neither a socket nor a pipe.
     // SAFETY: a `SignalFd` owns its descriptor, closes it only when it is dropped, and always answers the same one.
     unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }.map_err(|error| error.into_parts().1)
+}
+
+/// Whether this process ignores a signal, which it inherits from who started it.
+#[must_use]
+pub fn is_ignored(signal: Signal) -> bool {
+    let mut present = MaybeUninit::<libc::sigaction>::uninit();
+    // JUSTIFICATION: the safe binding can only replace a disposition.
+    // SAFETY: nothing is replaced, and the kernel writes the present one into the room that it needs; it is read only then.
+    unsafe {
+        libc::sigaction(signal as libc::c_int, std::ptr::null(), present.as_mut_ptr()) == 0
+            && present.assume_init().sa_sigaction == libc::SIG_IGN
+    }
 }
 
 /// Has the kernel keep the end of children for whoever waits for it, and answers whether it was ignored before.

@@ -163,7 +163,9 @@ impl Share {
 
 /// Whoever opens it for a lock must then see whether it [`is_in_place`].
 fn open(path: &Path) -> io::Result<File> {
-    File::options().read(true).write(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
+    let opened =
+        File::options().read(true).write(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path);
+    opened.map_err(|error| io::Error::new(error.kind(), format!("the lease {}: {error}", path.display())))
 }
 
 /// Whether the file is still the one of this name. A lock on one that was removed keeps nobody out.
@@ -276,6 +278,14 @@ mod tests {
         std::fs::write(lock_file(&socket), "").expect("left over");
         assert_eq!(share.give_back(PATIENCE, || {}).await, Aftermath::Lost);
         assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_lease_is_named() {
+        let (_directory, socket) = place();
+        std::os::unix::fs::symlink("elsewhere", lease_file(&socket)).expect("made");
+        let error = Share::take(&socket, PATIENCE).await.expect_err("a symbolic link");
+        assert!(error.to_string().contains("agent.sock.lease: Too many levels"), "{error}");
     }
 
     #[tokio::test]

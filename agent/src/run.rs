@@ -12,13 +12,15 @@ mod terminal;
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep};
 
 use self::children::{Children, signal_code};
 use self::command::{Outcome, Running};
@@ -37,6 +39,9 @@ pub use self::plan::{EnvFlag, InvalidEnvFlag, InvalidOnChange, NoPlan, OnChange,
 
 /// How long an agent may take to end: its own time for answers under way and for tidying up, and some for a busy machine.
 const AGENT_GRACE: Duration = Duration::from_secs(15);
+
+/// How soon an agent that was lost while it was asked is asked again.
+const LOST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Runs the command of a plan, and answers the code that the process is to end with. It must be called before any thread is
 /// started.
@@ -67,7 +72,14 @@ async fn supervise(plan: &Plan, environment: &Environment, beginning: Beginning)
     let signals = Signals::read()?;
     let children = Children::default();
     let (sender, receiver) = mpsc::unbounded_channel();
-    let mut run = Run { plan, children: &children, signals: receiver, beginning, terminal: Terminal::open() };
+    let mut run = Run {
+        plan,
+        children: &children,
+        signals: receiver,
+        ignored: signals::ignored(),
+        beginning,
+        terminal: Terminal::open(),
+    };
     warn_of_collisions(plan, environment);
     tokio::select! {
         outcome = run.whole() => outcome,
@@ -98,6 +110,7 @@ struct Run<'a> {
     plan: &'a Plan,
     children: &'a Children,
     signals: mpsc::UnboundedReceiver<Signal>,
+    ignored: SigSet,
     beginning: Beginning,
     terminal: Option<Terminal>,
 }
@@ -144,7 +157,7 @@ impl Run<'_> {
             return Ok(None);
         }
         loop {
-            socket::make_directory(socket, self.plan.uid)?;
+            socket::make_directory(socket, self.plan.uid).map_err(|error| about_directory(socket, error))?;
             match Share::take(socket, AGENT_GRACE).await {
                 // Whoever was here last has just removed the directory.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -179,11 +192,7 @@ impl Run<'_> {
 
     /// Waits until everything is there and asks for the values. A signal that would end the command ends this.
     async fn prepare(&mut self, view: &mut watch::Receiver<View>) -> Prelude<(Values, command::Versions)> {
-        let preparation = async {
-            ready::wait(self.plan, view).await?;
-            let versions = view.borrow().listing.as_ref().map(|listing| ready::versions(self.plan, listing));
-            Values::fetch(self.plan).await.map(|values| (values, versions.unwrap_or_default()))
-        };
+        let preparation = values(self.plan, view);
         tokio::pin!(preparation);
         loop {
             tokio::select! {
@@ -192,6 +201,8 @@ impl Run<'_> {
                     Err(verdict) => Prelude::Ended(tell(&verdict)),
                 },
                 Some(signal) = self.signals.recv() => match signal {
+                    // Somebody had it ignored, as nohup does.
+                    signal if self.ignored.contains(signal) => {}
                     Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP | Signal::SIGQUIT => {
                         return Prelude::Ended(signal_code(signal));
                     }
@@ -229,6 +240,25 @@ impl Run<'_> {
             tracing::warn!(%error, socket = %self.plan.socket.display(), "the socket is left behind");
         }
     }
+}
+
+/// Waits until everything is there, and asks for the values: again when the agent is lost between the two.
+async fn values(plan: &Plan, view: &mut watch::Receiver<View>) -> Result<(Values, command::Versions), Verdict> {
+    let deadline = Instant::now() + plan.timeout;
+    loop {
+        ready::wait(plan, view, deadline).await?;
+        let versions = view.borrow().listing.as_ref().map(|listing| ready::versions(plan, listing));
+        match Values::fetch(plan).await {
+            Err(Verdict { exit: Exit::Unavailable, .. }) if Instant::now() < deadline => sleep(LOST_PAUSE).await,
+            outcome => return outcome.map(|values| (values, versions.unwrap_or_default())),
+        }
+    }
+}
+
+/// Names the directory where only the kernel has spoken.
+fn about_directory(socket: &Path, error: io::Error) -> io::Error {
+    let message = || format!("the directory of {} cannot be made: {error}", socket.display());
+    if error.raw_os_error().is_some() { io::Error::new(error.kind(), message()) } else { error }
 }
 
 fn tell(verdict: &Verdict) -> u8 {

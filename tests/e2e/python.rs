@@ -349,7 +349,7 @@ fn the_job_of_azure_machine_learning_fits_the_package() {
     };
     let (job, conda) = (read("job.yml"), read("conda.yml"));
     assert_eq!(job["environment"]["conda_file"], "conda.yml");
-    assert_eq!(job["identity"]["type"], "managed_identity");
+    assert_eq!(job["identity"]["type"], "managed");
     let line = job["command"].as_str().expect("a command");
     let (wrapper, command) = line.split_once(" -- ").expect("a wrapper and its command");
     let script = command.split(' ').nth(1).expect("a script");

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Callable
 
 from . import _binary, _lease, _socket
 from ._errors import AgentNotStarted, KeysideError, NoAgent
@@ -64,30 +65,47 @@ def ensure_agent(
     names = _names(secrets)
     deadline = time.monotonic() + timeout
     socket = _place(names)
-    agent = None
-    if not _joins(socket):
-        agent = _Agent(socket, _arguments(socket, names, vault_url, config))
+    agent = _Agent(socket, lambda: _arguments(socket, names, vault_url, config))
+    agent.see_to_it()
     _wait(socket, names, agent, deadline)
     os.environ[_socket.VARIABLE] = str(socket)
 
 
 class _Agent:
-    """An agent that this process started. It is shared, so it goes on when this process ends."""
+    """The agent that this process joins or starts. It is shared, so it goes on when this process ends."""
 
-    def __init__(self, socket: Path, arguments: list[str]) -> None:
-        """Starts it in a session of its own, where neither Ctrl-C nor the end of a terminal reaches it."""
+    def __init__(self, socket: Path, arguments: Callable[[], list[str]]) -> None:
+        """Prepares it; `arguments` are asked for when one is to be started."""
+        self._socket = socket
         self._log = socket.with_name(socket.name + ".log")
         self._arguments = arguments
-        self._start()
+        self._process: subprocess.Popen[bytes] | None = None
 
-    def _start(self) -> None:
+    def see_to_it(self) -> None:
+        """Joins the agent that answers, and starts one where none does: also in the place of one that has gone.
+
+        Raises:
+            AgentNotStarted: When none can be started, or one that was ended for a reason of its own.
+        """
+        code = None if self._process is None else self._process.poll()
+        if self._process is not None and code is None:
+            return
+        if code not in (None, TAKEN):
+            raise AgentNotStarted(
+                f"the agent ended with code {code}; its log {self._log} ends with:\n{self._last_lines() or '(nothing)'}"
+            )
+        if not _joins(self._socket):
+            self._start(self._arguments())
+
+    def _start(self, arguments: list[str]) -> None:
+        """Starts it in a session of its own, where neither Ctrl-C nor the end of a terminal reaches it."""
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         environment = {name: value for name, value in os.environ.items() if name not in OF_THE_SERVICE}
         try:
             with open(os.open(self._log, flags, 0o600), "r+b", buffering=0) as log:
                 self._begin = os.fstat(log.fileno()).st_size
                 self._process = subprocess.Popen(
-                    self._arguments,
+                    arguments,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -95,22 +113,8 @@ class _Agent:
                     env=environment,
                 )
         except OSError as error:
-            raise AgentNotStarted(f"{self._arguments[0]} cannot be started beside {self._log}") from error
+            raise AgentNotStarted(f"{arguments[0]} cannot be started beside {self._log}") from error
         _started.append(self._process)
-
-    def see_to_it(self) -> None:
-        """Looks whether it still runs, and starts it again where the agent that was faster is gone.
-
-        Raises:
-            AgentNotStarted: When it ended for a reason of its own.
-        """
-        code = self._process.poll()
-        if code == TAKEN:
-            self._start()
-        elif code is not None:
-            raise AgentNotStarted(
-                f"the agent ended with code {code}; its log {self._log} ends with:\n{self._last_lines() or '(nothing)'}"
-            )
 
     def _last_lines(self) -> str:
         with open(self._log, "rb") as log:
@@ -132,7 +136,7 @@ def _place(names: list[str]) -> Path:
     """The socket that is named; else the common one where an agent has the secrets; else the private one."""
     chosen = _socket.named()
     if chosen is not None:
-        return chosen
+        return chosen.absolute()  # The processes that this one starts may be in another directory.
     if _socket.COMMON.exists():
         try:
             if set(names) <= listing(_socket.COMMON).keys():
@@ -144,8 +148,11 @@ def _place(names: list[str]) -> Path:
 
 def _joins(socket: Path) -> bool:
     """Takes a share of the lease, and answers whether an agent is there already."""
+    lease = _lease.path_of(socket)
+    # Before and after: an agent that was just ending, or just starting, has one only at one of these times.
+    leased = lease.exists()
     there = not isinstance(look(socket), NoAgent)
-    if there and not _lease.path_of(socket).exists():
+    if there and not leased and not lease.exists():
         return True  # It runs for other reasons, and whoever started it looks after it.
     try:
         _lease.hold(socket)
@@ -172,13 +179,13 @@ def _arguments(
     return arguments
 
 
-def _wait(socket: Path, names: list[str], agent: _Agent | None, deadline: float) -> None:
+def _wait(socket: Path, names: list[str], agent: _Agent, deadline: float) -> None:
     """Waits until the secrets are there, or all that the agent requires where none is named."""
     while True:
         trouble = look_for(socket, names) if names else look(socket)
         if trouble is None:
             return
-        if isinstance(trouble, NoAgent) and agent is not None:
+        if isinstance(trouble, NoAgent):
             agent.see_to_it()
         if time.monotonic() + PAUSE_SECONDS > deadline:
             raise trouble

@@ -117,6 +117,41 @@ class Ensuring(Temporary):
                 keyside.SecretAbsent, "whoever runs that agent must add it", keyside.ensure_agent, ["b"]
             )
 
+    def test_an_agent_that_goes_while_it_is_joined_is_replaced(self) -> None:
+        starts: list[list[str]] = []
+        with fake.FakeAgent(fake.always(fake.listing([fake.item("a")]))) as agent:
+
+            def start(arguments: list[str], **_: object) -> mock.Mock:
+                starts.append(arguments)
+                agent.start()
+                return mock.Mock(poll=lambda: None)
+
+            def joins(socket: Path) -> bool:
+                # The look that found it was the last answer that it gave.
+                answer = _real_joins(socket)
+                if not starts:
+                    agent.stop()
+                return answer
+
+            _real_joins = _ensure._joins
+            program = mock.patch.object(_binary, "find", return_value=Path("/bin/keyside"))
+            with program, mock.patch.object(_ensure, "_joins", joins), mock.patch("subprocess.Popen", start):
+                keyside.ensure_agent(["a"], vault_url="https://v", timeout=fake.DEADLINE_SECONDS)
+        self.assertEqual(len(starts), 1)
+
+    def test_an_agent_that_was_ending_at_the_look_is_not_taken_for_somebody_elses(self) -> None:
+        path = _lease.path_of(self.socket)
+        self.socket.parent.mkdir()
+        path.touch()
+
+        def last_answer(_socket: Path) -> None:
+            path.unlink(missing_ok=True)
+
+        with mock.patch.object(_ensure, "look", last_answer), mock.patch.dict(_lease._held, clear=True):
+            _ensure._joins(self.socket)
+            self.assertEqual(list(_lease._held), [str(path)], "it has a share of the next one's lease")
+            os.close(_lease._held.popitem()[1])
+
     def test_the_common_agent_is_joined_where_it_has_the_secrets(self) -> None:
         del os.environ["KEYSIDE_SOCKET"]
         private = _socket.private(os.geteuid())
@@ -129,6 +164,8 @@ class Ensuring(Temporary):
                 self.assertEqual(_ensure._place(["a"]), private)
             os.environ["KEYSIDE_SOCKET"] = "/named"
             self.assertEqual(_ensure._place(["a"]), Path("/named"))
+            os.environ["KEYSIDE_SOCKET"] = "named"
+            self.assertEqual(_ensure._place(["a"]), Path.cwd() / "named")
 
     def test_mistakes_are_told_before_anything_is_started(self) -> None:
         self.assertRaisesRegex(TypeError, "not one name", keyside.ensure_agent, "db-password")

@@ -167,6 +167,15 @@ impl Flags {
         if self.secrets.is_empty() {
             return Err(SourceError::Flags { problems: vec!["no secret is named: add --secret NAME".to_owned()] });
         }
+        let second = |(number, file): (usize, &FileFlag)| {
+            let first = self.files[..number].iter().find(|one| one.secret == file.secret && one.path != file.path)?;
+            let (name, one, other) = (&file.secret, first.path.as_str(), file.path.as_str());
+            Some(format!("'{name}' is asked for in two files, {one} and {other}: a secret has one; make a link to it"))
+        };
+        let problems: Vec<_> = self.files.iter().enumerate().filter_map(second).collect();
+        if !problems.is_empty() {
+            return Err(SourceError::Flags { problems });
+        }
         let message = |problem: &super::Problem| problem.message.clone();
         Config::parse(&self.document().to_string(), accounts, defaults)
             .map_err(|problems| SourceError::Flags { problems: problems.iter().map(message).collect() })
@@ -218,6 +227,12 @@ mod tests {
 
     const URL: &str = "https://my-vault.vault.azure.net";
 
+    const OWN: [Principal; 1] = [Principal::User(1001)];
+
+    fn own() -> Defaults<'static> {
+        Defaults { readers: &OWN, ..Defaults::of_service(1001, Path::new("/dev/shm/k/agent.sock")) }
+    }
+
     fn args(line: &str) -> SourceArgs {
         let whole = format!("keyside agent {line}");
         match Cli::try_parse_from(whole.split_whitespace()).expect("it is understood").command {
@@ -258,13 +273,11 @@ mod tests {
     fn flags_make_what_a_file_would() {
         let line = "--vault-url https://my-vault.vault.azure.net --secret a --file tls/key=b --identity azure-ml";
         let source = choose(line, &[("OTHER", "x")], "/").expect("flags");
-        let readers = [Principal::User(1001)];
-        let defaults = Defaults { readers: &readers, ..Defaults::of_service(1001, Path::new("/dev/shm/k/agent.sock")) };
-        let config = source.load(&SystemAccounts, defaults).expect("it fits");
+        let config = source.load(&SystemAccounts, own()).expect("it fits");
         assert_eq!(config.vault.to_string(), URL);
         assert_eq!(config.identity.kind, identity::Kind::AzureMl);
         assert_eq!(config.wanted.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(config.serve.readers[&name("a")], readers);
+        assert_eq!(config.serve.readers[&name("a")], OWN);
         let files = config.files.expect("files");
         assert_eq!(files.directory, Path::new("/dev/shm/k/secrets"));
         assert_eq!(files.targets.keys().collect::<Vec<_>>(), [&name("b")], "no file that nobody asked for");
@@ -275,11 +288,18 @@ mod tests {
     #[test]
     fn what_is_wrong_with_flags_is_told_without_lines_of_a_file() {
         let source = choose("--secret a --file x=b --file x=a", &[(VAULT_VARIABLE, URL)], "/").expect("flags");
-        let readers = [Principal::User(1001)];
-        let defaults = Defaults { readers: &readers, ..Defaults::of_service(1001, Path::new("/dev/shm/k/agent.sock")) };
-        let error = source.load(&SystemAccounts, defaults).expect_err("two secrets in one file");
+        let error = source.load(&SystemAccounts, own()).expect_err("two secrets in one file");
         assert!(matches!(&error, SourceError::Flags { problems } if problems.len() == 1), "{error}");
         assert!(!error.to_string().contains("line "), "{error}");
+    }
+
+    #[test]
+    fn a_secret_in_two_files_is_refused_and_the_same_file_twice_is_one() {
+        let load =
+            |line: &str| choose(line, &[(VAULT_VARIABLE, URL)], "/").expect("flags").load(&SystemAccounts, own());
+        let error = load("--file x=a --file y=a").expect_err("only one would be written");
+        assert!(error.to_string().contains("'a' is asked for in two files, x and y"), "{error}");
+        assert_eq!(load("--file x=a --file x=a").expect("one").files.expect("files").targets.len(), 1);
     }
 
     #[test]

@@ -22,6 +22,10 @@ pub(super) type Versions = BTreeMap<String, Option<String>>;
 /// How soon it is looked again whether a process group has members, when none of this process's children ends.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How long a command stays stopped where this process cannot be, because no shell is there to continue it. One that stops
+/// again at once, since another has the terminal that it wants, must not keep the machine busy.
+const WITHOUT_SHELL: Duration = Duration::from_secs(1);
+
 /// How long a group may take to be gone once it is killed; a process that the kernel itself keeps is not waited for.
 const AFTER_KILL: Duration = Duration::from_secs(5);
 
@@ -44,13 +48,15 @@ pub(super) struct Running<'a> {
     leader: Pid,
     /// When it is killed; none unless it was told to end.
     kill_at: Option<Instant>,
+    /// When it is continued, unless somebody continues this process before; none while it goes on.
+    resume_at: Option<Instant>,
     restart: bool,
 }
 
 impl<'a> Running<'a> {
     /// One that has just been started.
     pub(super) fn new(plan: &'a Plan, children: &'a Children, terminal: Option<&'a Terminal>, leader: Pid) -> Self {
-        Self { plan, children, terminal, leader, kill_at: None, restart: false }
+        Self { plan, children, terminal, leader, kill_at: None, resume_at: None, restart: false }
     }
 
     /// Looks after it until it and what it left in its process group have ended.
@@ -68,6 +74,7 @@ impl<'a> Running<'a> {
                 },
                 Some(signal) = signals.recv() => self.forward(signal),
                 () = at(self.kill_at) => self.kill(),
+                () = at(self.resume_at) => self.resume(),
                 Ok(()) = view.changed() => self.compare(&view.borrow_and_update(), &mut versions),
             }
         };
@@ -113,25 +120,27 @@ impl<'a> Running<'a> {
         self.kill_at = None;
     }
 
-    /// A command that stops for want of the terminal gets it; else this process stops with it, for the shell to see.
-    fn stopped(&self, signal: Signal) {
+    /// A command that stops for want of the terminal gets it; else this process stops with it, for the shell to see, and
+    /// continues it when it is continued itself.
+    fn stopped(&mut self, signal: Signal) {
         if signal == Signal::SIGSTOP {
             // Somebody stopped the command and not the run.
             return;
         }
         let wants_terminal = matches!(signal, Signal::SIGTTIN | Signal::SIGTTOU);
-        match self.terminal {
-            Some(terminal) if wants_terminal && terminal.is_ours() => terminal.grant(),
-            Some(terminal) => {
-                terminal.take_back(self.leader);
-                suspend();
+        if let Some(terminal) = self.terminal {
+            if wants_terminal && terminal.is_ours() {
+                terminal.grant();
+                return self.resume();
             }
-            None => suspend(),
+            terminal.take_back(self.leader);
         }
-        self.resume();
+        suspend();
+        self.resume_at = Some(Instant::now() + WITHOUT_SHELL);
     }
 
-    fn resume(&self) {
+    fn resume(&mut self) {
+        self.resume_at = None;
         if let Some(terminal) = self.terminal {
             terminal.lend(self.leader);
         }

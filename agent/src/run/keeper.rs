@@ -21,6 +21,7 @@ use super::plan::Plan;
 use crate::causes::with_causes;
 use crate::cli::Exit;
 use crate::client::{Client, Failure};
+use crate::kernel::bequeath_no_descriptors;
 use crate::serve::documents::Listing;
 
 /// How soon an agent that is starting is looked for again.
@@ -215,6 +216,7 @@ impl<'a> Keeper<'a> {
         for name in OF_THE_SERVICE {
             command.env_remove(name);
         }
+        bequeath_no_descriptors(&mut command);
         let mut agent = command.spawn()?;
         let pid = Pid::from_raw(i32::try_from(agent.id()).map_err(io::Error::other)?);
         self.children.watch(pid);

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout_at};
 
 use super::keeper::{Verdict, View};
 use super::plan::Plan;
@@ -31,33 +31,43 @@ const FINAL: [&str; 3] = ["not_found", "disabled", "unusable"];
 /// # Errors
 /// What the run ends with instead: 66 for a secret that the vault does not have, 69 when no agent answers in time, 75 when a
 /// secret is not there in time, 78 when this agent will never serve it.
-pub(super) async fn wait(plan: &Plan, view: &mut watch::Receiver<View>) -> Result<(), Verdict> {
-    let start = Instant::now();
-    let deadline = start + plan.timeout;
-    let mut look = interval_at(start + SILENCE, SILENCE);
+pub(super) async fn wait(plan: &Plan, view: &mut watch::Receiver<View>, deadline: Instant) -> Result<(), Verdict> {
+    let mut look = interval_at(Instant::now() + SILENCE, SILENCE);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut progress = Progress::new();
-    let mut why = String::new();
+    let mut why = None;
     loop {
         let missing = missing(plan, &view.borrow_and_update())?;
-        if missing.is_empty() && files_are_there(plan, deadline).await? {
+        // An agent that does not answer must not take longer than there is.
+        let all = missing.is_empty() && timeout_at(deadline, files_are_there(plan)).await.unwrap_or(Ok(false))?;
+        if all {
             progress.clear();
             return Ok(());
         }
         tokio::select! {
             _ = view.changed() => {}
-            _ = look.tick() => {
-                why = reason(plan, &missing, view).await?;
-                progress.tell(&why);
-            }
+            () = sleep(FILES_PAUSE), if missing.is_empty() => {}
+            _ = look.tick() => if let Ok(reason) = timeout_at(deadline, reason(plan, &missing, view)).await {
+                progress.tell(why.insert(reason?));
+            },
             () = sleep_until(deadline) => {
                 progress.clear();
-                let exit = if view.borrow().listing.is_some() { Exit::NotYet } else { Exit::Unavailable };
-                let message = format!("not ready within {}: {why}", humantime::format_duration(plan.timeout));
-                return Err(Verdict { exit, message });
+                return Err(too_late(plan, &missing, &view.borrow(), why));
             }
         }
     }
+}
+
+/// The end of a wait in vain, with the reason that was last told.
+fn too_late(plan: &Plan, missing: &[SecretName], view: &View, why: Option<String>) -> Verdict {
+    let exit = if view.listing.is_some() { Exit::NotYet } else { Exit::Unavailable };
+    let why = why.or_else(|| view.trouble.clone()).unwrap_or_else(|| no_answer_about(missing));
+    Verdict { exit, message: format!("not ready within {}: {why}", humantime::format_duration(plan.timeout)) }
+}
+
+fn no_answer_about(missing: &[SecretName]) -> String {
+    let names: Vec<_> = missing.iter().map(SecretName::as_str).collect();
+    format!("no answer yet about {}", if names.is_empty() { "the files".to_owned() } else { names.join(", ") })
 }
 
 /// The secrets that are not there yet; all of them while no agent answers.
@@ -91,30 +101,29 @@ async fn reason(plan: &Plan, missing: &[SecretName], view: &watch::Receiver<View
         return Ok(trouble);
     }
     let Ok(mut agent) = Client::open(&plan.socket, plan.uid).await else { return Ok("the agent starts".to_owned()) };
+    if missing.is_empty() {
+        let unready = agent.unreadiness().await.ok().flatten();
+        return Ok(unready.unwrap_or_else(|| no_answer_about(missing)));
+    }
     let Ok(status) = agent.status().await else { return Ok("the agent does not say".to_owned()) };
     let about = |name: &SecretName| status.failures.iter().find(|failure| failure.name == name.as_str());
     if let Some(failure) = missing.iter().filter_map(about).find(|failure| FINAL.contains(&failure.code.as_str())) {
         return Err(Verdict { exit: Exit::Absent, message: sentence(failure) });
     }
     let told: Vec<_> = missing.iter().filter_map(about).map(sentence).collect();
-    let names: Vec<_> = missing.iter().map(SecretName::as_str).collect();
-    Ok(if told.is_empty() { format!("no answer yet about {}", names.join(", ")) } else { told.join("; ") })
+    Ok(if told.is_empty() { no_answer_about(missing) } else { told.join("; ") })
 }
 
 fn sentence(failure: &Trouble) -> String {
     format!("'{}': {}", failure.name, failure.message.as_ref().unwrap_or(&failure.code))
 }
 
-/// Whether the agent has written the files that are needed. They follow the secrets, so they are waited for here.
-async fn files_are_there(plan: &Plan, deadline: Instant) -> Result<bool, Verdict> {
+/// Whether the agent has written the files that are needed, which follow the secrets.
+async fn files_are_there(plan: &Plan) -> Result<bool, Verdict> {
     let Some(files) = plan.files.as_ref().filter(|files| !files.needed.is_empty()) else { return Ok(true) };
     let Ok(mut agent) = Client::open(&plan.socket, plan.uid).await else { return Ok(false) };
-    loop {
-        match agent.unreadiness().await {
-            Ok(None) => break,
-            Ok(Some(_)) if Instant::now() < deadline => tokio::time::sleep(FILES_PAUSE).await,
-            Ok(Some(_)) | Err(_) => return Ok(false),
-        }
+    if !matches!(agent.unreadiness().await, Ok(None)) {
+        return Ok(false);
     }
     match files.needed.iter().find(|path| !path.exists()) {
         None => Ok(true),
@@ -236,9 +245,56 @@ mod tests {
     async fn without_an_agent_the_wait_ends_with_the_reason() {
         let trouble = Some("no agent answers".to_owned());
         let (sender, mut receiver) = watch::channel(View { trouble, ..View::default() });
-        let verdict = wait(&plan(&["a"]), &mut receiver).await.expect_err("in vain");
+        let plan = plan(&["a"]);
+        let verdict = wait(&plan, &mut receiver, Instant::now() + plan.timeout).await.expect_err("in vain");
         drop(sender);
         assert_eq!(verdict.exit, Exit::Unavailable);
         assert_eq!(verdict.message, "not ready within 5m: no agent answers");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_that_does_not_answer_makes_no_wait_longer() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let socket = folder.path().join("agent.sock");
+        let _silent = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
+        let files = Some(super::super::plan::Files { directory: "/x".into(), needed: vec!["/x/a".into()] });
+        let plan = Plan { socket, files, timeout: Duration::from_secs(3), ..plan(&["a"]) };
+        for version in [None, Some("1")] {
+            let (_sender, mut receiver) = watch::channel(view(&[("a", version)]));
+            let start = Instant::now();
+            let verdict = wait(&plan, &mut receiver, start + plan.timeout).await.expect_err("in vain");
+            assert_eq!((verdict.exit, start.elapsed()), (Exit::NotYet, plan.timeout), "{verdict:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_is_lost_while_it_is_asked_is_asked_again() {
+        use tokio::io::AsyncWriteExt as _;
+        let folder = tempfile::tempdir().expect("a folder");
+        let socket = folder.path().join("agent.sock");
+        let listener = tokio::net::UnixListener::bind(&socket).expect("bound");
+        let variables = [("A".parse().expect("a variable"), name("a"))].into();
+        let plan = Plan { socket, variables, ..plan(&["a"]) };
+        let (_sender, mut receiver) = watch::channel(view(&[("a", Some("1"))]));
+        let agent = async {
+            drop(listener.accept().await.expect("asked"));
+            let (mut end, _) = listener.accept().await.expect("asked again");
+            end.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nv").await.expect("answered");
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            outcome = super::super::values(&plan, &mut receiver) => drop(outcome.expect("the second time")),
+            () = agent => {}
+        }
+    }
+
+    #[test]
+    fn a_wait_that_was_too_short_for_a_word_still_ends_with_a_reason() {
+        let plan = plan(&["a"]);
+        let verdict = too_late(&plan, &[name("a")], &view(&[("a", None)]), None);
+        assert_eq!(
+            (verdict.exit, verdict.message.as_str()),
+            (Exit::NotYet, "not ready within 5m: no answer yet about a")
+        );
     }
 }

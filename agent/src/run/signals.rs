@@ -49,6 +49,12 @@ impl Held {
     }
 }
 
+/// The signals of a key or of a terminal's end that this process was started to ignore. It goes on all the same, as the
+/// command would; only SIGTERM always ends it.
+pub(super) fn ignored() -> SigSet {
+    [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT].into_iter().filter(|signal| kernel::is_ignored(*signal)).collect()
+}
+
 /// The signals as they come.
 #[derive(Debug)]
 pub(super) struct Signals(AsyncFd<SignalFd>);

@@ -48,6 +48,7 @@ fn what_cannot_be_mended_by_waiting_is_told_at_once() {
         (&["--config", "/nonexistent/agent.toml"], 78, "could not read the configuration"),
         (&["--env", "PATH=db-password"], 64, "decides what code programs load"),
         (&["--file", "/etc/x=db-password"], 64, "KEYSIDE_SECRETS_DIR"),
+        (&["--file", "x=db-password", "--file", "y=db-password"], 78, "is asked for in two files, x and y"),
     ];
     for (flags, code, words) in rows {
         let mut wrapper = Wrapper::start(&estate, flags, "echo started.");
@@ -65,6 +66,44 @@ fn without_any_configuration_the_message_says_what_to_name() {
     let mut wrapper = Wrapper::of(&estate, bare);
     assert_eq!(wrapper.end(), Some(78));
     assert_eq!(wrapper.log().trim(), "keyside: no configuration: name --config, or KEY_VAULT_URL and --secret");
+}
+
+#[test]
+fn a_run_that_names_nothing_joins_the_agent_that_answers() {
+    let estate = Estate::start(SECRETS);
+    let keyside = binaries::path("keyside").display().to_string();
+    let inner = format!("{keyside} run -- {keyside} get db-password");
+    let mut wrapper = Wrapper::start(&estate, &["--secret", "db-password"], &inner);
+    assert_eq!(wrapper.end(), Some(0), "{}", wrapper.log());
+    assert_eq!(wrapper.said().trim(), "first-7fKq2mWz", "KEY_VAULT_URL is set, and the socket named");
+    let mut alone = Wrapper::of(&estate, command(&estate, &[], &["true"]));
+    assert_eq!(alone.end(), Some(78));
+    assert!(alone.log().contains("name --config, or KEY_VAULT_URL and --secret"), "{}", alone.log());
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_named() {
+    let estate = Estate::start(&[]);
+    let mut line = binaries::command("keyside");
+    line.envs(wrapper::variables(&estate));
+    line.args(["run", "--socket", "/proc/x/agent.sock", "--env", "db-password", "--", "true"]);
+    let mut wrapper = Wrapper::of(&estate, line);
+    assert_eq!(wrapper.end(), Some(69));
+    assert!(wrapper.log().contains("the directory of /proc/x/agent.sock cannot be made"), "{}", wrapper.log());
+}
+
+#[test]
+fn a_socket_is_found_from_every_directory() {
+    let estate = Estate::start(SECRETS);
+    let keyside = binaries::path("keyside").display().to_string();
+    let mut line = binaries::command("keyside");
+    line.envs(wrapper::variables(&estate)).current_dir(estate.folder());
+    line.args(["run", "--socket", "here.sock", "--env", "db-password", "--", "sh", "-c"]);
+    line.arg(format!("cd /; {keyside} get db-password"));
+    let mut wrapper = Wrapper::of(&estate, line);
+    assert_eq!(wrapper.end(), Some(0), "{}", wrapper.log());
+    assert_eq!((wrapper.said().trim(), wrapper.log().as_str()), ("first-7fKq2mWz", ""));
+    assert!(!estate.folder().join("here.sock.lease").exists(), "nothing is left");
 }
 
 #[test]

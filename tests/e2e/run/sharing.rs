@@ -62,6 +62,27 @@ fn eight_runs_at_once_start_one_agent_and_the_last_takes_it_down() {
 }
 
 #[test]
+fn a_shared_agent_holds_nothing_that_its_starter_was_started_with() {
+    let estate = Estate::start(SECRETS);
+    let lock = estate.folder().join("lock");
+    let starter = wrapper::command(&estate, FLAGS, &["sh", "-c", &until_told(&estate, 0)]);
+    let mut outer = std::process::Command::new("sh");
+    outer.args(["-c", &format!("exec 7>{}; flock 7; exec \"$@\"", lock.display()), "sh"]);
+    outer.arg(keyside_tests::binaries::path("keyside")).args(starter.get_args().skip(2));
+    outer.env_clear().env("PATH", "/usr/bin:/bin").envs(wrapper::variables(&estate));
+    let mut starter = Wrapper::of(&estate, outer);
+    starter.wait_for("has-");
+    let second = Wrapper::start(&estate, FLAGS, &until_told(&estate, 1));
+    second.wait_for("has-");
+    let lock = std::fs::File::open(lock).expect("made");
+    assert!(lock.try_lock().is_err(), "the starter has it");
+    tell(&estate, 0);
+    assert_eq!(starter.end(), Some(0), "{}", starter.log());
+    assert_eq!(agents(&estate).len(), 1, "it goes on for the other");
+    lock.try_lock().expect("the agent does not have it");
+}
+
+#[test]
 fn an_agent_that_was_killed_is_started_again_while_the_command_goes_on() {
     let estate = Estate::start(SECRETS);
     let mut runs: Vec<_> = (0..2).map(|number| Wrapper::start(&estate, FLAGS, &until_told(&estate, number))).collect();

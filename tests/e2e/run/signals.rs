@@ -70,6 +70,37 @@ fn a_signal_before_the_command_ends_the_run() {
 }
 
 #[test]
+fn a_signal_that_a_run_was_started_to_ignore_does_not_end_it_before_its_command() {
+    let estate = Estate::start(&[]);
+    estate.emulator.run(&["fault", "add", "--host", "*.vault.azure.net", "--status", "503"]);
+    let run = wrapper::command(&estate, ENV, &["true"]);
+    let mut outer = Command::new("sh");
+    outer.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(binaries::path("keyside")).args(run.get_args().skip(2));
+    outer.env_clear().env("PATH", "/usr/bin:/bin").envs(wrapper::variables(&estate));
+    let mut wrapper = Wrapper::of(&estate, outer);
+    wait::until("the reason", || wrapper.log().contains("waiting: ").then_some(()));
+    wrapper.send(Signal::SIGHUP);
+    wrapper.send(Signal::SIGTERM);
+    assert_eq!(wrapper.end(), Some(128 + Signal::SIGTERM as i32), "not by SIGHUP: {}", wrapper.log());
+}
+
+#[test]
+fn a_command_that_stops_where_no_shell_is_is_continued_without_haste() {
+    let estate = Estate::start(SECRETS);
+    let stops =
+        "import os, signal, time\nbegin = time.monotonic()\nfor _ in range(3): os.kill(os.getpid(), signal.SIGTSTP)
+print('stopped for %d.' % (time.monotonic() - begin))";
+    let run = wrapper::command(&estate, ENV, &["python3", "-c", stops]);
+    let mut outer = Command::new("setsid");
+    outer.arg(binaries::path("keyside")).args(run.get_args().skip(2));
+    outer.env_clear().env("PATH", "/usr/bin:/bin").envs(wrapper::variables(&estate));
+    let mut wrapper = Wrapper::of(&estate, outer);
+    assert_eq!(wrapper.end(), Some(0), "{}", wrapper.log());
+    let seconds = wrapper.said().trim_start_matches("stopped for ").trim_end_matches(".\n").parse::<u32>();
+    assert!(seconds.expect("a number") >= 3, "{}", wrapper.said());
+}
+
+#[test]
 fn what_the_command_leaves_in_its_group_is_ended_and_a_daemon_goes_on() {
     let estate = Estate::start(SECRETS);
     let marker = format!("{}", 86_400 + std::process::id());
