@@ -84,18 +84,6 @@ pub fn nobody_else_has_open(file: BorrowedFd<'_>) -> bool {
     lease(libc::F_WRLCK) && lease(libc::F_UNLCK)
 }
 
-/// Keeps every descriptor but the first three from the programs that this process starts: whoever started it may have
-/// left some open.
-///
-/// # Errors
-/// Whatever the kernel answers; `EINVAL` before Linux 5.11.
-pub fn keep_descriptors() -> io::Result<()> {
-    // JUSTIFICATION: no binding knows this call.
-    // SAFETY: it takes integers, closes nothing, and no memory is involved.
-    let answer = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
 /// What a program inherits that the process which starts it has changed for itself.
 #[derive(Debug)]
 pub struct Inheritance {
@@ -141,11 +129,15 @@ pub fn bequeath_no_descriptors(command: &mut Command) {
     // JUSTIFICATION: descriptors that this process inherited are marked as anything only by number, and for the started
     // program alone only between fork and exec.
     // SAFETY: the closure makes system calls on integers, and neither allocates nor takes a lock.
-    unsafe { command.pre_exec(close_on_exec) };
+    unsafe { command.pre_exec(keep_descriptors) };
 }
 
-/// Marks them, so that the standard library's own goes on telling whether the program was started.
-fn close_on_exec() -> io::Result<()> {
+/// Keeps every descriptor but the first three from the programs that this process starts: whoever started it may have left
+/// some open. They are marked and not closed, so that the standard library's own goes on telling whether a program started.
+///
+/// # Errors
+/// When the kernel says neither which are open nor how many can be.
+pub fn keep_descriptors() -> io::Result<()> {
     const FIRST: libc::c_uint = 3;
     // JUSTIFICATION: no binding knows this call in the C library of the static program.
     // SAFETY: it takes integers; no memory is involved.

@@ -35,8 +35,7 @@ pub fn run() -> Result<()> {
     let channel = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from).context(NO_AGENT)?;
     // Somebody's terminal is left as it is.
     channel.peer_addr().context(NO_AGENT)?;
-    // An older kernel cannot; then commands get what the agent itself was given.
-    let _kept = kernel::keep_descriptors();
+    kernel::keep_descriptors().context("descriptors cannot be kept from commands")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
         // Service managers and terminals signal every process of a service or a job. The helper ends with the agent, which
