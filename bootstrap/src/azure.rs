@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use azure_core::credentials::TokenCredential as _;
 use azure_core::http::Method;
-use base64ct::{Base64UrlUnpadded, Encoding as _};
 use keyside::azure::cloud::{Cloud, VaultUrl};
-use keyside::azure::identity::{self, Authority, Identity, SignIn};
+use keyside::azure::identity::{self, Authority, Identity, SignIn, TokenError};
 use keyside::azure::transport::{Timeouts, Transport};
 use keyside::clock::SystemClock;
 use keyside::environment::Environment;
 use keyside::memory::{self, Arena};
-use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::arm::{Arm, Call, Patience};
@@ -151,19 +148,10 @@ fn url_of(id: &ArmId) -> Result<VaultUrl> {
     Ok(format!("https://{}.{}", id.name(), Cloud::Public.vault_suffix()).parse()?)
 }
 
-/// What a token says about its bearer.
-#[derive(Deserialize)]
-struct Claims {
-    oid: Option<Uuid>,
-    tid: Option<Uuid>,
-    idtyp: Option<String>,
-}
-
 async fn operator(config: &Config, identity: &Identity) -> Result<(Uuid, &'static str)> {
     let scope = "https://management.azure.com/.default";
-    let token = identity.get_token(&[scope], None).await.map_err(|error| sign_in(error, config.tenant))?;
-    let claims = claims(token.token.secret());
-    if let Some(tenant) = claims.as_ref().and_then(|claims| claims.tid)
+    let claims = identity.sign_in(scope).await.map_err(|error| unsigned(error, config.tenant))?.claims;
+    if let Some(tenant) = claims.tenant_id
         && tenant != config.tenant
     {
         bail!(
@@ -171,42 +159,17 @@ async fn operator(config: &Config, identity: &Identity) -> Result<(Uuid, &'stati
             config.tenant
         );
     }
-    let said = claims.as_ref().and_then(|claims| claims.oid);
-    let kind = match claims.as_ref().and_then(|claims| claims.idtyp.as_deref()) {
-        Some("user") => "User",
-        _ => "ServicePrincipal",
-    };
+    let kind = if claims.is_user { "User" } else { "ServicePrincipal" };
     let id = config
         .operator
         .principal
-        .or(said)
+        .or(claims.object_id)
         .context("the token does not say whose it is: set principal under [operator]")?;
     Ok((id, config.operator.kind.unwrap_or(kind)))
 }
 
-fn sign_in(error: azure_core::Error, tenant: Uuid) -> anyhow::Error {
+fn unsigned(error: TokenError, tenant: Uuid) -> anyhow::Error {
     use crate::arm::{ArmError, Problem};
     let label = Label { kind: "tenant", name: tenant.to_string() };
-    ArmError { label, operation: "sign in to", problem: Box::new(Problem::from(error)) }.into()
-}
-
-/// The claims of a token; only for whom it was made out is read, which nobody relies on for access.
-fn claims(token: &str) -> Option<Claims> {
-    let payload = token.split('.').nth(1)?;
-    serde_json::from_slice(&Base64UrlUnpadded::decode_vec(payload).ok()?).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_bearer_is_read_from_the_middle_of_a_token() {
-        let payload = br#"{"oid":"00000000-0000-4000-8000-000000000001","idtyp":"app","x":1}"#;
-        let token = format!("head.{}.signature", Base64UrlUnpadded::encode_string(payload));
-        let claims = claims(&token).expect("claims");
-        assert_eq!(claims.oid, Some(uuid::uuid!("00000000-0000-4000-8000-000000000001")));
-        assert_eq!(claims.idtyp.as_deref(), Some("app"));
-        assert!(super::claims("opaque").is_none());
-    }
+    ArmError { label, operation: "sign in to", problem: Box::new(Problem::SignIn(error)) }.into()
 }

@@ -19,6 +19,8 @@ use crate::id::ArmId;
 use crate::names::Prefix;
 use crate::roles::Role;
 
+pub(crate) use secrets::VALUE_BYTES_MAX;
+
 /// A description that fits together.
 #[derive(Debug)]
 pub struct Config {

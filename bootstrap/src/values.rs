@@ -10,11 +10,7 @@ use keyside::memory::Arena;
 use keyside::secret::SecretValue;
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use crate::config::{Recipe, Source};
-
-/// Longest value that Key Vault keeps, in bytes.
-/// Source: <https://learn.microsoft.com/azure/key-vault/secrets/about-secrets>.
-const VALUE_BYTES_MAX: usize = 25 * 1024;
+use crate::config::{Recipe, Source, VALUE_BYTES_MAX};
 
 /// Where values come from. Whatever buffer one passes through is wiped when it is freed, by the program's allocator.
 pub struct Values {

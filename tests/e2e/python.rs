@@ -280,7 +280,7 @@ fn the_training_loop_reads_its_token_anew_beside_the_wrapper() {
     let (first, second) = (fingerprint("first-7fKq2m"), fingerprint("second-Zp04vt"));
     assert_eq!(script.next(), format!("step 0: loss 0.990, signed in with {first}"));
     estate.emulator.set_secret(VAULT, "tracker-token", "second-Zp04vt");
-    assert!(http::Connection::open(&estate.socket()).request("POST", "/v1/refresh", &[]).status == 200);
+    http::refresh(&estate.socket());
     wait::until("the rotation", || (script.next() == format!("rotated: now {second}")).then_some(()));
     wait::until("its use", || script.next().ends_with(&format!("signed in with {second}")).then_some(()));
     script.cancel();

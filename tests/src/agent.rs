@@ -71,15 +71,7 @@ impl Agent {
     /// # Panics
     /// When it refuses for another reason.
     pub fn refresh(&self) {
-        wait::until("the vault to be asked", || {
-            let answer = http::Connection::open(&self.socket).request("POST", "/v1/refresh", &[]);
-            let text = String::from_utf8_lossy(&answer.body);
-            if answer.status == 503 && text.contains("held_back") {
-                return None;
-            }
-            assert!((200..300).contains(&answer.status), "{text}");
-            Some(())
-        });
+        http::refresh(&self.socket);
     }
 
     /// Its process id.

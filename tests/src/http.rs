@@ -6,6 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::wait;
+
 /// An answer, whole.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -112,4 +114,20 @@ fn read_line(stream: &mut impl BufRead) -> String {
     let mut line = String::new();
     stream.read_line(&mut line).expect("a line");
     line.trim_end().to_owned()
+}
+
+/// Has the agent at `socket` look at every secret, as soon as it asks the vault again.
+///
+/// # Panics
+/// When it refuses for another reason.
+pub fn refresh(socket: &Path) {
+    wait::until("the vault to be asked", || {
+        let answer = Connection::open(socket).request("POST", "/v1/refresh", &[]);
+        let text = String::from_utf8_lossy(&answer.body);
+        if answer.status == 503 && text.contains("held_back") {
+            return None;
+        }
+        assert!((200..300).contains(&answer.status), "{text}");
+        Some(())
+    });
 }

@@ -209,7 +209,7 @@ impl Subscription {
         wait::until(part, || self.writes().iter().any(|line| line.contains(part)).then_some(()));
     }
 
-    /// Reads a secret of a vault as `client` by the agent's one pass; none where it may not, or it is not there.
+    /// Reads a secret of a vault as the colleague by the agent's one pass; none where it may not, or it is not there.
     ///
     /// # Panics
     /// When the scenario's files cannot be written.

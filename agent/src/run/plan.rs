@@ -187,9 +187,20 @@ pub enum OnChange {
     Restart,
 }
 
+/// The signals that ask a program for something, as those of hooks do.
+const ASKING: [Signal; 7] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGWINCH,
+];
+
 /// Says that a text is no [`OnChange`].
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("'{0}' is none of nothing, restart and signal:NAME, as in signal:HUP")]
+#[error("'{0}' is none of nothing, restart and signal:NAME with HUP, INT, QUIT, TERM, USR1, USR2 or WINCH")]
 pub struct InvalidOnChange(String);
 
 impl FromStr for OnChange {
@@ -203,8 +214,7 @@ impl FromStr for OnChange {
             Some(("signal", name)) => {
                 let name = name.strip_prefix("SIG").unwrap_or(name);
                 let signal = Signal::from_str(&format!("SIG{name}")).map_err(|_| invalid())?;
-                // No program can be told anything by these.
-                let tells = !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP);
+                let tells = ASKING.contains(&signal);
                 tells.then_some(Self::Signal(signal)).ok_or_else(invalid)
             }
             _ => Err(invalid()),
@@ -309,6 +319,7 @@ mod tests {
             ("signal:SIGUSR1", Some(OnChange::Signal(Signal::SIGUSR1))),
             ("signal:KILL", None),
             ("signal:STOP", None),
+            ("signal:SEGV", None),
             ("signal:", None),
             ("signal:hup", None),
             ("signal", None),

@@ -58,26 +58,6 @@ fn readiness_waits_for_required_secrets_only() {
     assert!(reader.snapshot().is_ready());
 }
 
-#[tokio::test]
-async fn readiness_is_held_back_and_its_release_wakes_readers() {
-    let (publisher, mut reader) = channel([(name("db"), false)]);
-    let mut hold = publisher.hold_readiness();
-    let _ = apply(&publisher, "db", Ok(secret('a', b"one")), 1);
-    assert!(reader.changed().await);
-    assert!(reader.snapshot().is_complete() && !reader.snapshot().is_ready());
-    hold.release();
-    assert!(reader.changed().await);
-    assert!(reader.snapshot().is_ready());
-    hold.resume();
-    assert!(reader.changed().await);
-    hold.resume();
-    let none = tokio::time::timeout(Duration::ZERO, reader.changed()).await;
-    assert!(none.is_err() && !reader.snapshot().is_ready(), "held already");
-    drop(hold);
-    assert!(reader.snapshot().is_ready());
-    assert_eq!(reader.snapshot().generation, 1, "nothing new to read");
-}
-
 #[test]
 fn a_superseded_value_is_wiped_when_its_last_reader_is_done() {
     let arena = Arena::unlocked();

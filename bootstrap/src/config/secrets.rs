@@ -11,7 +11,7 @@ use super::{ALPHANUMERIC, Config, Recipe, Secret, Source};
 
 /// Longest value that Key Vault keeps, in bytes.
 /// Source: <https://learn.microsoft.com/azure/key-vault/secrets/about-secrets>.
-const VALUE_BYTES_MAX: usize = 25 * 1024;
+pub(crate) const VALUE_BYTES_MAX: usize = 25 * 1024;
 
 /// Longest life of a version, ten years: a longer one is a slip, and past the end of the calendar there is no expiry.
 const EXPIRES_IN_MAX: Duration = Duration::from_hours(10 * 366 * 24);

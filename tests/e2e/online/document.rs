@@ -29,7 +29,6 @@ fn the_document_has_exactly_these_members() {
 fn expected(estate: &Estate, warnings: &Value) -> Value {
     let variables = estate.variables();
     let proxy = variables["HTTPS_PROXY"].trim_start_matches("http://");
-    let set = |rest: &str| format!("az keyvault secret {rest}");
     json!({
         "config": estate.folder().join("agent.toml"),
         "problems": [],
@@ -73,17 +72,22 @@ fn expected(estate: &Estate, warnings: &Value) -> Value {
                     "version": null, "expires": null, "expired": false,
                 },
             ],
-            "findings": [{
-                "code": "not_found",
-                "weight": "warning",
-                "transient": false,
-                "secrets": ["gone"],
-                "message": "the vault has no secret 'gone': write it, recover it if it was deleted, or correct its name",
-                "commands": [
-                    set("set --vault-name ml-vault --name gone --file FILE"),
-                    set("recover --vault-name ml-vault --name gone"),
-                ],
-            }],
+            "findings": [gone()],
         },
+    })
+}
+
+fn gone() -> Value {
+    let set = |rest: &str| format!("az keyvault secret {rest}");
+    json!({
+        "code": "not_found",
+        "weight": "warning",
+        "transient": false,
+        "secrets": ["gone"],
+        "message": "the vault has no secret 'gone': write it, recover it if it was deleted, or correct its name",
+        "commands": [
+            set("set --vault-name ml-vault --name gone --file FILE"),
+            set("recover --vault-name ml-vault --name gone"),
+        ],
     })
 }

@@ -10,8 +10,7 @@ const SCRIPT: &str = "trap 'echo got-HUP.' HUP; trap 'echo got-TERM.; exit 0' TE
 
 fn rotate(estate: &Estate, name: &str, value: &str) {
     estate.emulator.set_secret(VAULT, name, value);
-    let answer = http::Connection::open(&estate.socket()).request("POST", "/v1/refresh", &[]);
-    assert!((200..300).contains(&answer.status), "{}", String::from_utf8_lossy(&answer.body));
+    http::refresh(&estate.socket());
 }
 
 fn start(estate: &Estate, action: &str) -> Wrapper {
