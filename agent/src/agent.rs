@@ -1,5 +1,6 @@
 //! The agent: puts the parts together and runs them until it is told to stop.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -23,7 +24,7 @@ use crate::lease::{self, Lease};
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
 use crate::process;
-use crate::refresh::{self, Pulse, Refresh};
+use crate::refresh::{self, Budget, Pulse, Refresh, Upstream, Wanted};
 use crate::serve::{self, Listeners};
 use crate::signals::Signals;
 use crate::store::{self, Reader};
@@ -158,20 +159,31 @@ impl Parts {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let settings = azure::Settings {
             vault_url: config.vault.clone(),
+            fallback: config.fallback.clone(),
             identity: config.identity.clone(),
             timeouts: Timeouts::default(),
         };
         let connection = azure::connect(settings, environment, arena.clone(), Arc::clone(&clock))?;
-        let azure::Connection { vault, identity, .. } = connection;
+        let azure::Connection { vault, fallback, identity, .. } = connection;
         let metrics = Arc::new(Metrics::new());
+        let vaults = std::iter::once(vault).chain(fallback).map(|vault| Counted::new(vault, Arc::clone(&metrics)));
+        let names = std::iter::once(&config.vault).chain(&config.fallback).map(ToString::to_string);
+        let budget = Budget {
+            sources: config.wanted.iter().map(Wanted::source).collect::<BTreeSet<_>>().len(),
+            wait_max: config.rotation.pace.interval,
+            clock: Arc::clone(&clock),
+            dice: fastrand::f64,
+        };
         let (publisher, reader) = store::channel(config.wanted.iter().map(|one| (one.name.clone(), one.optional)));
         let refresh = Refresh {
-            vault: Counted::new(vault, Arc::clone(&metrics)),
+            upstream: Upstream::new(names.zip(vaults).collect(), budget),
             wanted: config.wanted.clone(),
             publisher,
             arena: arena.clone(),
             clock: Arc::clone(&clock),
             pulse: Pulse::default(),
+            settings: config.rotation,
+            dice: fastrand::f64,
         };
         let hooks = Hooks::new(&config.hooks, Arc::clone(&metrics), Arc::clone(&clock));
         Ok(Self { config, hardening, identity, refresh, reader, arena, clock, metrics, hooks })
@@ -202,7 +214,7 @@ impl Parts {
             tasks.start("lease", |stop| Lease::lapse(lease, stop));
         }
         let pulse = self.refresh.pulse.clone();
-        tasks.start_unfailing("refresh", |stop| self.refresh.run(self.config.poll_interval, queue, stop));
+        tasks.start_unfailing("refresh", |stop| self.refresh.run(queue, stop));
         tasks.start_unfailing("identity", |stop| self.identity.refresh_ahead(stop));
         tasks.start_unfailing("notify", |stop| notify::follow(self.reader, stop));
         tasks.start_unfailing("watchdog", |stop| notify::keep_alive(move || pulse.is_alive(), stop));
@@ -214,13 +226,14 @@ impl Parts {
         serve::Sources {
             reader: self.reader.clone(),
             demands,
+            gates: self.refresh.upstream.gates(),
             clock: Arc::clone(&self.clock),
             about: serve::About {
                 vault: self.config.vault.to_string(),
                 started: self.clock.now(),
                 arena: self.arena.clone(),
                 identity: Arc::new(move || identity.source().map(|source| source.to_string())),
-                poll_interval: self.config.poll_interval,
+                poll_interval: self.config.rotation.pace.interval,
                 hardening: self.hardening.clone(),
                 hooks: self.hooks.board.clone(),
             },

@@ -5,6 +5,7 @@ pub mod error_body;
 pub mod identity;
 pub mod key_vault;
 pub mod knock;
+pub mod own_host;
 mod quotation;
 #[cfg(test)]
 mod testing;
@@ -29,6 +30,8 @@ use crate::memory::Arena;
 pub struct Settings {
     /// The vault.
     pub vault_url: VaultUrl,
+    /// The vaults that stand in for it, of the same cloud.
+    pub fallback: Vec<VaultUrl>,
     /// Who Keyside is to it.
     pub identity: identity::Settings,
     /// How long a request may take.
@@ -54,13 +57,15 @@ pub enum ConnectError {
 pub struct Connection {
     /// The vault.
     pub vault: KeyVault,
-    /// As whom it is read.
+    /// Those that stand in for it.
+    pub fallback: Vec<KeyVault>,
+    /// As whom they are read.
     pub identity: Arc<Identity>,
-    /// How it is reached.
+    /// How the vault is reached.
     pub way: Way,
 }
 
-/// Prepares the connection to a vault. Reads the trusted roots; sends nothing before the first fetch.
+/// Prepares the connection to vaults of one cloud. Reads the trusted roots; sends nothing before the first fetch.
 ///
 /// # Errors
 /// [`ConnectError`], where the environment rules every connection out.
@@ -70,7 +75,7 @@ pub fn connect(
     arena: Arena,
     clock: Arc<dyn Clock>,
 ) -> Result<Connection, ConnectError> {
-    let Settings { vault_url, identity, timeouts } = settings;
+    let Settings { vault_url, fallback, identity, timeouts } = settings;
     let transport = Arc::new(Transport::new(environment, timeouts)?);
     let authority = Authority::new(environment, vault_url.cloud())?;
     let sign_in = SignIn { transport, authority };
@@ -79,6 +84,7 @@ pub fn connect(
     let way =
         Way { vault_url: vault_url.clone(), transport: Arc::clone(&transport), authority, clock: Arc::clone(&clock) };
     let means = Means { identity: Arc::clone(&identity), transport, arena, clock };
-    let vault = KeyVault::new(vault_url, means).map_err(ConnectError::Client)?;
-    Ok(Connection { vault, identity, way })
+    let open = |url| KeyVault::new(url, means.clone()).map_err(ConnectError::Client);
+    let fallback = fallback.into_iter().map(open).collect::<Result<_, _>>()?;
+    Ok(Connection { vault: open(vault_url)?, fallback, identity, way })
 }

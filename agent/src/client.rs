@@ -39,6 +39,8 @@ const WAIT_STEP: Duration = Duration::from_mins(1);
 pub(crate) enum Failure {
     #[error("no secret '{name}': absent, or not readable by uid {uid}: see the agent's log")]
     Absent { name: SecretName, uid: u32 },
+    #[error("no secret '{name}': {detail}")]
+    Revoked { name: SecretName, detail: String },
     #[error("{0}")]
     NotYet(String),
     #[error("'{name}' did not come or change in time")]
@@ -63,7 +65,7 @@ impl Failure {
     /// How a command ends that this happens to.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Absent { .. } => Exit::Absent,
+            Self::Absent { .. } | Self::Revoked { .. } => Exit::Absent,
             Self::NotYet(_) | Self::TimedOut { .. } => Exit::NotYet,
             Self::Unsafe(_) | Self::Unanswered(_) | Self::Refused { .. } | Self::NotUnderstood => Exit::Unavailable,
             Self::Runtime(_) | Self::NoRoom(_) | Self::Output(_) => Exit::Internal,
@@ -194,7 +196,8 @@ impl Client {
         Ok(())
     }
 
-    /// Waits by asking for the head of the value only, so that no value travels.
+    /// Waits by asking for the head of the value only, so that no value travels. What the vault has taken away may come
+    /// back, so only who waits for a change of it is told.
     async fn wait(&mut self, name: &SecretName, change: bool, limit: Option<Duration>) -> Result<(), Failure> {
         let deadline = limit.map(|limit| Instant::now() + limit);
         let mut known = None;
@@ -210,6 +213,7 @@ impl Client {
             match answer.status() {
                 StatusCode::OK => return Ok(()),
                 StatusCode::NOT_MODIFIED | StatusCode::SERVICE_UNAVAILABLE => {}
+                StatusCode::GONE if known.is_none() => {}
                 _ => return Err(self.refused(answer, Some(name)).await),
             }
             if left.is_some_and(|left| left <= step) {
@@ -224,7 +228,7 @@ impl Client {
         let answer = self.connection.ask(Question { method: Method::HEAD, ..Question::get(&target) }).await?;
         match answer.status() {
             StatusCode::OK => Ok(answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned)),
-            StatusCode::SERVICE_UNAVAILABLE => Ok(None),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::GONE => Ok(None),
             _ => Err(self.refused(answer, Some(name)).await),
         }
     }
@@ -243,6 +247,9 @@ impl Client {
     async fn refused(&mut self, answer: Response<Incoming>, about: Option<&SecretName>) -> Failure {
         match (answer.status(), about) {
             (StatusCode::NOT_FOUND, Some(name)) => Failure::Absent { name: name.clone(), uid: self.uid },
+            (StatusCode::GONE, Some(name)) => {
+                Failure::Revoked { name: name.clone(), detail: self.detail(answer).await }
+            }
             (StatusCode::SERVICE_UNAVAILABLE, Some(_)) => Failure::NotYet(self.detail(answer).await),
             (status, _) => Failure::Refused { status, detail: self.detail(answer).await },
         }

@@ -5,6 +5,7 @@ pub mod document;
 mod env_files;
 pub mod flags;
 mod on_change;
+mod rotation;
 mod selections;
 mod shape;
 mod variables;
@@ -19,16 +20,23 @@ use crate::azure::cloud::VaultUrl;
 use crate::azure::identity;
 use crate::hooks::Hook;
 use crate::principal::{Accounts, Principal};
-use crate::refresh::Wanted;
+use crate::refresh::{self, Wanted};
+use crate::schedule::Pace;
 use crate::secret::SecretName;
 use crate::variable::VariableName;
 use crate::{files, logging, memory, serve};
 
 pub use document::Problem;
 
-/// How often secrets are looked at: often enough that a rotation reaches a job within minutes, seldom enough that two
-/// thousand agents with twenty secrets each stay below what a vault allows, 4,000 requests in ten seconds.
-const POLL_INTERVAL: Duration = Duration::from_mins(2);
+/// How fresh secrets are kept where the file does not say. A look every two minutes brings a rotation to a job within
+/// minutes, and lets ten thousand agents that list a vault stay below what it allows, 4,000 requests in ten seconds. An
+/// hour is what a list may be believed. Role assignments take up to ten minutes to act, so a quarter of an hour tells one
+/// that was made anew from one that is gone. A day is time to mend an outage before jobs fail by it.
+const ROTATION: refresh::Settings = refresh::Settings {
+    pace: Pace { interval: Duration::from_mins(2), full_refresh: Duration::from_hours(1) },
+    revoke_after: Duration::from_mins(15),
+    max_stale: Some(Duration::from_hours(24)),
+};
 
 /// How long answers and tasks may take to end once the agent is told to stop: less than the ten seconds that container
 /// runtimes wait before they kill.
@@ -39,10 +47,12 @@ const GRACE: Duration = Duration::from_secs(8);
 pub struct Config {
     /// The vault that the secrets are in.
     pub vault: VaultUrl,
+    /// The vaults that stand in for it while it cannot be reached, in this order.
+    pub fallback: Vec<VaultUrl>,
     /// How to sign in.
     pub identity: identity::Settings,
-    /// The time between two looks.
-    pub poll_interval: Duration,
+    /// How fresh secrets are kept, and how long without the vault.
+    pub rotation: refresh::Settings,
     /// The secrets.
     pub wanted: Vec<Wanted>,
     /// The secret of each environment variable that a command is given.
@@ -167,7 +177,8 @@ mod tests {
     #[test]
     fn the_smallest_file_has_every_default() {
         let config = parse(SMALLEST).expect("it fits");
-        assert_eq!(config.poll_interval, Duration::from_mins(2));
+        assert_eq!(config.rotation, ROTATION);
+        assert!(config.fallback.is_empty());
         assert_eq!(config.serve.socket, Path::new("/run/keyside/agent.sock"));
         assert_eq!(config.serve.readers[&name("db")], [Principal::User(1001)]);
         assert_eq!(config.serve.operators, [Principal::User(0), Principal::User(990)]);

@@ -97,7 +97,7 @@ impl Question {
         let Self { vault: vault_url, identity, memory, wanted } = self;
         let arena = Arena::new(memory);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let settings = azure::Settings { vault_url, identity, timeouts: TIMEOUTS };
+        let settings = azure::Settings { vault_url, fallback: Vec::new(), identity, timeouts: TIMEOUTS };
         let vault = azure::connect(settings, environment, arena.clone(), clock)?.vault;
         let fetched = online::block_on(online::fetch(&vault, &wanted, &arena)).map_err(Failure::Runtime)?;
         let secret = fetched.map_err(|refused| Failure::Refused { name: wanted.name.clone(), cause: refused.error })?;

@@ -251,6 +251,9 @@ impl FilesWriter {
             let is_new = std::mem::replace(&mut seen, snapshot.generation) != snapshot.generation;
             // Before the first look nothing is known, even where nothing is required.
             complete |= snapshot.generation > 0 && snapshot.is_complete();
+            if !complete && self.shows_withdrawn(&snapshot) {
+                self.remove_leftovers();
+            }
             if complete && (is_new || due.is_none_or(|due| due <= now)) {
                 due = Some(self.publish_or_hold(&snapshot, &mut hold, now));
             }
@@ -264,6 +267,23 @@ impl FilesWriter {
             }
         }
         Ok(self.finish()?)
+    }
+
+    /// Whether files of an earlier run are there, and the vault has meanwhile taken away a secret that may be among them.
+    fn shows_withdrawn(&self, snapshot: &Snapshot) -> bool {
+        self.current.is_some() && self.planned.iter().any(|file| file.shows_withdrawn(snapshot))
+    }
+
+    /// Removes what an earlier run left. What is there now is written when every required secret is.
+    fn remove_leftovers(&mut self) {
+        tracing::warn!(directory = %self.directory.path().display(), "files of an earlier run may hold a revoked secret, and are removed");
+        match wipe(&self.directory) {
+            Ok(()) => {
+                self.current = None;
+                self.superseded.clear();
+            }
+            Err(error) => tracing::error!(error = with_causes(&error), "files of an earlier run could not be removed"),
+        }
     }
 
     /// Publishes and lets readiness go, or holds it back, and answers when to look again.

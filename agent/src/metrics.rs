@@ -1,25 +1,29 @@
 //! What the agent counts, for Prometheus: for the whole agent, and for each secret that the one who asks may see.
 
+mod counted;
+mod series;
+
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus_client::encoding::EncodeMetric;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
-use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
-use tokio::time::Instant;
 
+pub use self::counted::Counted;
+use self::series::{family, register_agent, register_states};
+use crate::clock::Moment;
 use crate::memory::Protection;
-use crate::secret::{Secret, SecretName, Version};
-use crate::store::{Published, Slot, Snapshot, State};
-use crate::vault::{FetchError, Source, Vault};
+use crate::refresh::Gates;
+use crate::secret::{SecretName, Version};
+use crate::store::Snapshot;
+use crate::vault::FetchError;
 
 /// The media type of the text that [`Metrics::text`] makes (`OpenMetrics` 1.0).
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -30,8 +34,9 @@ type Labels = Vec<(&'static str, String)>;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    fetches: Family<Labels, Counter>,
-    fetch_time: Histogram,
+    requests: Family<Labels, Counter>,
+    request_time: Family<Labels, Histogram, fn() -> Histogram>,
+    throttles: Counter,
     responses: Family<Labels, Counter>,
     denials: Counter,
     hook_runs: Family<Labels, Counter>,
@@ -54,7 +59,9 @@ pub struct View<'a> {
     /// Whose series are shown. Sums are over all secrets.
     pub visible: &'a dyn Fn(&SecretName) -> bool,
     /// The current time.
-    pub now: Timestamp,
+    pub now: Moment,
+    /// How the vaults fare.
+    pub gates: &'a Gates,
     /// When the agent started.
     pub started: Timestamp,
     /// How well values are protected; none before the first one.
@@ -82,30 +89,34 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("keyside");
-        let (fetches, responses) = (Family::default(), Family::default());
-        let denials = Counter::default();
-        // From 5 ms, the best that a vault does, to 40 s, longer than any deadline for a fetch.
-        let fetch_time = Histogram::new(exponential_buckets(0.005, 2.0, 14));
-        registry.register("fetches", "Fetches from the vault, by outcome", Family::clone(&fetches));
+        let (requests, responses) = (Family::default(), Family::default());
+        let (throttles, denials) = (Counter::default(), Counter::default());
+        let request_time = Family::new_with_constructor(request_times as fn() -> Histogram);
+        registry.register("vault_requests", "Requests to vaults, by operation and outcome", Family::clone(&requests));
         registry.register_with_unit(
-            "fetch_duration",
-            "How long fetches from the vault take",
+            "vault_request_duration",
+            "How long fetches and whole lists take",
             Unit::Seconds,
-            fetch_time.clone(),
+            Family::clone(&request_time),
         );
+        registry.register("vault_throttles", "Requests that a vault answered with a wish to wait", throttles.clone());
         registry.register("responses", "Answers to callers, by HTTP status", Family::clone(&responses));
         registry.register("denials", "Reads refused to callers who are no readers", denials.clone());
         let (hook_runs, hooks_available) = (Family::default(), Family::default());
         registry.register("hook_runs", "Runs of hooks, by how they ended", Family::clone(&hook_runs));
         registry.register("hook_available", "Whether the hook can run", Family::clone(&hooks_available));
         let secrets = Mutex::default();
-        Self { registry, fetches, fetch_time, responses, denials, hook_runs, hooks_available, secrets }
+        Self { registry, requests, request_time, throttles, responses, denials, hook_runs, hooks_available, secrets }
     }
 
-    /// Counts a fetch from the vault that ended with `outcome`: `ok` or a [`FetchError::code`].
-    pub fn fetched(&self, outcome: &'static str, took: Duration) {
-        self.fetches.get_or_create(&label("outcome", &outcome)).inc();
-        self.fetch_time.observe(took.as_secs_f64());
+    /// Counts what was asked of a vault, `calls` requests that ended with `outcome`: `ok` or a [`FetchError::code`].
+    fn asked(&self, operation: &'static str, outcome: &'static str, calls: usize, took: Duration) {
+        let labels = vec![("operation", operation.to_owned()), ("outcome", outcome.to_owned())];
+        self.requests.get_or_create(&labels).inc_by(calls as u64);
+        self.request_time.get_or_create(&label("operation", &operation)).observe(took.as_secs_f64());
+        if outcome == (FetchError::Throttled { retry_after: None }).code() {
+            self.throttles.inc();
+        }
     }
 
     /// Counts an answer to a caller.
@@ -191,127 +202,38 @@ impl Metrics {
     }
 }
 
+/// From 5 ms, the best that a vault does, to 40 s, longer than any deadline for a request.
+fn request_times() -> Histogram {
+    Histogram::new(exponential_buckets(0.005, 2.0, 14))
+}
+
 fn label(key: &'static str, value: &dyn ToString) -> Labels {
     vec![(key, value.to_string())]
 }
 
-type Seen<'a> = Vec<(&'a SecretName, &'a Slot)>;
-
-/// One series for each secret, with the value that `set` gives it.
-fn family<M: Default + EncodeMetric + TypedMetric>(
-    seen: &Seen<'_>,
-    set: impl Fn(&SecretName, &M),
-) -> Family<Labels, M> {
-    let family = Family::<Labels, M>::default();
-    for (name, _) in seen {
-        set(name, &family.get_or_create(&label("secret", name)));
-    }
-    family
-}
-
-fn register_agent(registry: &mut Registry, view: &View<'_>) {
-    let one = |labels: Labels| {
-        let family = Family::<Labels, Gauge>::default();
-        family.get_or_create(&labels).set(1);
-        family
-    };
-    let number = |value: usize| {
-        let gauge: Gauge = Gauge::default();
-        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        gauge
-    };
-    let started: Gauge = Gauge::default();
-    started.set(view.started.as_second());
-    let build = one(label("version", &env!("CARGO_PKG_VERSION")));
-    registry.register("build_info", "The agent's version", build);
-    registry.register_with_unit("start_timestamp", "When the agent started", Unit::Seconds, started);
-    registry.register("ready", "Whether every required secret is there", number(view.snapshot.is_ready().into()));
-    if let Some(protection) = view.protection {
-        let protection = one(label("protection", &protection));
-        registry.register("memory_protection_info", "The worst protection among the memory of values", protection);
-    }
-    if let Some(used_bytes) = view.used_bytes {
-        registry.register_with_unit("memory_used", "How much memory values take", Unit::Bytes, number(used_bytes));
-    }
-    registry.register("connections", "Open connections", number(view.connections));
-    let states = Family::<Labels, Gauge>::default();
-    for state in State::ALL {
-        let count = view.snapshot.slots.values().filter(|slot| slot.state() == state).count();
-        states.get_or_create(&label("state", &state.as_str())).set(i64::try_from(count).unwrap_or(i64::MAX));
-    }
-    registry.register("secrets", "Secrets, by how they fare", states);
-    let ages = view.snapshot.slots.values().filter_map(|slot| slot.published.as_ref()).map(|one| age(one, view.now));
-    let oldest: Gauge = Gauge::default();
-    oldest.set(ages.max().unwrap_or_default());
-    registry.register_with_unit("oldest_age", "The greatest age of any secret", Unit::Seconds, oldest);
-}
-
-fn register_states(registry: &mut Registry, seen: &Seen<'_>, now: Timestamp) {
-    let ages = Family::<Labels, Gauge>::default();
-    let expiries = Family::<Labels, Gauge>::default();
-    let states = Family::<Labels, Gauge>::default();
-    for (name, slot) in seen {
-        let secret = label("secret", name);
-        if let Some(published) = &slot.published {
-            ages.get_or_create(&secret).set(age(published, now));
-            if let Some(expires) = published.secret.metadata.expires {
-                expiries.get_or_create(&secret).set(expires.as_second());
-            }
-        }
-        for state in State::ALL {
-            let labels = vec![("secret", name.to_string()), ("state", state.as_str().to_owned())];
-            states.get_or_create(&labels).set(i64::from(slot.state() == state));
-        }
-    }
-    registry.register_with_unit("secret_age", "How long ago the vault last confirmed the secret", Unit::Seconds, ages);
-    registry.register_with_unit("secret_expiry_timestamp", "When the secret expires", Unit::Seconds, expiries);
-    registry.register("secret_state", "How the secret fares: 1 for the state that holds", states);
-}
-
-/// A gauge holds signed numbers.
-fn age(published: &Published, now: Timestamp) -> i64 {
-    i64::try_from(published.age(now).as_secs()).unwrap_or(i64::MAX)
-}
-
-/// A vault whose fetches are counted.
-#[derive(Debug)]
-pub struct Counted<V> {
-    vault: V,
-    metrics: Arc<Metrics>,
-}
-
-impl<V> Counted<V> {
-    /// Counts what `vault` does in `metrics`.
-    pub fn new(vault: V, metrics: Arc<Metrics>) -> Self {
-        Self { vault, metrics }
-    }
-}
-
-impl<V: Vault> Vault for Counted<V> {
-    async fn fetch(&self, source: &Source) -> Result<Secret, FetchError> {
-        let start = Instant::now();
-        let fetched = self.vault.fetch(source).await;
-        self.metrics.fetched(fetched.as_ref().map_or_else(FetchError::code, |_| "ok"), start.elapsed());
-        fetched
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::store;
-    use crate::testing::{name, new_year, publish, secret};
+    use crate::testing::{gates, moment, name, new_year, publish, secret};
 
-    fn shown(metrics: &Metrics, snapshot: &Snapshot, visible: bool) -> String {
-        metrics.text(&View {
+    fn view<'a>(snapshot: &'a Snapshot, visible: &'a dyn Fn(&SecretName) -> bool, gates: &'a Gates) -> View<'a> {
+        View {
             snapshot,
-            visible: &|_| visible,
-            now: new_year(),
+            visible,
+            now: moment(0),
+            gates,
             started: new_year(),
             protection: Some(Protection::Locked),
             used_bytes: None,
             connections: 1,
-        })
+        }
+    }
+
+    fn shown(metrics: &Metrics, snapshot: &Snapshot, visible: bool) -> String {
+        metrics.text(&view(snapshot, &|_| visible, &gates()))
     }
 
     #[test]
@@ -324,6 +246,32 @@ mod tests {
         }
         let text = shown(&metrics, &reader.snapshot(), true);
         assert!(text.contains("keyside_secret_version_changes_total{secret=\"db\"} 2\n"), "{text}");
+    }
+
+    #[test]
+    fn the_manual_lists_every_metric_and_no_other() {
+        let metrics = Metrics::new();
+        let (publisher, reader) = store::channel([(name("db"), false)]);
+        let mut expiring = secret('a', b"one");
+        expiring.metadata.expires = Some(new_year());
+        publish(&publisher, "db", Ok(expiring));
+        metrics.asked("get", "ok", 1, Duration::ZERO);
+        metrics.responded(200);
+        metrics.hook_ran("reload", "ok");
+        metrics.hook_available("reload", true);
+        let (snapshot, gates) = (reader.snapshot(), gates());
+        let text = metrics.text(&View { used_bytes: Some(64), ..view(&snapshot, &|_| true, &gates) });
+        let exposed: BTreeSet<_> = text
+            .lines()
+            .filter_map(|line| {
+                let (name, kind) = line.strip_prefix("# TYPE ")?.split_once(' ')?;
+                Some(if kind == "counter" { format!("{name}_total") } else { name.to_owned() })
+            })
+            .collect();
+        let manual = include_str!("../../docs/operations.md");
+        let listed = manual.lines().filter_map(|line| line.strip_prefix("| `keyside_")?.split_once('`'));
+        let listed: BTreeSet<_> = listed.map(|(rest, _)| format!("keyside_{rest}")).collect();
+        assert_eq!(exposed, listed);
     }
 
     #[test]

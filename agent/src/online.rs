@@ -73,8 +73,12 @@ pub fn check(config: &Config, report: &Report, environment: &Environment, mut au
     harden(&config.identity, environment);
     let arena = Arena::new(config.memory);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let settings =
-        azure::Settings { vault_url: config.vault.clone(), identity: config.identity.clone(), timeouts: TIMEOUTS };
+    let settings = azure::Settings {
+        vault_url: config.vault.clone(),
+        fallback: Vec::new(),
+        identity: config.identity.clone(),
+        timeouts: TIMEOUTS,
+    };
     let document = match azure::connect(settings, environment, arena.clone(), Arc::clone(&clock)) {
         Ok(connection) => {
             let probe = probe::probe(&config.wanted, &connection, &arena, &mut audience);

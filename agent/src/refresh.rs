@@ -1,8 +1,12 @@
 //! The loop that keeps the store fresh: look, publish what changed or keep what was good, wait, until stopped.
 
+mod agenda;
 mod board;
 mod demand;
 mod pulse;
+#[cfg(test)]
+mod tests;
+mod upstream;
 mod wanted;
 
 use std::sync::Arc;
@@ -11,31 +15,43 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::memory::Arena;
-use crate::schedule::{Look, Schedule};
-use crate::secret::SecretName;
-use crate::store::{Fetched, Publication, Publisher};
-use crate::vault::{FetchError, Vault};
+use crate::schedule::Pace;
+use crate::secret::{Secret, SecretName};
+use crate::store::{Fetched, Origin, Outcome, Publication, Publisher, Setback};
+pub use crate::vault::Source;
+use crate::vault::{FetchError, Listed, Vault};
 
+use self::agenda::{Agenda, Meaning};
 use self::board::Board;
+use self::demand::Demand;
 pub use self::demand::{DemandError, DemandQueue, Demands, demands};
 pub use self::pulse::Pulse;
+use self::upstream::{Answer, Reply};
+pub use self::upstream::{Budget, Gate, Gates, Upstream};
 pub use self::wanted::Wanted;
 
-/// How many requests to the vault may be under way at once, for the whole agent. With four, one that is slow holds up a
-/// quarter of a look at most, and a thousand agents that start together stay within what a vault allows, 4,000 requests in
-/// ten seconds.
-const CONCURRENT_FETCHES: usize = 4;
+/// How fresh secrets are kept, and how long without the vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How often the vault is looked at.
+    pub pace: Pace,
+    /// How long the vault must deny a secret before it counts as taken away.
+    pub revoke_after: Duration,
+    /// How long a value is served that the vault does not confirm; without end where there is none.
+    pub max_stale: Option<Duration>,
+}
+
+/// Draws lots, evenly from 0 up to 1.
+pub type Dice = fn() -> f64;
 
 /// What the loop works with.
 pub struct Refresh<V> {
     /// Where secrets come from.
-    pub vault: V,
+    pub upstream: Upstream<V>,
     /// Which ones.
     pub wanted: Vec<Wanted>,
     /// Where they go.
@@ -46,11 +62,15 @@ pub struct Refresh<V> {
     pub clock: Arc<dyn Clock>,
     /// Shows that the loop lives.
     pub pulse: Pulse,
+    /// When it looks.
+    pub settings: Settings,
+    /// Spreads the looks.
+    pub dice: Dice,
 }
 
-/// Longest time that one fetch may take: four times the deadline that the vault's client sets itself, a token included,
-/// because a loop that is thought dead is restarted by the service manager.
-const FETCH_TIME_MAX: Duration = Duration::from_mins(2);
+/// Longest time that the loop sleeps. The runtime's timer stands still while the machine is suspended and the agenda does
+/// not, so this is how late the agent notices that it was.
+const SLEEP_MAX: Duration = Duration::from_secs(30);
 
 impl<V> std::fmt::Debug for Refresh<V> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -61,302 +81,212 @@ impl<V> std::fmt::Debug for Refresh<V> {
 impl<V: Vault> Refresh<V> {
     /// Looks at every secret once.
     pub async fn once(&self) {
-        let permits = Semaphore::new(CONCURRENT_FETCHES);
-        let mut flights: Flights<'_> =
-            self.in_order().into_iter().map(|name| self.fetch(name, &permits).boxed()).collect();
-        while let Some(first) = flights.next().await {
-            self.publish(first, &mut flights);
+        let mut watch = Watch::new(self);
+        watch.start_due();
+        while let Some(first) = watch.flights.next().await {
+            watch.land(first);
         }
     }
 
-    /// Looks at once, then every `interval` and whenever asked to, until stopped. Each secret is published as soon as it
+    /// Looks at once, then by the agenda and whenever asked to, until stopped. Each secret is published as soon as it
     /// comes; one that fails keeps its last good value, and the next look comes.
-    pub async fn run(self, interval: Duration, mut demands: DemandQueue, stop: CancellationToken) {
-        let permits = Semaphore::new(CONCURRENT_FETCHES);
-        let (mut board, mut flights) = (Board::default(), Flights::new());
-        let (mut schedule, mut due) = (Schedule::new(interval), Instant::now());
+    pub async fn run(self, mut demands: DemandQueue, stop: CancellationToken) {
+        let mut watch = Watch::new(&self);
         loop {
-            self.tell_pulse(due);
-            let names = tokio::select! {
+            let sleep = watch.rest();
+            tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep_until(due), if !board.is_looking() => board.ask(&self.in_order(), None),
-                Some(demand) = demands.next() => {
-                    let names = demand.name.clone().map_or_else(|| self.in_order(), |name| vec![wanted::leader(&self.wanted, name)]);
-                    board.ask(&names, Some(demand))
-                }
-                Some(first) = flights.next() => {
-                    let mut again = Vec::new();
-                    for (name, look, publication) in self.publish(first, &mut flights) {
-                        let (answered, follow) = board.landed(&name, look, publication);
-                        for question in answered {
-                            // A look at one secret must not put off the look at all of them.
-                            if question.is_whole() {
-                                due = Instant::now() + schedule.wait(question.look, fastrand::f64());
-                            }
-                            question.answer();
-                        }
-                        again.extend(follow.then_some(name));
-                    }
-                    again
-                }
-            };
-            flights.extend(names.into_iter().map(|name| self.fetch(name, &permits).boxed()));
+                () = tokio::time::sleep(sleep) => watch.start_due(),
+                Some(demand) = demands.next() => watch.meet(demand),
+                Some(first) = watch.flights.next() => watch.land(first),
+            }
         }
+    }
+
+    /// What is fetched for `name`, or for everything: first what readiness waits for.
+    fn sources(&self, name: Option<&SecretName>) -> Vec<Source> {
+        let wanted = self.wanted.iter().filter(|wanted| name.is_none_or(|name| *name == wanted.name));
+        let mut sources: Vec<_> = wanted.map(Wanted::source).collect();
+        sources.sort();
+        sources.dedup();
+        sources.sort_by_key(|source| self.is_optional(source));
+        sources
+    }
+
+    fn wanting<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = &'a Wanted> {
+        self.wanted.iter().filter(move |wanted| wanted.source() == *source)
+    }
+
+    fn is_optional(&self, source: &Source) -> bool {
+        self.wanting(source).all(|wanted| wanted.optional)
+    }
+}
+
+type Flights<'a> = FuturesUnordered<BoxFuture<'a, Landed>>;
+
+/// A request that has ended.
+enum Landed {
+    Fetch(Source, Reply<(Secret, Origin)>),
+    List(Reply<Listed>),
+}
+
+/// What a handful of answers brought.
+#[derive(Default)]
+struct News {
+    outcomes: Vec<Fetched>,
+    /// Whose fetches have ended.
+    ended: Vec<Source>,
+    /// What a list says is to be fetched.
+    to_fetch: Vec<Source>,
+}
+
+/// The loop's state: what is due, what is under way, and who waits for it.
+struct Watch<'a, V> {
+    refresh: &'a Refresh<V>,
+    agenda: Agenda,
+    board: Board,
+    flights: Flights<'a>,
+}
+
+impl<'a, V: Vault> Watch<'a, V> {
+    fn new(refresh: &'a Refresh<V>) -> Self {
+        let agenda = Agenda::new(refresh.sources(None), &refresh.settings, refresh.clock.uptime(), refresh.dice)
+            .with_fallback(refresh.upstream.has_fallback());
+        Self { refresh, agenda, board: Board::default(), flights: Flights::new() }
+    }
+
+    /// Withdraws what has grown too old, says that the loop lives, and answers how long it may sleep.
+    fn rest(&mut self) -> Duration {
+        let Refresh { publisher, clock, pulse, settings, .. } = self.refresh;
+        let now = clock.moment();
+        let ages_at = || settings.max_stale.and_then(|max_stale| Some((max_stale, publisher.ages_at(max_stale)?)));
+        if let Some((max_stale, at)) = ages_at()
+            && at <= now.uptime
+            && publisher.withdraw_old(max_stale, now) != Publication::Unchanged
+        {
+            let without = self.refresh.wanted.iter().filter(|wanted| !publisher.has_value(&wanted.name));
+            without.for_each(|wanted| self.agenda.lost(&wanted.source(), now.uptime));
+        }
+        let due = ages_at().map_or(self.agenda.due(), |(_, at)| at.min(self.agenda.due()));
+        let sleep = due.saturating_sub(now.uptime).min(SLEEP_MAX);
+        let next_look = self.agenda.next_round().map(|round| {
+            let wait = round.saturating_sub(now.uptime);
+            now.wall.saturating_add(wait).unwrap_or(jiff::Timestamp::MAX)
+        });
+        pulse.say(next_look, sleep);
+        sleep
+    }
+
+    /// Begins whatever is due.
+    fn start_due(&mut self) {
+        let errands = self.agenda.take(self.refresh.clock.uptime());
+        if let Some(calls_max) = errands.list {
+            let upstream = &self.refresh.upstream;
+            self.flights.push(async move { Landed::List(upstream.list(calls_max).await) }.boxed());
+        }
+        self.begin(errands.fetch);
+    }
+
+    fn begin(&mut self, mut sources: Vec<Source>) {
+        // Stable, so that what came last time still goes before what did not.
+        sources.sort_by_key(|source| self.refresh.is_optional(source));
+        self.board.begin(&sources);
+        self.fly(sources);
+    }
+
+    fn fly(&mut self, sources: Vec<Source>) {
+        let upstream = &self.refresh.upstream;
+        let fetch = |source: Source| {
+            async move {
+                let reply = upstream.fetch(&source).await;
+                Landed::Fetch(source, reply)
+            }
+            .boxed()
+        };
+        self.flights.extend(sources.into_iter().map(fetch));
+    }
+
+    /// Fetches for somebody who asks, unless no vault may be asked.
+    fn meet(&mut self, demand: Demand) {
+        if let Some(wait) = self.refresh.upstream.closed_for() {
+            demand.answer(Err(DemandError::HeldBack(wait)));
+            return;
+        }
+        let sources = self.refresh.sources(demand.name.as_ref());
+        let now = self.board.ask(&sources, demand);
+        self.agenda.begin_these(&now);
+        self.fly(now);
     }
 
     /// Publishes what has come, all that is there by now in one generation.
-    fn publish(&self, first: Flown, flights: &mut Flights<'_>) -> Vec<(SecretName, Look, Publication)> {
+    fn land(&mut self, first: Landed) {
         let mut together = vec![first];
-        while let Some(Some(flown)) = flights.next().now_or_never() {
-            together.push(flown);
+        while let Some(Some(landed)) = self.flights.next().now_or_never() {
+            together.push(landed);
         }
-        let looks: Vec<_> = together.iter().map(|flown| (flown.leader.clone(), flown.look())).collect();
-        let fetched = together.into_iter().flat_map(|flown| flown.fetched).collect();
-        let publication = self.publisher.apply(fetched, self.clock.now());
-        tracing::debug!(?looks, ?publication, "looked");
-        looks.into_iter().map(|(name, look)| (name, look, publication)).collect()
-    }
-
-    /// The leaders of all secrets: first those that readiness waits for and that came last time, so that none of them
-    /// waits for one that hangs.
-    fn in_order(&self) -> Vec<SecretName> {
-        let mut wanted: Vec<_> = self.wanted.iter().collect();
-        wanted.sort_by_key(|wanted| (self.publisher.is_failing(&wanted.name), wanted.optional));
-        let mut leaders = Vec::new();
-        for leader in wanted.into_iter().map(|wanted| wanted::leader(&self.wanted, wanted.name.clone())) {
-            if !leaders.contains(&leader) {
-                leaders.push(leader);
+        let (now, mut news) = (self.refresh.clock.moment(), News::default());
+        for landed in together {
+            match landed {
+                Landed::List(reply) => self.list_landed(&reply, now, &mut news),
+                Landed::Fetch(source, reply) => self.fetch_landed(source, reply, now, &mut news),
             }
         }
-        leaders
+        let publication = self.refresh.publisher.apply(news.outcomes, now);
+        tracing::debug!(fetched = news.ended.len(), ?publication, "looked");
+        self.settle(news.ended, publication);
+        self.begin(news.to_fetch);
     }
 
-    fn tell_pulse(&self, due: Instant) {
-        let wait = due.saturating_duration_since(Instant::now());
-        let next_look = self.clock.now().saturating_add(wait).unwrap_or(jiff::Timestamp::MAX);
-        self.pulse.say(next_look, wait + self.look_time_max());
-    }
-
-    /// How long a look at every secret may take when each fetch takes as long as it may.
-    fn look_time_max(&self) -> Duration {
-        let rounds = self.wanted.len().div_ceil(CONCURRENT_FETCHES).max(1);
-        FETCH_TIME_MAX * u32::try_from(rounds).unwrap_or(u32::MAX)
-    }
-
-    async fn fetch(&self, leader: SecretName, permits: &Semaphore) -> Flown {
-        let _permit = permits.acquire().await;
-        let Some(source) = self.wanted.iter().find(|wanted| wanted.name == leader).map(Wanted::source) else {
-            let unknown = Fetched { name: leader.clone(), result: Err(FetchError::NotFound.into()) };
-            return Flown { leader, fetched: vec![unknown] };
-        };
-        let whole = self.vault.fetch(&source).await.map_err(Arc::new);
-        Flown { fetched: wanted::make_all(&self.wanted, &source, &whole, &self.arena), leader }
-    }
-}
-
-type Flights<'a> = FuturesUnordered<BoxFuture<'a, Flown>>;
-
-/// What one request brought, for every secret that is made from it.
-struct Flown {
-    leader: SecretName,
-    fetched: Vec<Fetched>,
-}
-
-impl Flown {
-    fn look(&self) -> Look {
-        self.fetched.iter().map(look).fold(Look::Answered, Look::and)
-    }
-}
-
-fn look(fetched: &Fetched) -> Look {
-    match fetched.result.as_ref().map_err(AsRef::as_ref) {
-        Err(FetchError::Throttled { retry_after }) => Look::Failed { retry_after: *retry_after },
-        Err(error) if error.is_transient() => Look::Failed { retry_after: None },
-        _ => Look::Answered,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::{self, Reader};
-    use crate::testing::{FakeVault, Otherwise, TimerClock, name};
-
-    const INTERVAL: Duration = Duration::from_mins(2);
-
-    fn wanted(local: &str) -> Wanted {
-        Wanted { vault_name: name(&format!("vault-{local}")), ..Wanted::named(name(local)) }
-    }
-
-    struct Running {
-        vault: FakeVault,
-        reader: Reader,
-        demands: Demands,
-        stop: CancellationToken,
-        pulse: Pulse,
-        task: tokio::task::JoinHandle<()>,
-    }
-
-    /// Starts the loop over the secrets `db` and `token`.
-    #[expect(clippy::disallowed_methods, reason = "the test waits for its one task itself")]
-    fn start(vault: FakeVault) -> Running {
-        let wanted = vec![wanted("db"), wanted("token")];
-        let (publisher, reader) = store::channel(wanted.iter().map(|one| (one.name.clone(), one.optional)));
-        let clock = Arc::new(TimerClock::start());
-        let refresh = Refresh {
-            vault: vault.clone(),
-            wanted,
-            publisher,
-            arena: Arena::unlocked(),
-            clock,
-            pulse: Pulse::default(),
-        };
-        let (demands, queue) = demands();
-        let stop = CancellationToken::new();
-        let pulse = refresh.pulse.clone();
-        let task = tokio::spawn(refresh.run(INTERVAL, queue, stop.clone()));
-        Running { vault, reader, demands, stop, pulse, task }
-    }
-
-    fn value(reader: &Reader, local: &str) -> Option<String> {
-        let published = reader.snapshot().slots[&name(local)].published.clone()?;
-        Some(String::from_utf8_lossy(published.secret.value.as_bytes()).into_owned())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn every_secret_is_fetched_at_once_and_those_that_come_together_make_one_generation() {
-        let vault = FakeVault::with(Otherwise::Unavailable);
-        vault.set("vault-db", 'a', b"one");
-        vault.set("vault-token", 'b', b"two");
-        let mut running = start(vault);
-        assert!(running.reader.changed().await);
-        assert_eq!(running.reader.snapshot().generation, 1);
-        assert_eq!(value(&running.reader, "db").as_deref(), Some("one"));
-        assert_eq!(value(&running.reader, "token").as_deref(), Some("two"));
-        running.stop.cancel();
-        running.task.await.expect("no panic");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_new_version_is_noticed_within_two_intervals() {
-        let vault = FakeVault::with(Otherwise::Unavailable);
-        vault.set("vault-db", 'a', b"one");
-        vault.set("vault-token", 'b', b"two");
-        let mut running = start(vault.clone());
-        assert!(running.reader.changed().await);
-        vault.set("vault-db", 'c', b"three");
-        let start = Instant::now();
-        assert!(running.reader.changed().await);
-        assert!(start.elapsed() <= 2 * INTERVAL, "{:?}", start.elapsed());
-        assert_eq!(value(&running.reader, "db").as_deref(), Some("three"));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_failing_secret_holds_up_no_other_and_comes_when_it_can() {
-        let vault = FakeVault::with(Otherwise::Unavailable);
-        vault.set("vault-token", 'b', b"two");
-        let mut running = start(vault.clone());
-        assert!(running.reader.changed().await);
-        assert_eq!(value(&running.reader, "token").as_deref(), Some("two"));
-        assert_eq!(running.reader.snapshot().slots[&name("db")].failure.as_ref().map(|f| f.code), Some("unavailable"));
-        vault.set("vault-db", 'a', b"one");
-        assert!(running.reader.changed().await);
-        assert!(running.reader.snapshot().is_ready());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_secret_that_hangs_holds_up_no_other() {
-        let vault = FakeVault::with(Otherwise::Silence);
-        vault.set("vault-token", 'b', b"two");
-        let mut running = start(vault.clone());
-        let started = Instant::now();
-        assert!(running.reader.changed().await);
-        assert_eq!(value(&running.reader, "token").as_deref(), Some("two"));
-        vault.set("vault-token", 'c', b"three");
-        let publication = running.demands.look(Some(name("token"))).await.expect("the loop answers");
-        assert_eq!(publication, Publication::Applied(2), "while the other one still hangs");
-        assert_eq!(started.elapsed(), Duration::ZERO);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_readiness_waits_for_and_what_came_last_time_goes_first() {
-        let vault = FakeVault::default();
-        vault.set("vault-b", 'a', b"one");
-        let optional = Wanted { optional: true, ..wanted("a") };
-        let wanted = vec![optional, wanted("z"), wanted("b")];
-        let (publisher, _reader) = store::channel(wanted.iter().map(|one| (one.name.clone(), one.optional)));
-        let clock = Arc::new(TimerClock::start());
-        let refresh = Refresh { vault, wanted, publisher, arena: Arena::unlocked(), clock, pulse: Pulse::default() };
-        assert_eq!(refresh.in_order(), ["z", "b", "a"].map(name));
-        refresh.once().await;
-        assert_eq!(refresh.in_order(), ["b", "z", "a"].map(name));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_demand_looks_now_and_tells_what_changed() {
-        let vault = FakeVault::with(Otherwise::Unavailable);
-        vault.set("vault-db", 'a', b"one");
-        vault.set("vault-token", 'b', b"two");
-        let mut running = start(vault.clone());
-        assert!(running.reader.changed().await);
-        vault.set("vault-db", 'c', b"three");
-        let asked = running.vault.asked();
-        let publication = running.demands.look(Some(name("db"))).await.expect("the loop answers");
-        assert_eq!(publication, Publication::Applied(2));
-        assert_eq!(running.vault.asked(), asked + 1, "only the one that was named");
-        assert_eq!(running.demands.look(None).await, Ok(Publication::Unchanged));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn demands_for_one_secret_do_not_put_off_the_look_at_all() {
-        let vault = FakeVault::with(Otherwise::Unavailable);
-        vault.set("vault-db", 'a', b"one");
-        vault.set("vault-token", 'b', b"two");
-        let mut running = start(vault.clone());
-        assert!(running.reader.changed().await);
-        vault.set("vault-token", 'd', b"four");
-        for _ in 0..300 {
-            running.demands.look(Some(name("db"))).await.expect("the loop answers");
-            tokio::time::sleep(Duration::from_secs(1)).await;
+    fn list_landed(&mut self, reply: &Reply<Listed>, now: Moment, news: &mut News) {
+        if reply.healed {
+            self.agenda.healed(now.uptime);
         }
-        assert_eq!(value(&running.reader, "token").as_deref(), Some("four"));
+        let told = self.agenda.listed(&reply.answer, now.uptime);
+        for source in &told.confirmed {
+            news.outcomes.extend(self.all(source, || Outcome::Confirmed));
+        }
+        for source in &told.held_back {
+            news.outcomes.extend(self.all(source, || Outcome::HeldBack));
+        }
+        news.to_fetch.extend(told.fetch);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_pulse_stops_when_a_look_hangs_and_not_while_the_loop_waits() {
-        let vault = FakeVault::with(Otherwise::Unavailable);
-        vault.set("vault-db", 'a', b"one");
-        vault.set("vault-token", 'b', b"two");
-        let clock = TimerClock::start();
-        let running = start(vault);
-        tokio::time::sleep(10 * INTERVAL).await;
-        assert!(running.pulse.is_alive());
-        let next = running.pulse.next_look().expect("it has begun").duration_since(clock.now());
-        assert!(next.is_positive() && next <= jiff::SignedDuration::from_secs(132), "{next:?}");
-
-        let wanted = vec![wanted("db")];
-        let (publisher, _reader) = store::channel([(name("db"), false)]);
-        let pulse = Pulse::default();
-        let clock = Arc::new(TimerClock::start());
-        let hung = Refresh {
-            vault: FakeVault::with(Otherwise::Silence),
-            wanted,
-            publisher,
-            arena: Arena::unlocked(),
-            clock,
-            pulse: pulse.clone(),
-        };
-        let (_demands, queue) = demands();
-        let run = hung.run(INTERVAL, queue, CancellationToken::new());
-        tokio::time::timeout(2 * FETCH_TIME_MAX, run).await.expect_err("it hangs");
-        assert!(!pulse.is_alive());
+    fn fetch_landed(&mut self, source: Source, reply: Reply<(Secret, Origin)>, now: Moment, news: &mut News) {
+        if reply.healed {
+            self.agenda.healed(now.uptime);
+        }
+        let meaning = self.agenda.fetched(&source, &reply.answer, now);
+        news.outcomes.extend(self.outcomes(&source, reply.answer, meaning));
+        news.ended.push(source);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_demand_after_the_end_says_so() {
-        let running = start(FakeVault::with(Otherwise::Unavailable));
-        running.stop.cancel();
-        running.task.await.expect("no panic");
-        assert_eq!(running.demands.look(None).await, Err(DemandError::Stopping));
+    /// Tells those who asked, and fetches again for those who asked meanwhile.
+    fn settle(&mut self, ended: Vec<Source>, publication: Publication) {
+        let again: Vec<_> = ended.into_iter().filter(|source| self.board.landed(source, publication)).collect();
+        self.agenda.begin_these(&again);
+        self.fly(again);
     }
+
+    /// The same for everybody who wants what is fetched from `source`.
+    fn all(&self, source: &Source, outcome: impl Fn() -> Outcome) -> Vec<Fetched> {
+        self.refresh.wanting(source).map(|wanted| Fetched { name: wanted.name.clone(), outcome: outcome() }).collect()
+    }
+
+    /// What an answer means for everybody who wants it.
+    fn outcomes(&self, source: &Source, answer: Answer<(Secret, Origin)>, meaning: Meaning) -> Vec<Fetched> {
+        match (answer, meaning) {
+            (Answer::HeldBack { .. }, _) => self.all(source, || Outcome::HeldBack),
+            (Answer::Heard(Err(error)), Meaning::AsAnswered) => self.all(source, || failed(&error)),
+            (Answer::Heard(Err(error)), Meaning::Revoked) => {
+                self.all(source, || Outcome::Revoked(Setback::from(&error)))
+            }
+            (Answer::Heard(Ok((secret, origin))), _) => {
+                wanted::make_all(self.refresh.wanting(source), &secret, &origin, &self.refresh.arena)
+            }
+        }
+    }
+}
+
+fn failed(error: &FetchError) -> Outcome {
+    Outcome::Failed(Setback::from(error))
 }

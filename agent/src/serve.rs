@@ -41,7 +41,7 @@ use crate::memory::Arena;
 use crate::metrics::Metrics;
 use crate::principal::Principal;
 use crate::process;
-use crate::refresh::{Demands, Pulse};
+use crate::refresh::{Demands, Gates, Pulse};
 use crate::secret::SecretName;
 use crate::store::Reader;
 
@@ -72,6 +72,8 @@ pub struct Sources {
     pub reader: Reader,
     /// Has the vault looked at.
     pub demands: Demands,
+    /// How the vaults fare.
+    pub gates: Gates,
     /// Tells the time for ages.
     pub clock: Arc<dyn Clock>,
     /// What does not change, or changes elsewhere.

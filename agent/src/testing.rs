@@ -1,18 +1,22 @@
 //! Names, secrets, a vault and a clock for tests.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+pub(crate) mod vault;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::encoding::Encoding;
 use crate::memory::Arena;
+use crate::refresh::{Budget, Gates, Upstream};
 use crate::secret::{Metadata, Secret, SecretName, SecretValue};
 use crate::selection::Selection;
-use crate::store::{Fetched, Publication, Publisher};
-use crate::vault::{FetchError, Source, Vault};
+use crate::store::{Fetched, Origin, Outcome, Publication, Publisher, Setback};
+use crate::vault::{Delivery, FetchError, Source};
 
 pub(crate) fn own_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
@@ -44,92 +48,75 @@ pub(crate) fn secret(digit: char, value: &[u8]) -> Secret {
     Secret { metadata: metadata(digit), selection: Selection::Whole, encoding: Encoding::Text, value }
 }
 
-pub(crate) fn publish(publisher: &Publisher, local: &str, result: Result<Secret, FetchError>) -> Publication {
-    publisher.apply(vec![Fetched { name: name(local), result: result.map_err(Arc::new) }], new_year())
+/// Where secrets in tests come from.
+pub(crate) fn origin() -> Origin {
+    Origin { vault: "https://v.vault.azure.net".into(), is_fallback: false }
 }
 
-/// A wall clock that follows the runtime's timer, so that under paused time one sleep moves both.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TimerClock(Instant);
+/// The way to one vault, which may be asked.
+pub(crate) fn gates() -> Gates {
+    let clock = Arc::new(TimerClock::start());
+    let budget = Budget { sources: 1, wait_max: Duration::from_mins(2), clock, dice: || 1.0 };
+    Upstream::new(vec![(origin().vault.to_string(), ())], budget).gates()
+}
+
+/// What is fetched for the newest version of a secret.
+pub(crate) fn source(text: &str) -> Source {
+    Source { name: name(text), version: None, delivery: Delivery::AsStored }
+}
+
+/// So many seconds after [`new_year`], when the machine was started.
+pub(crate) fn moment(seconds: u64) -> Moment {
+    let uptime = Duration::from_secs(seconds);
+    Moment { wall: new_year() + SignedDuration::try_from(uptime).expect("a test is short"), uptime }
+}
+
+/// What a fetch means for a store that is not to take anything away.
+pub(crate) fn outcome(result: Result<Secret, FetchError>) -> Outcome {
+    match result {
+        Ok(secret) => Outcome::Given(secret, origin()),
+        Err(error) => Outcome::Failed(Setback::from(&error)),
+    }
+}
+
+pub(crate) fn publish(publisher: &Publisher, local: &str, result: Result<Secret, FetchError>) -> Publication {
+    publisher.apply(vec![Fetched { name: name(local), outcome: outcome(result) }], moment(0))
+}
+
+/// A clock that follows the runtime's timer, so that under paused time one sleep moves both. Clones are the same one.
+#[derive(Clone, Debug)]
+pub(crate) struct TimerClock {
+    start: Instant,
+    /// How far the time of day was set forward or back, in seconds.
+    set_by: Arc<AtomicI64>,
+    /// How long the machine slept, in seconds.
+    slept: Arc<AtomicU64>,
+}
 
 impl TimerClock {
     /// A clock that shows [`new_year`] now.
     pub(crate) fn start() -> Self {
-        Self(Instant::now())
+        Self { start: Instant::now(), set_by: Arc::default(), slept: Arc::default() }
+    }
+
+    /// Sets the time of day forward or back.
+    pub(crate) fn set(&self, seconds: i64) {
+        self.set_by.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    /// Lets the machine sleep, which the runtime's timer does not notice.
+    pub(crate) fn suspend(&self, seconds: u64) {
+        self.slept.fetch_add(seconds, Ordering::Relaxed);
     }
 }
 
 impl Clock for TimerClock {
     fn now(&self) -> Timestamp {
-        new_year() + SignedDuration::try_from(self.0.elapsed()).expect("a test is short")
-    }
-}
-
-/// Gives what the test put in, and counts how often it was asked. Clones are the same vault.
-#[derive(Clone, Default)]
-pub(crate) struct FakeVault {
-    contents: Arc<Mutex<Contents>>,
-    otherwise: Otherwise,
-}
-
-#[derive(Default)]
-struct Contents {
-    secrets: BTreeMap<SecretName, Secret>,
-    asked: usize,
-}
-
-/// What is answered about a secret that is not in a [`FakeVault`].
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) enum Otherwise {
-    /// That it does not exist.
-    #[default]
-    NotFound,
-    /// That the vault cannot be reached.
-    Unavailable,
-    /// Nothing, ever.
-    Silence,
-}
-
-impl FakeVault {
-    /// A vault that holds nothing yet.
-    pub(crate) fn with(otherwise: Otherwise) -> Self {
-        Self { otherwise, ..Self::default() }
+        let set_by = SignedDuration::from_secs(self.set_by.load(Ordering::Relaxed));
+        new_year() + SignedDuration::try_from(self.uptime()).expect("a test is short") + set_by
     }
 
-    /// Puts a value in, or replaces it.
-    pub(crate) fn set(&self, vault_name: &str, digit: char, value: &[u8]) {
-        self.contents().secrets.insert(name(vault_name), secret(digit, value));
-    }
-
-    /// Takes a secret out.
-    pub(crate) fn remove(&self, vault_name: &str) {
-        self.contents().secrets.remove(&name(vault_name));
-    }
-
-    /// How often a secret was asked for.
-    pub(crate) fn asked(&self) -> usize {
-        self.contents().asked
-    }
-
-    fn contents(&self) -> MutexGuard<'_, Contents> {
-        self.contents.lock().expect("no panic")
-    }
-}
-
-impl Vault for FakeVault {
-    async fn fetch(&self, source: &Source) -> Result<Secret, FetchError> {
-        let found = {
-            let mut contents = self.contents();
-            contents.asked += 1;
-            contents.secrets.get(&source.name).cloned()
-        };
-        match (found, self.otherwise) {
-            (Some(secret), _) => Ok(secret),
-            (None, Otherwise::NotFound) => Err(FetchError::NotFound),
-            (None, Otherwise::Unavailable) => {
-                Err(FetchError::Unavailable(std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into()))
-            }
-            (None, Otherwise::Silence) => std::future::pending().await,
-        }
+    fn uptime(&self) -> Duration {
+        self.start.elapsed() + Duration::from_secs(self.slept.load(Ordering::Relaxed))
     }
 }

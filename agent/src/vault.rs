@@ -1,10 +1,12 @@
 //! What Keyside needs of a vault, and what a fetch can answer.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::schedule::{Facts, Kind};
 use crate::secret::{Secret, SecretName, Version};
 
 /// Where secrets come from: Azure Key Vault, or a fake in tests.
@@ -14,10 +16,43 @@ pub trait Vault: Send + Sync + 'static {
     /// # Errors
     /// [`FetchError`], one variant for each decision that a caller can take.
     fn fetch(&self, source: &Source) -> impl Future<Output = Result<Secret, FetchError>> + Send;
+
+    /// Lists what is in the vault, in at most `calls_max` requests.
+    ///
+    /// # Errors
+    /// [`FetchError`], as for one secret; [`FetchError::Denied`] where this identity may read secrets and not list them.
+    fn list(&self, calls_max: usize) -> impl Future<Output = Result<Listed, FetchError>> + Send;
+}
+
+/// What a list brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// Every secret of the vault, by its [folded](SecretName::folded) name.
+    Whole {
+        /// What the list says about each.
+        facts: BTreeMap<SecretName, Facts>,
+        /// How many requests it took.
+        calls: usize,
+    },
+    /// It goes on beyond the requests that were allowed.
+    TooLong {
+        /// How many were made.
+        calls: usize,
+    },
+}
+
+impl Listed {
+    /// How many requests were made for it.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        match self {
+            Self::Whole { calls, .. } | Self::TooLong { calls } => *calls,
+        }
+    }
 }
 
 /// What is fetched by one request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Source {
     /// What the vault calls it.
     pub name: SecretName,
@@ -28,7 +63,7 @@ pub struct Source {
 }
 
 /// How a vault gives a secret.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Delivery {
     /// As it was stored.
     #[default]
@@ -79,6 +114,26 @@ impl FetchError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Throttled { .. } | Self::Unavailable(_) | Self::NoToken(_))
+    }
+
+    /// What the vault says about the secret itself where it refuses it. None where the vault does not answer, or answers
+    /// something that it does not promise: then nothing is known of the secret.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Kind> {
+        match self {
+            Self::Denied { .. } => Some(Kind::Denied),
+            Self::NotFound | Self::Disabled => Some(Kind::Gone),
+            Self::Throttled { .. } | Self::Unavailable(_) | Self::NoToken(_) | Self::Unusable(_) => None,
+        }
+    }
+
+    /// How long the vault asks to wait, where it does.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { retry_after } => *retry_after,
+            _ => None,
+        }
     }
 
     /// A stable word for programs: metrics, status and problem documents.

@@ -1,7 +1,6 @@
 //! The secrets of the application's vault, through the SDK's client; it never asks for a value.
 
 mod error;
-mod own_host;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -22,13 +21,12 @@ use futures::TryStreamExt as _;
 use jiff::Timestamp;
 use keyside::azure::cloud::VaultUrl;
 use keyside::azure::identity::{Identity, RejectionWatch};
+use keyside::azure::own_host::OwnHost;
 use keyside::azure::transport::{SdkTransport, Transport, ValueSink};
 use keyside::memory::Arena;
 use keyside::secret::{SecretName, SecretValue, Version};
 
 pub use self::error::{DataError, Reason};
-pub use self::own_host::AnotherHost;
-use self::own_host::OwnHost;
 use crate::arm::Patience;
 use crate::retry::{Pause, Tries, Verdict};
 
@@ -107,10 +105,9 @@ impl VaultData {
     pub fn new(url: VaultUrl, means: &Means) -> Result<Self> {
         let Means { identity, transport, arena, patience } = means;
         let sdk_transport = Arc::new(SdkTransport(Arc::clone(transport)));
-        let host = format!("{}.{}", url.name(), url.cloud().vault_suffix()).to_ascii_lowercase();
         let options = SecretClientOptions {
             client_options: ClientOptions {
-                per_call_policies: vec![Arc::new(OwnHost(host))],
+                per_call_policies: vec![Arc::new(OwnHost(url.host()))],
                 per_try_policies: vec![Arc::new(RejectionWatch(Arc::clone(identity)))],
                 retry: RetryOptions::none(),
                 transport: Some(azure_core::http::Transport::with_policy(sdk_transport)),

@@ -66,13 +66,20 @@ impl Agent {
         answer.body
     }
 
-    /// Has the agent look at every secret now.
+    /// Has the agent look at every secret, as soon as it asks the vault again.
     ///
     /// # Panics
-    /// When it refuses.
+    /// When it refuses for another reason.
     pub fn refresh(&self) {
-        let answer = http::Connection::open(&self.socket).request("POST", "/v1/refresh", &[]);
-        assert!((200..300).contains(&answer.status), "{}", String::from_utf8_lossy(&answer.body));
+        wait::until("the vault to be asked", || {
+            let answer = http::Connection::open(&self.socket).request("POST", "/v1/refresh", &[]);
+            let text = String::from_utf8_lossy(&answer.body);
+            if answer.status == 503 && text.contains("held_back") {
+                return None;
+            }
+            assert!((200..300).contains(&answer.status), "{text}");
+            Some(())
+        });
     }
 
     /// Its process id.

@@ -11,6 +11,9 @@ use crate::emulator::Emulator;
 /// The vault's name in every scenario.
 pub const VAULT: &str = "ml-vault";
 
+/// A second vault that the same identities may read; empty until a scenario fills it.
+pub const SPARE_VAULT: &str = "ml-vault-spare";
+
 /// The tenant of every identity.
 pub const TENANT: &str = "11111111-1111-4111-8111-111111111111";
 
@@ -78,6 +81,12 @@ impl Estate {
         self.folder.path()
     }
 
+    /// The object id of the agent's service principal.
+    #[must_use]
+    pub fn principal(&self) -> &'static str {
+        OBJECT
+    }
+
     /// Where the agent listens.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
@@ -112,9 +121,18 @@ impl Estate {
     /// When it cannot be written.
     #[must_use]
     pub fn config(&self, more: &str) -> PathBuf {
+        self.config_with_vault("", more)
+    }
+
+    /// Like [`Self::config`], with `keys` added to the vault's table.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[must_use]
+    pub fn config_with_vault(&self, keys: &str, more: &str) -> PathBuf {
         let text = format!(
-            "readers = ['uid:{uid}']\n[vault]\nurl = 'https://{VAULT}.vault.azure.net'\n[api]\nsocket = '{socket}'\n\
-             [files]\ndirectory = '{files}'\n{more}\n",
+            "readers = ['uid:{uid}']\n[vault]\nurl = 'https://{VAULT}.vault.azure.net'\n{keys}\
+             [api]\nsocket = '{socket}'\n[files]\ndirectory = '{files}'\n{more}\n",
             uid = nix::unistd::geteuid(),
             socket = self.socket().display(),
             files = self.secrets_folder().display(),
@@ -176,6 +194,9 @@ fn seed() -> String {
         secret = "{PLATFORM_SECRET}"
         [[vaults]]
         name = "{VAULT}"
+        {assignments}
+        [[vaults]]
+        name = "{SPARE_VAULT}"
         {assignments}
         "#,
         assignments = [OBJECT, MANAGED_OBJECT, USER].map(assignment).concat(),

@@ -77,6 +77,14 @@ impl VaultUrl {
     }
 }
 
+impl VaultUrl {
+    /// The vault's host name.
+    #[must_use]
+    pub fn host(&self) -> String {
+        format!("{}.{}", self.name, self.cloud.vault_suffix())
+    }
+}
+
 impl FromStr for VaultUrl {
     type Err = InvalidVaultUrl;
 

@@ -47,6 +47,13 @@ pub use self::source::Source;
 /// A token is renewed no sooner than this after it was got, and a failed renewal is tried again after it.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
 
+/// A token that was just given is taken to be good for so long, even where this machine's clock says that it has expired:
+/// a service that knows better rejects it, and a wrong clock must not have every request sign in anew.
+const LIFETIME_MIN: Duration = Duration::from_mins(2);
+
+/// Longest sleep before a renewal, since the runtime's timer stands still while the machine is suspended.
+const SLEEP_MAX: Duration = Duration::from_secs(30);
+
 /// The identity that Keyside has, from whichever source it comes.
 pub struct Identity {
     candidates: Vec<Candidate>,
@@ -94,11 +101,13 @@ pub struct SignedIn {
     pub platform: Option<(Uri, Reach)>,
 }
 
-/// A token and when to think of the next one.
+/// A token, when to think of the next one, and until when it is good, by the time that passes: a clock that is set by a
+/// day makes no token old or young.
 #[derive(Clone)]
 struct Held {
     token: AccessToken,
-    renew_at: Timestamp,
+    renew_at: Duration,
+    good_until: Duration,
 }
 
 impl Identity {
@@ -151,7 +160,7 @@ impl Identity {
             let next = self.state().tokens.iter().map(|(scope, held)| (held.renew_at, scope.clone())).min();
             let wait = async {
                 match &next {
-                    Some((at, _)) => tokio::time::sleep(between(self.clock.now(), *at)).await,
+                    Some((at, _)) => tokio::time::sleep(self.wait_for(*at)).await,
                     None => std::future::pending().await,
                 }
             };
@@ -169,18 +178,22 @@ impl Identity {
         }
     }
 
+    fn wait_for(&self, at: Duration) -> Duration {
+        at.saturating_sub(self.clock.uptime()).min(SLEEP_MAX)
+    }
+
     async fn renew(&self, scope: &str) {
         let _single = self.minting.lock().await;
-        let due = |held: &Held| held.renew_at <= self.clock.now();
+        let due = |held: &Held| held.renew_at <= self.clock.uptime();
         if !self.state().tokens.get(scope).is_some_and(due) {
             return;
         }
         if let Err(error) = self.mint(scope).await {
-            let now = self.clock.now();
+            let now = self.clock.uptime();
             let mut state = self.state();
             if let Some(held) = state.tokens.get_mut(scope) {
                 held.renew_at = now + RENEWAL_PAUSE;
-                let left = between(now, expiry(&held.token));
+                let left = held.good_until.saturating_sub(now);
                 tracing::warn!(scope, ?left, error = %error, "the token could not be renewed ahead of its expiry");
             }
         }
@@ -215,8 +228,8 @@ impl Identity {
     }
 
     fn valid(&self, scope: &str) -> Option<AccessToken> {
-        let now = self.clock.now();
-        self.state().tokens.get(scope).filter(|held| expiry(&held.token) > now).map(|held| held.token.clone())
+        let now = self.clock.uptime();
+        self.state().tokens.get(scope).filter(|held| held.good_until > now).map(|held| held.token.clone())
     }
 
     /// Asks the chosen candidate, or each until one gives a token. Every try makes a credential anew, because those of
@@ -254,15 +267,16 @@ impl Identity {
 
     /// Keeps a token, and to the candidate that gave it after others were tried in vain.
     fn keep(&self, scope: &str, token: &AccessToken, index: usize, in_vain: Vec<Attempt>) {
-        let now = self.clock.now();
-        let renew_at = now + renew_after(between(now, expiry(token)));
+        let now = self.clock.moment();
+        let lifetime = between(now.wall, expiry(token)).max(LIFETIME_MIN);
+        let (renew_at, good_until) = (now.uptime + renew_after(lifetime), now.uptime + lifetime);
         let mut state = self.state();
         if state.chosen.replace(index).is_none() {
             let passed = listed(&in_vain);
             tracing::info!(source = %self.candidates[index].source, passed, "signed in to Azure");
             state.passed = in_vain;
         }
-        state.tokens.insert(scope.to_owned(), Held { token: token.clone(), renew_at });
+        state.tokens.insert(scope.to_owned(), Held { token: token.clone(), renew_at, good_until });
         drop(state);
         self.changed.notify_one();
     }

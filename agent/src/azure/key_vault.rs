@@ -2,6 +2,7 @@
 
 mod answer;
 mod evidence;
+mod list;
 #[cfg(test)]
 mod tests;
 
@@ -23,13 +24,14 @@ use self::answer::refusal;
 pub use self::evidence::{Evidence, VaultResource};
 use super::cloud::VaultUrl;
 use super::identity::{Identity, RejectionWatch};
+use super::own_host::OwnHost;
 use super::transport::{SdkTransport, Transport, ValueSink};
 use crate::clock::Clock;
 use crate::encoding::Encoding;
 use crate::memory::Arena;
 use crate::secret::{Metadata, Secret, SecretName, SecretValue, Version};
 use crate::selection::Selection;
-use crate::vault::{Delivery, FetchError, Source, Vault};
+use crate::vault::{Delivery, FetchError, Listed, Source, Vault};
 
 /// One Key Vault.
 pub struct KeyVault {
@@ -41,6 +43,7 @@ pub struct KeyVault {
 }
 
 /// What a vault is read with.
+#[derive(Clone)]
 pub(super) struct Means {
     /// As whom it is read.
     pub(super) identity: Arc<Identity>,
@@ -79,6 +82,8 @@ enum UnusableAnswer {
     NoIdentifier,
     #[error("it is about {0}, which is not the secret that was asked for")]
     AnotherSecret(String),
+    #[error("it is not the JSON of a list of secrets")]
+    NotAList,
 }
 
 impl KeyVault {
@@ -91,6 +96,7 @@ impl KeyVault {
         let sdk_transport = Arc::new(SdkTransport(Arc::clone(&transport)));
         let options = SecretClientOptions {
             client_options: ClientOptions {
+                per_call_policies: vec![Arc::new(OwnHost(url.host()))],
                 per_try_policies: vec![Arc::new(RejectionWatch(Arc::clone(&identity)))],
                 // When to try again is for the refresh loop to say, which knows of every secret.
                 retry: RetryOptions::none(),
@@ -183,6 +189,10 @@ impl KeyVault {
 impl Vault for KeyVault {
     async fn fetch(&self, source: &Source) -> Result<Secret, FetchError> {
         self.examine(source).await.map_err(|refused| refused.error)
+    }
+
+    async fn list(&self, calls_max: usize) -> Result<Listed, FetchError> {
+        Box::pin(self.list_pages(calls_max)).await.map_err(|refused| refused.error)
     }
 }
 

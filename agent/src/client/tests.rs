@@ -75,13 +75,29 @@ async fn each_refusal_has_its_exit_code_and_one_line_that_says_why() {
         ),
         ("wait token --timeout 20ms", Exit::NotYet, "'token' did not come or change in time".to_owned()),
         ("wait db --change --timeout 20ms", Exit::NotYet, "'db' did not come or change in time".to_owned()),
-        ("health --ready", Exit::NotYet, "required secrets that have not been fetched yet: 1".to_owned()),
+        ("health --ready", Exit::NotYet, "required secrets without a value: 1".to_owned()),
     ];
     for (line, exit, message) in rows {
         let outcome = keyside(&agent, line).await;
         assert_eq!(outcome.exit, exit, "{line}: {outcome:?}");
         assert_eq!((outcome.err, outcome.out), (format!("keyside: {message}\n"), vec![]), "{line}");
     }
+}
+
+#[tokio::test]
+async fn a_revoked_secret_is_absent_with_its_reason_and_may_come_back_for_who_waits() {
+    let agent = Agent::with_values(Setup::default()).await;
+    agent.revoke("db").await;
+    let outcome = keyside(&agent, "get db").await;
+    let message = "no secret 'db': the secret is revoked: the vault has no such secret or version";
+    assert_eq!((outcome.exit, outcome.err), (Exit::Absent, format!("keyside: {message}\n")));
+    assert_eq!(keyside(&agent, "wait db --timeout 20ms").await.exit, Exit::NotYet);
+    let comes_back = async {
+        agent.set("db", 'b', b"two");
+        agent.look().await;
+    };
+    let (outcome, ()) = tokio::join!(keyside(&agent, "wait db --timeout 1m"), comes_back);
+    assert_eq!(outcome.exit, Exit::Success, "{outcome:?}");
 }
 
 #[tokio::test]

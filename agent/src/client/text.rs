@@ -29,6 +29,8 @@ pub(super) fn status(status: &Status) -> String {
             None => "nothing held yet".to_owned(),
         };
         facts.push(row(["vault", &operation.vault]));
+        let left_alone = operation.circuits.iter().filter(|(_, state)| *state != "closed");
+        facts.extend(left_alone.map(|(vault, _)| row(["", &format!("{vault} fails, and is left alone for a while")])));
         facts.push(row(["identity", operation.identity.as_deref().unwrap_or("not signed in yet")]));
         facts.push(row(["memory", &memory]));
         facts.push(row(["generation", &operation.generation.to_string()]));
@@ -148,6 +150,7 @@ mod tests {
             fetched: None,
             age_seconds: known.then_some(3912),
             stale: state == State::Stale,
+            vault: None,
         }
     }
 
@@ -210,6 +213,7 @@ db: no fresh value since 2026-01-01T00:00:00Z: denied
         let last = HookRun { outcome: Outcome::TimedOut, detail: Some("ended after 30s".to_owned()), ended: since };
         known.operation = Some(Operation {
             vault: "https://v.vault.azure.net".to_owned(),
+            circuits: [("https://v.vault.azure.net".to_owned(), "closed".to_owned())].into(),
             identity: None,
             memory_protection: Some("mlock".to_owned()),
             memory_used_bytes: 64,
@@ -220,12 +224,14 @@ db: no fresh value since 2026-01-01T00:00:00Z: denied
                 hook("reload", hooks::State::Running, Some(last)),
             ],
         });
+        known.operation.as_mut().expect("just set").circuits.insert("https://w.vault.azure.net".into(), "open".into());
         known.refreshing = false;
         known.failures[0].message = Some("\u{1b}]0;owned\u{7}".to_owned());
         let shown = status(&known);
         assert!(!shown.contains('\u{1b}'), "{shown:?}");
         for part in [
             "looks       stopped",
+            "            https://w.vault.azure.net fails, and is left alone",
             "identity    not signed in yet",
             "memory      mlock (64 bytes of values)",
             "hardening   confined partial",

@@ -8,11 +8,12 @@ use toml::Spanned;
 
 use super::document::{Document, Parsed, Problem};
 use super::on_change::{self, OnChangeTable};
+use super::rotation::{fallback, rotation_settings};
 use super::shape::{
     ApiTable, EnvFileTable, FilesTable, IdentityTable, LogTable, MemoryTable, Principals, RotationTable, SecretTable,
     Top, VaultTable,
 };
-use super::{Config, Defaults, GRACE, POLL_INTERVAL, Socket};
+use super::{Config, Defaults, GRACE, Socket};
 use crate::azure::identity;
 use crate::encoding::Encoding;
 use crate::files::{self, EnvFile, Mode, Target};
@@ -62,9 +63,11 @@ impl Assembly<'_> {
         if !self.document.is_toml() {
             return None;
         }
-        let vault = self.document.table::<VaultTable>("vault").map(|table| table.url.0);
+        let vault = self.document.table::<VaultTable>("vault");
         let identity = self.document.table::<IdentityTable>("identity").map(identity_settings);
         let rotation = self.document.table::<RotationTable>("rotation");
+        let rotation = rotation.map(|table| rotation_settings(&mut self.document, &table));
+        let vaults = vault.map(|table| (table.url.0.clone(), fallback(&mut self.document, table)));
         let memory = self.document.table::<MemoryTable>("memory").map(memory_settings);
         let log = self.document.table::<LogTable>("log").map(|table| log_settings(&table, defaults.log));
         let api = self.document.table::<ApiTable>("api");
@@ -87,10 +90,12 @@ impl Assembly<'_> {
         let path = self.socket(api.socket.as_ref(), defaults);
         let files = files.map(|table| self.files(table, env_files, &path, &secrets));
         let serve = self.serve(api, path, defaults.operator_uid, &secrets);
+        let (vault, fallback) = vaults?;
         Some(Config {
-            vault: vault?,
+            vault,
+            fallback,
             identity: identity?,
-            poll_interval: rotation?.poll_interval.map_or(POLL_INTERVAL, |interval| interval.0.0),
+            rotation: rotation?,
             wanted: secrets.into_iter().map(|secret| secret.wanted).collect(),
             variables,
             serve,

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
 
 use serde::Deserialize;
 use thiserror::Error;
 use toml::Spanned;
 
 use super::document::Parsed;
+use super::rotation::{FullRefresh, MaxStale, PollInterval, RevokeAfter};
 use crate::azure::cloud::VaultUrl;
 use crate::azure::identity;
 use crate::encoding::Encoding;
@@ -35,6 +35,8 @@ pub(super) struct Top {
 #[serde(deny_unknown_fields)]
 pub(super) struct VaultTable {
     pub(super) url: Parsed<VaultUrl>,
+    #[serde(default)]
+    pub(super) fallback: Vec<Spanned<Parsed<VaultUrl>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,6 +55,9 @@ pub(super) struct IdentityTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct RotationTable {
     pub(super) poll_interval: Option<Parsed<PollInterval>>,
+    pub(super) full_refresh: Option<Spanned<Parsed<FullRefresh>>>,
+    pub(super) revoke_after: Option<Parsed<RevokeAfter>>,
+    pub(super) max_stale: Option<Spanned<Parsed<MaxStale>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -199,39 +204,5 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, InvalidAddress> {
         text.parse().map(Self).map_err(|_| InvalidAddress(text.to_owned()))
-    }
-}
-
-/// Shortest interval between two looks.
-/// One look costs a request for each secret, and Key Vault throttles a whole vault at 4,000 in ten seconds: below a second a
-/// few hundred agents would spend that on nothing.
-const POLL_INTERVAL_MIN: Duration = Duration::from_secs(1);
-
-/// Longest interval: beyond a day a rotated secret has usually stopped working.
-const POLL_INTERVAL_MAX: Duration = Duration::from_hours(24);
-
-/// A time between two looks, such as `2m`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PollInterval(pub(super) Duration);
-
-/// Says why a text is no [`PollInterval`].
-#[derive(Debug, Error)]
-pub(super) enum InvalidInterval {
-    #[error("'{0}' is no length of time: write it as \"30s\" or \"2m\"")]
-    Form(String),
-    #[error("{0} is out of range: use from 1s to 24h")]
-    Range(String),
-}
-
-impl FromStr for PollInterval {
-    type Err = InvalidInterval;
-
-    fn from_str(text: &str) -> Result<Self, InvalidInterval> {
-        let interval = humantime::parse_duration(text).map_err(|_| InvalidInterval::Form(text.to_owned()))?;
-        if (POLL_INTERVAL_MIN..=POLL_INTERVAL_MAX).contains(&interval) {
-            Ok(Self(interval))
-        } else {
-            Err(InvalidInterval::Range(text.to_owned()))
-        }
     }
 }

@@ -53,6 +53,15 @@ impl Planned {
         }
     }
 
+    /// Whether something that the file is made of has been taken away.
+    pub(super) fn shows_withdrawn(&self, snapshot: &Snapshot) -> bool {
+        let is_withdrawn = |name| snapshot.slots.get(name).is_some_and(|slot| slot.withdrawn.is_some());
+        match &self.holds {
+            Holds::Secret(name) => is_withdrawn(name),
+            Holds::Variables(lines) => lines.iter().any(|(_, name)| is_withdrawn(name)),
+        }
+    }
+
     fn with<'a>(&'a self, pieces: Vec<&'a [u8]>) -> Content<'a> {
         Content { path: &self.path, pieces, access: &self.access }
     }

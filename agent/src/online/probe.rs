@@ -28,7 +28,7 @@ pub(super) async fn probe(
     arena: &Arena,
     audience: &mut Audience<'_>,
 ) -> Findings {
-    let Connection { vault, identity, way } = connection;
+    let Connection { vault, identity, way, .. } = connection;
     let proxy = way.proxy();
     audience.tell(&format!("reaching {}", way.vault_url()));
     let addresses = match proxy {

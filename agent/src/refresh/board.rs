@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use super::Source;
 use super::demand::Demand;
-use crate::schedule::Look;
-use crate::secret::SecretName;
 use crate::store::Publication;
 
-/// The fetches under way and the questions that they will answer.
+/// The fetches under way and the demands that they will meet.
 #[derive(Debug, Default)]
 pub(super) struct Board {
-    flights: BTreeMap<SecretName, Flight>,
+    flights: BTreeMap<Source, Flight>,
     questions: BTreeMap<u64, Question>,
     next_question: u64,
 }
@@ -24,94 +23,74 @@ struct Flight {
     later: Vec<u64>,
 }
 
-/// A look at one secret or at all of them.
+/// A demand for one secret or for all of them.
 #[derive(Debug)]
-pub(super) struct Question {
-    /// Who asked, if it was not the schedule.
-    pub(super) demand: Option<Demand>,
-    /// How the look went so far.
-    pub(super) look: Look,
+struct Question {
+    demand: Demand,
     /// What readers see of it so far.
-    pub(super) publication: Publication,
+    publication: Publication,
     /// How many secrets have not been answered.
     remaining: usize,
 }
 
-impl Question {
-    /// Whether it is about all secrets.
-    pub(super) fn is_whole(&self) -> bool {
-        self.demand.as_ref().is_none_or(|demand| demand.name.is_none())
-    }
-
-    /// Tells whoever asked.
-    pub(super) fn answer(self) {
-        if let Some(demand) = self.demand {
-            demand.answer(self.publication);
+impl Board {
+    /// Notes that fetches begin which nobody asked for.
+    pub(super) fn begin(&mut self, sources: &[Source]) {
+        for source in sources {
+            self.flights.entry(source.clone()).or_default();
         }
     }
 
-    fn is_abandoned(&self) -> bool {
-        self.demand.as_ref().is_some_and(Demand::is_abandoned)
-    }
-}
-
-impl Board {
-    /// Takes a question about `names`, and answers which of them are to be fetched for it now.
-    pub(super) fn ask(&mut self, names: &[SecretName], demand: Option<Demand>) -> Vec<SecretName> {
+    /// Takes a demand for `sources`, and answers which of them are to be fetched for it now.
+    pub(super) fn ask(&mut self, sources: &[Source], demand: Demand) -> Vec<Source> {
         let id = self.next_question;
         self.next_question += 1;
-        let (look, publication) = (Look::Answered, Publication::Unchanged);
-        self.questions.insert(id, Question { demand, look, publication, remaining: names.len() });
+        let (publication, remaining) = (Publication::Unchanged, sources.len());
+        self.questions.insert(id, Question { demand, publication, remaining });
         let mut now = Vec::new();
-        for name in names {
-            if let Some(flight) = self.flights.get_mut(name) {
+        for source in sources {
+            if let Some(flight) = self.flights.get_mut(source) {
                 flight.later.push(id);
             } else {
-                self.flights.insert(name.clone(), Flight { questions: vec![id], later: Vec::new() });
-                now.push(name.clone());
+                self.flights.insert(source.clone(), Flight { questions: vec![id], later: Vec::new() });
+                now.push(source.clone());
             }
         }
         now
     }
 
-    /// Notes that a fetch has ended. Answers the questions that are answered whole by it, and whether another fetch of
+    /// Notes that a fetch has ended, and tells those whose demand is met whole by it. Answers whether another fetch of
     /// the same secret is to follow.
-    pub(super) fn landed(&mut self, name: &SecretName, look: Look, publication: Publication) -> (Vec<Question>, bool) {
-        let Some(flight) = self.flights.remove(name) else { return (Vec::new(), false) };
-        let mut answered = Vec::new();
+    pub(super) fn landed(&mut self, source: &Source, publication: Publication) -> bool {
+        let Some(flight) = self.flights.remove(source) else { return false };
         for id in flight.questions {
             let Some(question) = self.questions.get_mut(&id) else { continue };
-            question.look = question.look.and(look);
             question.publication = question.publication.and(publication);
             question.remaining -= 1;
-            if question.remaining == 0 {
-                answered.extend(self.questions.remove(&id));
+            if question.remaining == 0
+                && let Some(Question { demand, publication, .. }) = self.questions.remove(&id)
+            {
+                demand.answer(Ok(publication));
             }
         }
-        (answered, self.follow(name, flight.later))
+        self.follow(source, flight.later)
     }
 
     /// Starts another fetch for those who asked during the last one and have not gone away.
-    fn follow(&mut self, name: &SecretName, later: Vec<u64>) -> bool {
+    fn follow(&mut self, source: &Source, later: Vec<u64>) -> bool {
         let (gone, waiting): (Vec<_>, Vec<_>) = later.into_iter().partition(|id| self.is_abandoned(*id));
         for id in gone {
             self.questions.remove(&id);
         }
         let again = !waiting.is_empty();
         if again {
-            self.flights.insert(name.clone(), Flight { questions: waiting, later: Vec::new() });
+            self.flights.insert(source.clone(), Flight { questions: waiting, later: Vec::new() });
         }
         again
     }
 
     fn is_abandoned(&self, id: u64) -> bool {
-        // A question about all secrets is the schedule's too.
-        self.questions.get(&id).is_none_or(|question| question.is_abandoned() && !question.is_whole())
-    }
-
-    /// Whether a question about all secrets is open.
-    pub(super) fn is_looking(&self) -> bool {
-        self.questions.values().any(Question::is_whole)
+        self.questions.get(&id).is_none_or(|question| question.demand.is_abandoned())
     }
 }
 
@@ -119,49 +98,47 @@ impl Board {
 mod tests {
     use super::*;
     use crate::refresh::demand::testing::demand;
-    use crate::testing::name;
+    use crate::testing::source;
 
-    const GOOD: Look = Look::Answered;
+    const UNCHANGED: Publication = Publication::Unchanged;
 
-    fn names(texts: &[&str]) -> Vec<SecretName> {
-        texts.iter().map(|text| name(text)).collect()
+    fn sources(texts: &[&str]) -> Vec<Source> {
+        texts.iter().map(|text| source(text)).collect()
     }
 
     #[test]
-    fn a_question_about_all_is_answered_by_the_last_of_them() {
+    fn a_demand_for_all_is_met_by_the_last_of_them() {
         let mut board = Board::default();
-        assert_eq!(board.ask(&names(&["a", "b"]), None), names(&["a", "b"]));
-        assert!(board.is_looking());
-        let (answered, again) = board.landed(&name("a"), GOOD, Publication::Applied(1));
-        assert!(answered.is_empty() && !again);
-        let failed = Look::Failed { retry_after: None };
-        let (answered, _) = board.landed(&name("b"), failed, Publication::Unchanged);
-        assert_eq!((answered[0].look, answered[0].publication), (failed, Publication::Applied(1)));
-        assert!(!board.is_looking());
+        let (all, mut caller) = demand(None);
+        assert_eq!(board.ask(&sources(&["a", "b"]), all), sources(&["a", "b"]));
+        assert!(!board.landed(&source("a"), Publication::Applied(1)));
+        assert!(caller.try_recv().is_err(), "b is still under way");
+        board.landed(&source("b"), UNCHANGED);
+        assert_eq!(caller.try_recv(), Ok(Ok(Publication::Applied(1))));
     }
 
     #[test]
     fn whoever_asks_during_a_fetch_gets_the_next_one_together_with_others() {
         let mut board = Board::default();
-        board.ask(&names(&["a"]), None);
-        let ((first, _one), (second, _two)) = (demand(Some("a")), demand(Some("a")));
-        assert_eq!(board.ask(&names(&["a"]), Some(first)), []);
-        assert_eq!(board.ask(&names(&["a"]), Some(second)), []);
-        let (answered, again) = board.landed(&name("a"), GOOD, Publication::Unchanged);
-        assert_eq!((answered.len(), again), (1, true), "the schedule's own question, and one more fetch");
-        let (answered, again) = board.landed(&name("a"), GOOD, Publication::Applied(2));
-        assert_eq!((answered.len(), again), (2, false), "both at once");
+        board.begin(&sources(&["a"]));
+        let ((first, mut one), (second, mut two)) = (demand(Some("a")), demand(Some("a")));
+        assert_eq!(board.ask(&sources(&["a"]), first), []);
+        assert_eq!(board.ask(&sources(&["a"]), second), []);
+        assert!(board.landed(&source("a"), UNCHANGED), "one more fetch");
+        assert!(one.try_recv().is_err(), "the first began before the demand");
+        assert!(!board.landed(&source("a"), Publication::Applied(2)));
+        let expected = Ok(Ok(Publication::Applied(2)));
+        assert_eq!((one.try_recv(), two.try_recv()), (expected.clone(), expected), "both at once");
     }
 
     #[test]
     fn nothing_is_fetched_for_those_who_have_gone() {
         let mut board = Board::default();
-        board.ask(&names(&["a"]), None);
+        board.begin(&sources(&["a"]));
         let (gone, caller) = demand(Some("a"));
-        board.ask(&names(&["a"]), Some(gone));
+        board.ask(&sources(&["a"]), gone);
         drop(caller);
-        let (_, again) = board.landed(&name("a"), GOOD, Publication::Unchanged);
-        assert!(!again);
+        assert!(!board.landed(&source("a"), UNCHANGED));
         assert!(board.questions.is_empty() && board.flights.is_empty());
     }
 }

@@ -1,5 +1,7 @@
 //! A look that somebody asks for, between two that come by themselves.
 
+use std::time::Duration;
+
 use tokio::sync::{mpsc, oneshot};
 
 use crate::secret::SecretName;
@@ -14,7 +16,7 @@ const DEMAND_QUEUE: usize = 16;
 pub(super) struct Demand {
     /// The secret to look at; all of them where none is named.
     pub(super) name: Option<SecretName>,
-    done: oneshot::Sender<Publication>,
+    done: oneshot::Sender<Result<Publication, DemandError>>,
 }
 
 impl Demand {
@@ -24,8 +26,8 @@ impl Demand {
     }
 
     /// Tells the caller, who may have gone away meanwhile, what came of it.
-    pub(super) fn answer(self, publication: Publication) {
-        let _ = self.done.send(publication);
+    pub(super) fn answer(self, outcome: Result<Publication, DemandError>) {
+        let _ = self.done.send(outcome);
     }
 }
 
@@ -39,6 +41,9 @@ pub enum DemandError {
     /// Too many demands are waiting already.
     #[error("too many refreshes are waiting already")]
     Busy,
+    /// The vault failed several times in a row and is left alone.
+    #[error("the vault is left alone for {0:?}")]
+    HeldBack(Duration),
     /// The agent is stopping.
     #[error("the agent is stopping")]
     Stopping,
@@ -48,14 +53,15 @@ impl Demands {
     /// Has the loop look at `name`, or at every secret, and waits for the outcome.
     ///
     /// # Errors
-    /// [`DemandError::Busy`] when the queue is full, [`DemandError::Stopping`] when the loop has ended.
+    /// [`DemandError::Busy`] when the queue is full, [`DemandError::HeldBack`] when no vault may be asked now, and
+    /// [`DemandError::Stopping`] when the loop has ended.
     pub async fn look(&self, name: Option<SecretName>) -> Result<Publication, DemandError> {
         let (done, outcome) = oneshot::channel();
         self.0.try_send(Demand { name, done }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => DemandError::Busy,
             mpsc::error::TrySendError::Closed(_) => DemandError::Stopping,
         })?;
-        outcome.await.map_err(|_| DemandError::Stopping)
+        outcome.await.unwrap_or(Err(DemandError::Stopping))
     }
 }
 
@@ -82,8 +88,10 @@ pub fn demands() -> (Demands, DemandQueue) {
 pub(super) mod testing {
     use super::*;
 
+    type Caller = oneshot::Receiver<Result<Publication, DemandError>>;
+
     /// A demand and its caller.
-    pub(in crate::refresh) fn demand(name: Option<&str>) -> (Demand, oneshot::Receiver<Publication>) {
+    pub(in crate::refresh) fn demand(name: Option<&str>) -> (Demand, Caller) {
         let (done, caller) = oneshot::channel();
         (Demand { name: name.map(crate::testing::name), done }, caller)
     }

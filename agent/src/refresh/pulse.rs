@@ -6,9 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// How long the loop may take to start. It speaks before its first look, so only a machine that is too busy to run it makes
-/// it late; it is given as long as one fetch.
-const FIRST_BEAT: Duration = Duration::from_mins(2);
+/// How late the loop may be. It never waits for a vault, so only a machine that is too busy to run it makes it late.
+const LATE_MAX: Duration = Duration::from_mins(2);
 
 /// What the loop said last. Clones share it.
 #[derive(Clone, Debug)]
@@ -22,7 +21,7 @@ struct Beat {
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Beat { heard_by: Instant::now() + FIRST_BEAT, next_look: None })))
+        Self(Arc::new(Mutex::new(Beat { heard_by: Instant::now() + LATE_MAX, next_look: None })))
     }
 }
 
@@ -39,8 +38,17 @@ impl Pulse {
         self.beat().next_look
     }
 
-    pub(crate) fn say(&self, next_look: Timestamp, heard_within: Duration) {
-        *self.beat() = Beat { heard_by: Instant::now() + heard_within, next_look: Some(next_look) };
+    /// Says that the loop sleeps for so long. A look that is under way leaves the next one as it was said before.
+    pub(super) fn say(&self, next_look: Option<Timestamp>, sleep: Duration) {
+        let mut beat = self.beat();
+        beat.heard_by = Instant::now() + sleep + LATE_MAX;
+        beat.next_look = next_look.or(beat.next_look);
+    }
+
+    /// Has the loop be silent for too long.
+    #[cfg(test)]
+    pub(crate) fn stop(&self) {
+        self.beat().heard_by = Instant::now();
     }
 
     /// Held only to read or write two times.

@@ -1,13 +1,11 @@
 //! A secret to keep fresh: what is fetched for it, and what is made of that.
 
-use std::sync::Arc;
-
 use crate::encoding::Encoding;
 use crate::env_file::Line;
 use crate::memory::Arena;
 use crate::secret::{Secret, SecretName, Version};
 use crate::selection::Selection;
-use crate::store::Fetched;
+use crate::store::{Fetched, Origin, Outcome, Setback};
 use crate::vault::{FetchError, Source};
 
 /// One secret to keep fresh.
@@ -62,31 +60,30 @@ impl Wanted {
     }
 }
 
-/// The secret in whose name all are fetched that have the source of `name`: the first of them.
-pub(super) fn leader(wanted: &[Wanted], name: SecretName) -> SecretName {
-    let source = wanted.iter().find(|one| one.name == name).map(Wanted::source);
-    let leader = wanted.iter().find(|one| Some(one.source()) == source);
-    leader.map_or(name, |leader| leader.name.clone())
-}
-
-/// Makes all that have `source` of what the vault gave. They are of one version: where a required one cannot be made, none
+/// Makes all that are made of one secret of the vault. They are of one version: where a required one cannot be made, none
 /// of the others is new either, so that a user name never goes with the password of another.
-pub(super) fn make_all(
-    wanted: &[Wanted],
-    source: &Source,
-    whole: &Result<Secret, Arc<FetchError>>,
+pub(super) fn make_all<'a>(
+    wanted: impl Iterator<Item = &'a Wanted>,
+    whole: &Secret,
+    origin: &Origin,
     arena: &Arena,
 ) -> Vec<Fetched> {
     let mut refusal = None;
     let mut fetched = Vec::new();
-    for one in wanted.iter().filter(|one| one.source() == *source) {
-        let result = whole.clone().and_then(|secret| one.make(secret, arena).map_err(Arc::new));
-        refusal = refusal.or(result.as_ref().err().filter(|_| !one.optional).cloned());
-        fetched.push(Fetched { name: one.name.clone(), result });
+    for one in wanted {
+        let outcome = match one.make(whole.clone(), arena) {
+            Ok(secret) => Outcome::Given(secret, origin.clone()),
+            Err(error) => {
+                let setback = Setback::from(&error);
+                refusal = refusal.or_else(|| (!one.optional).then(|| setback.clone()));
+                Outcome::Failed(setback)
+            }
+        };
+        fetched.push(Fetched { name: one.name.clone(), outcome });
     }
     if let Some(refusal) = refusal {
-        for made in fetched.iter_mut().filter(|made| made.result.is_ok()) {
-            made.result = Err(Arc::clone(&refusal));
+        for made in fetched.iter_mut().filter(|made| matches!(made.outcome, Outcome::Given(..))) {
+            made.outcome = Outcome::Failed(refusal.clone());
         }
     }
     fetched
@@ -95,54 +92,16 @@ pub(super) fn make_all(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::refresh::{Pulse, Refresh};
-    use crate::store;
-    use crate::testing::{FakeVault, TimerClock, name, secret};
+    use crate::testing::{name, origin, secret};
 
     fn field(local: &str, vault_name: &str, pointer: &str) -> Wanted {
         let selection = Selection::Field(pointer.parse().expect("a pointer"));
         Wanted { vault_name: name(vault_name), selection, ..Wanted::named(name(local)) }
     }
 
-    #[test]
-    fn those_of_one_source_have_one_leader() {
-        let pem = Wanted { selection: Selection::Pem(crate::selection::Part::All), ..field("pem", "db", "") };
-        let wanted =
-            [field("user", "db", "/user"), field("other", "x", "/a"), field("password", "db", "/password"), pem];
-        let leaders = ["user", "other", "password", "pem", "unknown"].map(|local| leader(&wanted, name(local)));
-        assert_eq!(leaders, ["user", "other", "user", "pem", "unknown"].map(name));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn fields_of_one_secret_are_fetched_once_and_change_together() {
-        let vault = FakeVault::default();
-        let wanted = vec![field("user", "db", "/user"), field("token", "x", ""), field("password", "db", "/password")];
-        let (publisher, reader) = store::channel(wanted.iter().map(|one| (one.name.clone(), one.optional)));
-        let (arena, clock) = (Arena::unlocked(), Arc::new(TimerClock::start()));
-        let refresh = Refresh { vault: vault.clone(), wanted, publisher, arena, clock, pulse: Pulse::default() };
-        let seen = || {
-            let snapshot = reader.snapshot();
-            let values = ["user", "password"].map(|local| {
-                let found = snapshot.slots[&name(local)].published.as_ref().expect("a value");
-                String::from_utf8(found.secret.value.as_bytes().to_vec()).expect("text")
-            });
-            (snapshot.generation, values)
-        };
-        vault.set("x", 'a', b"1");
-        vault.set("db", 'a', br#"{"user":"app","password":"one"}"#);
-        refresh.once().await;
-        assert_eq!(seen(), (1, ["app", "one"].map(str::to_owned)));
-        assert_eq!(vault.asked(), 2, "one request for each source");
-        vault.set("db", 'b', br#"{"user":"ops","password":"two"}"#);
-        refresh.once().await;
-        assert_eq!(seen(), (2, ["ops", "two"].map(str::to_owned)));
-        vault.set("db", 'c', br#"{"user":"new"}"#);
-        refresh.once().await;
-        assert_eq!(seen(), (2, ["ops", "two"].map(str::to_owned)), "without its password the new user is none");
-        for local in ["user", "password"] {
-            let failure = reader.snapshot().slots[&name(local)].failure.clone().expect("noted");
-            assert!(failure.message.contains("field '/password' is not there"), "{failure:?}");
-        }
+    fn made(wanted: &[Wanted], value: &[u8]) -> Vec<(String, bool)> {
+        let made = make_all(wanted.iter(), &secret('a', value), &origin(), &Arena::unlocked());
+        made.iter().map(|made| (made.name.to_string(), matches!(made.outcome, Outcome::Given(..)))).collect()
     }
 
     #[test]
@@ -150,18 +109,16 @@ mod tests {
         let line = Line { variable: "PORT".parse().expect("a name"), format: crate::env_file::Format::Docker };
         let wanted = [Wanted { lines: vec![line], ..field("port", "db", "/port") }];
         for (value, fits) in [(&br#"{"port":"1"}"#[..], true), (br#"{"port":"1\n2"}"#, false)] {
-            let made = make_all(&wanted, &wanted[0].source(), &Ok(secret('a', value)), &Arena::unlocked());
-            assert_eq!(made[0].result.is_ok(), fits);
+            assert_eq!(made(&wanted, value), [("port".to_owned(), fits)]);
         }
     }
 
     #[test]
-    fn an_optional_field_holds_up_no_other() {
-        let optional = Wanted { optional: true, ..field("port", "db", "/port") };
-        let wanted = [field("user", "db", "/user"), optional, field("x", "x", "")];
-        let whole = Ok(secret('a', br#"{"user":"app"}"#));
-        let made = make_all(&wanted, &wanted[0].source(), &whole, &Arena::unlocked());
-        let seen: Vec<_> = made.iter().map(|made| (made.name.as_str(), made.result.is_ok())).collect();
-        assert_eq!(seen, [("user", true), ("port", false)]);
+    fn a_required_field_that_is_missing_holds_up_the_others_and_an_optional_one_does_not() {
+        for (optional, expected) in [(true, true), (false, false)] {
+            let port = Wanted { optional, ..field("port", "db", "/port") };
+            let made = made(&[field("user", "db", "/user"), port], br#"{"user":"app"}"#);
+            assert_eq!(made, [("user".to_owned(), expected), ("port".to_owned(), false)]);
+        }
     }
 }

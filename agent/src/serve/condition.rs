@@ -47,7 +47,8 @@ impl ETag {
         let listed = snapshot.slots.iter().filter(|(name, _)| visible(name));
         let facts = listed.map(|(name, slot)| {
             let published = slot.published.as_ref().map(|published| facts(&published.secret));
-            format!("{name} {}", published.unwrap_or_default())
+            let withdrawn = slot.withdrawn.map(|withdrawn| format!("{:?}", withdrawn.why));
+            format!("{name} {}", published.or(withdrawn).unwrap_or_default())
         });
         Self(format!("W/\"{}\"", digest(facts)))
     }
@@ -165,7 +166,7 @@ mod tests {
 
     use super::*;
     use crate::selection::Part;
-    use crate::testing::{new_year, secret};
+    use crate::testing::{moment, origin, secret};
 
     #[test]
     fn a_value_has_the_tag_of_its_version_unless_it_was_made_of_the_text() {
@@ -180,9 +181,8 @@ mod tests {
             (Selection::Pem(Part::PrivateKey), Encoding::Text),
             (Selection::Pem(Part::Certificate), Encoding::Text),
         ];
-        let published = made.map(|(selection, encoding)| Published {
-            secret: Secret { selection, encoding, ..secret('a', b"b25l") },
-            fetched: new_year(),
+        let published = made.map(|(selection, encoding)| {
+            Published::new(Secret { selection, encoding, ..secret('a', b"b25l") }, moment(0), origin())
         });
         assert_eq!(ETag::of(&published[0], Form::Value).opaque(), "a".repeat(32));
         for form in [Form::Value, Form::Document] {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Moment;
 use crate::hooks::{self, Outcome, Standing};
 use crate::secret::SecretName;
 use crate::store::{Failure, Slot, State};
@@ -41,6 +42,8 @@ pub struct Item {
     pub age_seconds: Option<u64>,
     /// Whether the latest look failed, so that the vault may have a newer version.
     pub stale: bool,
+    /// The vault that gave it; for operators only.
+    pub vault: Option<String>,
 }
 
 /// The answer to `POST /v1/refresh`.
@@ -85,7 +88,7 @@ pub struct Status {
     pub agent: String,
     /// When the agent started.
     pub started: Timestamp,
-    /// Whether every required secret has been published.
+    /// Whether every required secret has a value.
     pub ready: bool,
     /// Whether the loop that looks for new versions runs.
     pub refreshing: bool,
@@ -106,6 +109,9 @@ pub struct Status {
 pub struct Operation {
     /// Where the secrets come from.
     pub vault: String,
+    /// That vault and those that stand in for it: `closed` where it may be asked, `open` where it failed and is left
+    /// alone, `half_open` where one request decides.
+    pub circuits: BTreeMap<String, String>,
     /// As whom the agent signed in; none before it did.
     pub identity: Option<String>,
     /// The worst protection among the memory in use: `memfd_secret`, `mlock` or `unprotected`; none before the first value.
@@ -173,7 +179,7 @@ pub struct ProblemDocument {
 impl Item {
     /// What is known of a secret at `now`.
     #[must_use]
-    pub fn of(name: &SecretName, slot: &Slot, now: Timestamp) -> Self {
+    pub fn of(name: &SecretName, slot: &Slot, now: Moment, to_operator: bool) -> Self {
         let published = slot.published.as_ref();
         let metadata = published.map(|published| &published.secret.metadata);
         Self {
@@ -184,9 +190,10 @@ impl Item {
             created: metadata.and_then(|metadata| metadata.created),
             updated: metadata.and_then(|metadata| metadata.updated),
             expires: metadata.and_then(|metadata| metadata.expires),
-            fetched: published.map(|published| published.fetched),
+            fetched: published.map(|published| published.fetched.wall),
             age_seconds: published.map(|published| published.age(now).as_secs()),
             stale: slot.state() == State::Stale,
+            vault: published.filter(|_| to_operator).map(|published| published.origin.vault.to_string()),
         }
     }
 }

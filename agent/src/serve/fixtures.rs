@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -23,9 +24,18 @@ use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
 use crate::principal::Principal;
 use crate::process::{self, Outcome};
-use crate::refresh::{Demands, Pulse, Refresh, Wanted, demands};
+use crate::refresh::{self, Budget, Demands, Pulse, Refresh, Upstream, Wanted, demands};
+use crate::schedule::Pace;
 use crate::store;
-use crate::testing::{FakeVault, Otherwise, name, new_year, own_uid};
+use crate::testing::vault::{FakeVault, Otherwise, unavailable};
+use crate::testing::{name, new_year, origin, own_uid};
+
+/// Rounds that no test sees.
+const SETTINGS: refresh::Settings = refresh::Settings {
+    pace: Pace { interval: Duration::from_hours(1), full_refresh: Duration::from_hours(1) },
+    revoke_after: Duration::from_mins(15),
+    max_stale: Some(Duration::from_hours(24)),
+};
 
 /// A clock that shows half a minute after [`new_year`].
 #[derive(Debug)]
@@ -35,14 +45,23 @@ impl Clock for HalfAMinuteLater {
     fn now(&self) -> Timestamp {
         new_year() + jiff::SignedDuration::from_secs(30)
     }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_secs(30)
+    }
 }
 
-#[derive(Debug)]
-struct AtNewYear;
+/// A clock that stands at [`new_year`] until a test moves it.
+#[derive(Clone, Debug, Default)]
+struct FromNewYear(Arc<AtomicU64>);
 
-impl Clock for AtNewYear {
+impl Clock for FromNewYear {
     fn now(&self) -> Timestamp {
-        new_year()
+        new_year() + jiff::SignedDuration::try_from(self.uptime()).expect("a test is short")
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -65,6 +84,7 @@ pub(crate) struct Agent {
     pub(crate) demands: Demands,
     /// Whose use the status and the metrics tell.
     pub(crate) arena: Arena,
+    clock: FromNewYear,
     vault: FakeVault,
     stop: CancellationToken,
     tasks: JoinSet<Result<()>>,
@@ -103,14 +123,19 @@ impl Setup {
         let (publisher, reader) =
             store::channel(["db", "hidden", "token"].map(|local| (name(local), local == "token")));
         let (demands, queue) = demands();
-        let arena = Arena::unlocked();
+        let (arena, clock) = (Arena::unlocked(), FromNewYear::default());
         let refresh = Refresh {
-            vault: Counted::new(vault.clone(), Arc::clone(&metrics)),
+            upstream: Upstream::new(
+                vec![(origin().vault.to_string(), Counted::new(vault.clone(), Arc::clone(&metrics)))],
+                Budget { sources: 3, wait_max: Duration::from_secs(2), clock: Arc::new(clock.clone()), dice: || 1.0 },
+            ),
             wanted: ["db", "hidden", "token"].map(wanted).into(),
             publisher,
             arena: arena.clone(),
-            clock: Arc::new(AtNewYear),
+            clock: Arc::new(clock.clone()),
             pulse: Pulse::default(),
+            settings: SETTINGS,
+            dice: || 1.0,
         };
         let own = vec![Principal::User(own_uid())];
         let others = vec![Principal::User(own_uid() + 1)];
@@ -125,6 +150,7 @@ impl Setup {
         let sources = Sources {
             reader,
             demands: demands.clone(),
+            gates: refresh.upstream.gates(),
             clock: Arc::new(HalfAMinuteLater),
             about: about(arena.clone()),
             metrics,
@@ -134,12 +160,12 @@ impl Setup {
         let tcp = listeners.tcp.as_ref().map(|listener| listener.local_addr().expect("an address"));
         let mut tasks = JoinSet::new();
         if self.dead {
-            refresh.pulse.say(new_year(), Duration::ZERO);
+            refresh.pulse.stop();
         } else {
-            tasks.spawn(refresh.run(Duration::from_hours(1), queue, stop.clone()).map(Ok));
+            tasks.spawn(refresh.run(queue, stop.clone()).map(Ok));
         }
         tasks.spawn(run(listeners, settings, sources, stop.clone()));
-        Agent { socket, tcp, demands, arena, vault, stop, tasks, _directory: directory }
+        Agent { socket, tcp, demands, arena, clock, vault, stop, tasks, _directory: directory }
     }
 }
 
@@ -183,6 +209,24 @@ impl Agent {
     /// Takes a secret out of the vault.
     pub(crate) fn remove(&self, local: &str) {
         self.vault.remove(local);
+    }
+
+    /// Has the vault fail.
+    pub(crate) fn fail(&self) {
+        self.vault.fail(Some(unavailable));
+    }
+
+    /// Lets time pass for the loop.
+    pub(crate) fn pass(&self, time: Duration) {
+        self.clock.0.fetch_add(time.as_secs(), Ordering::Relaxed);
+    }
+
+    /// Takes a secret out of the vault, and has the agent believe it.
+    pub(crate) async fn revoke(&self, local: &str) {
+        self.remove(local);
+        self.look().await;
+        self.pass(Duration::from_secs(10));
+        self.look().await;
     }
 
     /// Has the vault looked at.

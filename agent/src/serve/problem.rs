@@ -23,7 +23,11 @@ pub(super) enum Code {
     NotOperator,
     /// The secret has not been published yet.
     NotPublished,
-    /// A required secret has not been published yet.
+    /// The vault has taken the secret away.
+    Revoked,
+    /// The vault could not confirm the secret for too long.
+    TooStale,
+    /// A required secret has no value.
     NotReady,
     /// The loop that looks for new versions does not run.
     RefreshStopped,
@@ -33,6 +37,8 @@ pub(super) enum Code {
     TooManyRefreshes,
     /// Too many looks are waiting already.
     Busy,
+    /// The vault failed several times in a row and is not asked now.
+    HeldBack,
     /// This user has too many connections.
     TooManyConnections,
     /// The agent has too many connections.
@@ -64,9 +70,11 @@ impl Code {
             Self::NotPublished => {
                 (StatusCode::SERVICE_UNAVAILABLE, "not_published", "the secret has not been fetched yet")
             }
-            Self::NotReady => {
-                (StatusCode::SERVICE_UNAVAILABLE, "not_ready", "a required secret has not been fetched yet")
+            Self::Revoked => (StatusCode::GONE, "revoked", "the vault does not give the secret any more"),
+            Self::TooStale => {
+                (StatusCode::SERVICE_UNAVAILABLE, "too_stale", "the vault has not confirmed the secret for too long")
             }
+            Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not_ready", "a required secret has no value"),
             Self::RefreshStopped => {
                 (StatusCode::SERVICE_UNAVAILABLE, "refresh_stopped", "nothing looks for new versions any more")
             }
@@ -77,6 +85,9 @@ impl Code {
                 (StatusCode::TOO_MANY_REQUESTS, "too_many_refreshes", "this user asks for too many looks")
             }
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "too many looks are waiting already"),
+            Self::HeldBack => {
+                (StatusCode::SERVICE_UNAVAILABLE, "held_back", "the vault fails, and is left alone for a while")
+            }
             Self::TooManyConnections => {
                 (StatusCode::TOO_MANY_REQUESTS, "too_many_connections", "this user has too many connections")
             }
@@ -156,7 +167,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    pub(in crate::serve) const ALL: [Code; 15] = [
+    pub(in crate::serve) const ALL: [Code; 18] = [
         Code::NotFound,
         Code::MethodNotAllowed,
         Code::BadQuery,
@@ -164,11 +175,14 @@ pub(super) mod tests {
         Code::BodyRefused,
         Code::NotOperator,
         Code::NotPublished,
+        Code::Revoked,
+        Code::TooStale,
         Code::NotReady,
         Code::RefreshStopped,
         Code::RefreshTimeout,
         Code::TooManyRefreshes,
         Code::Busy,
+        Code::HeldBack,
         Code::TooManyConnections,
         Code::ConnectionsExhausted,
         Code::Stopping,

@@ -26,13 +26,16 @@ use super::wait::newest;
 use crate::metrics::{self, View};
 use crate::refresh::DemandError;
 use crate::secret::SecretName;
-use crate::store::{Slot, Snapshot, State};
+use crate::store::{Slot, Snapshot, State, Why};
 
 /// Says that the latest look at the secret failed.
 const STALE: HeaderName = HeaderName::from_static("keyside-stale");
 
 /// When to ask again for what has not been fetched yet: a first fetch takes about a second, and `?wait` is better.
 const NOT_YET_RETRY: Duration = Duration::from_secs(2);
+
+/// When to ask again for what could not be confirmed for too long: an outage of hours does not end within seconds.
+const TOO_STALE_RETRY: Duration = Duration::from_secs(30);
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -115,15 +118,19 @@ impl Server {
         if known.has(&tag) {
             return finish(answer.status(StatusCode::NOT_MODIFIED), Body::default());
         }
-        let secrets = self.items(&snapshot, |name| self.access.may_read(caller, name));
+        let secrets = self.items(&snapshot, false, |name| self.access.may_read(caller, name));
         let listing = Listing { generation: tag.opaque().to_owned(), secrets };
         finish(answer.header(CONTENT_TYPE, JSON), json_body(&listing))
     }
 
     async fn secret(&self, name: &SecretName, form: Form, wait: Option<Duration>, known: &IfNoneMatch) -> Answer {
         let is_news = |snapshot: &Snapshot| {
-            let published = snapshot.slots.get(name).and_then(|slot| slot.published.as_ref());
-            published.is_some_and(|published| !known.has(&ETag::of(published, form)))
+            let Some(slot) = snapshot.slots.get(name) else { return false };
+            match &slot.published {
+                Some(published) => !known.has(&ETag::of(published, form)),
+                // Who knows a value must hear that it is not served any more; who knows none waits for one.
+                None => *known != IfNoneMatch::Nothing && slot.withdrawn.is_some(),
+            }
         };
         let snapshot = newest(self.sources.reader.clone(), wait, &self.stop, is_news).await;
         let slot = snapshot.slots.get(name).ok_or(Code::NotFound)?;
@@ -131,12 +138,8 @@ impl Server {
     }
 
     fn secret_answer(&self, name: &SecretName, slot: &Slot, form: Form, known: &IfNoneMatch) -> Answer {
-        let Some(published) = &slot.published else {
-            let why = slot.failure.as_ref().map(|failure| format!(": the latest look ended with '{}'", failure.code));
-            let detail = format!("the secret has not been fetched yet{}", why.unwrap_or_default());
-            return Err(Problem::new(Code::NotPublished, detail).retry_after(NOT_YET_RETRY));
-        };
-        let now = self.sources.clock.now();
+        let Some(published) = &slot.published else { return Err(no_value(slot)) };
+        let now = self.sources.clock.moment();
         let tag = ETag::of(published, form);
         let mut answer = Response::builder()
             .header(ETAG, tag.as_str())
@@ -154,7 +157,7 @@ impl Server {
                 finish(answer.header(CONTENT_TYPE, OCTETS).header(CONTENT_LENGTH, value.len()), Body::plain(value))
             }
             Form::Document => {
-                let metadata = json_text(&Item::of(name, slot, now));
+                let metadata = json_text(&Item::of(name, slot, now, false));
                 finish(answer.header(CONTENT_TYPE, JSON), Body::document(value, &metadata))
             }
         })
@@ -172,6 +175,7 @@ impl Server {
         let publication =
             look.await.map_err(|_| Problem::from(Code::RefreshTimeout))?.map_err(|error| match error {
                 DemandError::Busy => Problem::from(Code::Busy).retry_after(NOT_YET_RETRY),
+                DemandError::HeldBack(wait) => Problem::from(Code::HeldBack).retry_after(wait),
                 DemandError::Stopping => Code::Stopping.into(),
             })?;
         let asked = |other: &SecretName| name.as_ref().is_none_or(|name| name == other);
@@ -193,6 +197,12 @@ impl Server {
             next_look: self.sources.pulse.next_look(),
             operation: self.access.is_operator(caller).then(|| Operation {
                 vault: about.vault.clone(),
+                circuits: self
+                    .sources
+                    .gates
+                    .iter()
+                    .map(|gate| (gate.origin.vault.to_string(), gate.state().as_str().to_owned()))
+                    .collect(),
                 identity: (about.identity)(),
                 memory_protection: about.arena.protection().map(|protection| protection.to_string()),
                 memory_used_bytes: about.arena.used_bytes() as u64,
@@ -204,7 +214,7 @@ impl Server {
                     .into(),
                 hooks: about.hooks.standings().into_iter().map(Into::into).collect(),
             }),
-            secrets: self.items(&snapshot, visible),
+            secrets: self.items(&snapshot, self.access.is_operator(caller), visible),
             failures: self.failures(caller, &snapshot, visible),
         }
     }
@@ -218,10 +228,8 @@ impl Server {
         let awaited = names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
         let detail = match (snapshot.awaited().count(), awaited.as_str()) {
             (0, _) => "the files have not been written yet".to_owned(),
-            (count, "") => format!("required secrets that have not been fetched yet: {count}"),
-            (count, awaited) => {
-                format!("required secrets that have not been fetched yet: {count}, among them {awaited}")
-            }
+            (count, "") => format!("required secrets without a value: {count}"),
+            (count, awaited) => format!("required secrets without a value: {count}, among them {awaited}"),
         };
         Err(Problem::new(Code::NotReady, detail).retry_after(NOT_YET_RETRY))
     }
@@ -231,7 +239,8 @@ impl Server {
         let text = self.sources.metrics.text(&View {
             snapshot: &self.sources.reader.snapshot(),
             visible: &|name| self.access.may_see(caller, name),
-            now: self.sources.clock.now(),
+            now: self.sources.clock.moment(),
+            gates: &self.sources.gates,
             started: about.started,
             protection: about.arena.protection(),
             used_bytes: self.access.is_operator(caller).then(|| about.arena.used_bytes()),
@@ -240,10 +249,10 @@ impl Server {
         finish(Response::builder().header(CONTENT_TYPE, METRICS).header(CACHE_CONTROL, NO_STORE), Body::plain(text))
     }
 
-    fn items(&self, snapshot: &Snapshot, visible: impl Fn(&SecretName) -> bool) -> Vec<Item> {
-        let now = self.sources.clock.now();
+    fn items(&self, snapshot: &Snapshot, to_operator: bool, visible: impl Fn(&SecretName) -> bool) -> Vec<Item> {
+        let now = self.sources.clock.moment();
         let seen = snapshot.slots.iter().filter(|(name, _)| visible(name));
-        seen.map(|(name, slot)| Item::of(name, slot, now)).collect()
+        seen.map(|(name, slot)| Item::of(name, slot, now, to_operator)).collect()
     }
 
     fn failures(&self, caller: &Caller, snapshot: &Snapshot, asked: impl Fn(&SecretName) -> bool) -> Vec<Trouble> {
@@ -252,6 +261,20 @@ impl Server {
         failing
             .filter_map(|(name, slot)| slot.failure.as_ref().map(|failure| Trouble::of(name, failure, operator)))
             .collect()
+    }
+}
+
+/// Why a secret has no value.
+fn no_value(slot: &Slot) -> Problem {
+    match slot.withdrawn.map(|withdrawn| withdrawn.why) {
+        Some(why @ Why::Revoked(_)) => Problem::new(Code::Revoked, format!("the secret is revoked: {why}")),
+        Some(why @ Why::TooStale) => Problem::new(Code::TooStale, format!("the secret is not served any more: {why}"))
+            .retry_after(TOO_STALE_RETRY),
+        None => {
+            let why = slot.failure.as_ref().map(|failure| format!(": the latest look ended with '{}'", failure.code));
+            let detail = format!("the secret has not been fetched yet{}", why.unwrap_or_default());
+            Problem::new(Code::NotPublished, detail).retry_after(NOT_YET_RETRY)
+        }
     }
 }
 

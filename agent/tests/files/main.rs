@@ -9,15 +9,17 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
+use keyside::clock::Moment;
 use keyside::encoding::Encoding;
 use keyside::files::{FilesWriter, OnStop, RETIRE_AFTER, Settings, Target};
 use keyside::memory::Arena;
 use keyside::principal::Principal;
 use keyside::secret::{Metadata, Secret, SecretName, SecretValue};
 use keyside::selection::Selection;
-use keyside::store::{self, Fetched, Publisher, Reader};
+use keyside::store::{self, Fetched, Origin, Outcome, Publisher, Reader};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -25,6 +27,9 @@ use tokio::time::Instant;
 fn say(line: &str) {
     writeln!(std::io::stderr().lock(), "{line}").expect("standard error is open");
 }
+
+/// When everything is fetched.
+const NOW: Moment = Moment { wall: Timestamp::UNIX_EPOCH, uptime: Duration::ZERO };
 
 fn name(text: &str) -> SecretName {
     text.parse().expect("a name")
@@ -66,9 +71,10 @@ fn store(secrets: &[&str]) -> (Publisher, Reader) {
 
 /// Puts values into the store as one look would.
 fn publish(publisher: &Publisher, values: &[(&str, &[u8])]) {
-    let fetched =
-        values.iter().map(|(local, bytes)| Fetched { name: name(local), result: Ok(secret(bytes)) }).collect();
-    let _ = publisher.apply(fetched, Timestamp::UNIX_EPOCH);
+    let origin = Origin { vault: "https://v.vault.azure.net".into(), is_fallback: false };
+    let given = |bytes| Outcome::Given(secret(bytes), origin.clone());
+    let fetched = values.iter().map(|(local, bytes)| Fetched { name: name(local), outcome: given(bytes) }).collect();
+    let _ = publisher.apply(fetched, NOW);
 }
 
 /// A folder in memory that other users can pass through, and the path of a directory in it that does not exist yet.

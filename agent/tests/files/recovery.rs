@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyside::causes::with_causes;
-use keyside::store::{Publisher, Reader};
+use keyside::files::{OnStop, Settings};
+use keyside::store::{Fetched, Outcome, Publication, Publisher, Reader, Setback};
+use keyside::vault::FetchError;
 use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{folder, open, publish, say, settings, store, target};
+use crate::{NOW, folder, name, open, publish, say, settings, store, target};
 
 /// Longer than the time between two comparisons, and than any retry.
 const A_WHILE: Duration = Duration::from_secs(61);
@@ -178,4 +180,55 @@ fn fill_and_rotate(mounted: &Path) {
         assert!(watched.snapshot().is_ready());
     };
     runtime.block_on(beside_the_task(&mounted.join("secrets"), steps));
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_of_an_earlier_run_go_when_a_secret_was_revoked_meanwhile() {
+    let (_folder, directory) = folder();
+    let keeping = Settings {
+        on_stop: OnStop::Keep,
+        ..settings(&directory, [("db", target("db", "0400", &[])), ("token", target("token", "0400", &[]))])
+    };
+    let (publisher, reader) = store(&["db", "token"]);
+    publish(&publisher, &[("db", b"one"), ("token", b"two")]);
+    let mut earlier = open(&keeping);
+    earlier.publish(&reader.snapshot(), Instant::now()).expect("written");
+    earlier.finish().expect("kept");
+
+    let (publisher, reader) = store(&["db", "token"]);
+    let (hold, stop) = (publisher.hold_readiness(), CancellationToken::new());
+    let steps = async {
+        tokio::time::sleep(A_WHILE).await;
+        assert_eq!(content(&directory).as_deref(), Some(&b"one"[..]), "nothing is known against it");
+        let outcome = Outcome::Revoked(Setback::from(&FetchError::Disabled));
+        assert_eq!(publisher.apply(vec![Fetched { name: name("db"), outcome }], NOW), Publication::Applied(1));
+        tokio::time::sleep(A_WHILE).await;
+        assert!(!directory.join("db").exists() && !directory.join("..data").exists());
+        publish(&publisher, &[("db", b"three"), ("token", b"two")]);
+        tokio::time::sleep(A_WHILE).await;
+        assert_eq!(content(&directory).as_deref(), Some(&b"three"[..]));
+        stop.cancel();
+    };
+    let (ended, ()) = tokio::join!(open(&keeping).run(reader, hold, stop.clone()), steps);
+    ended.expect("a clean end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_secret_has_no_file_and_the_others_keep_theirs() {
+    let (_folder, directory) = folder();
+    let steps = |directory: PathBuf, publisher: Publisher, watched: Reader| async move {
+        let outcome = Outcome::Revoked(Setback::from(&FetchError::NotFound));
+        assert_eq!(publisher.apply(vec![Fetched { name: name("db"), outcome }], NOW), Publication::Applied(2));
+        tokio::time::sleep(A_WHILE).await;
+        assert_eq!(content(&directory), None);
+        assert!(!watched.snapshot().is_ready());
+        let old = fs::read_dir(&directory)
+            .expect("listed")
+            .filter(|entry| entry.as_ref().expect("an entry").file_type().expect("a type").is_dir());
+        assert_eq!(old.count(), 1, "the generation with the value is wiped");
+        publish(&publisher, &[("db", b"two")]);
+        tokio::time::sleep(A_WHILE).await;
+        assert_eq!(content(&directory).as_deref(), Some(&b"two"[..]));
+    };
+    beside_the_task(&directory, steps).await;
 }

@@ -6,10 +6,10 @@ use azure_core::error::ErrorKind;
 use azure_core::http::headers::{HeaderName, RETRY_AFTER};
 use keyside::azure::error_body::ErrorBody;
 use keyside::azure::identity::TokenError;
+use keyside::azure::own_host::AnotherHost;
 use keyside::azure::transport::TransportError;
 use thiserror::Error;
 
-use super::own_host::AnotherHost;
 use crate::arm::{bracketed, short, spaced};
 use crate::retry::Verdict;
 

@@ -12,7 +12,7 @@ use crate::azure::cloud::Cloud;
 use crate::azure::testing::{FakeServer, Reply, TestCa};
 use crate::azure::transport::Timeouts;
 use crate::clock::SystemClock;
-use crate::testing::TimerClock;
+use crate::testing::{TimerClock, new_year};
 use tokio::time::Instant;
 
 const SCOPE: &str = "https://vault.azure.net/.default";
@@ -40,7 +40,7 @@ impl FakeMint {
     fn identity(&self, kind: Kind, environment: &Environment) -> Arc<Identity> {
         let settings = Settings { kind, ..Settings::default() };
         let candidates = chain::candidates(&settings, environment, Timeouts::default());
-        Arc::new(Identity::with(candidates, Box::new(self.clone()), Arc::new(self.clock)))
+        Arc::new(Identity::with(candidates, Box::new(self.clone()), Arc::new(self.clock.clone())))
     }
 }
 
@@ -63,7 +63,8 @@ impl Mint for FakeMint {
         if self.failures.lock().expect("no panic").pop_front().unwrap_or(false) {
             return Err("down".to_owned().into());
         }
-        let expires = self.clock.now() + HOUR;
+        // By the time that it really is, whatever the machine's clock was set to.
+        let expires = new_year() + jiff::SignedDuration::try_from(self.clock.uptime() + HOUR).expect("in range");
         let expires = OffsetDateTime::from_unix_timestamp(expires.as_second()).expect("in range");
         Ok(AccessToken::new(format!("token-{number}"), expires))
     }
@@ -98,6 +99,23 @@ impl std::io::Write for Log {
 
 async fn token(identity: &Identity) -> Result<String, TokenError> {
     identity.token(SCOPE).await.map(|token| token.token.secret().to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_by_a_day_makes_no_token_old_and_no_request_sign_in() {
+    let mint = FakeMint::new(&[]);
+    let identity = mint.identity(Kind::AzureCli, &Environment::default());
+    assert_eq!(token(&identity).await.expect("a token"), "token-1");
+    for days in [1, -2, 2] {
+        mint.clock.set(days * 86_400);
+        assert_eq!(token(&identity).await.expect("a token"), "token-1", "{days}");
+    }
+    // Every new token looks as if it had expired long ago.
+    identity.reject("token-1");
+    for _ in 0..100 {
+        assert_eq!(token(&identity).await.expect("a token"), "token-2");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

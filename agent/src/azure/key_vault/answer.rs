@@ -61,6 +61,7 @@ fn body_of(response: Option<&RawResponse>) -> ErrorBody {
 
 fn refused(status: u16, response: Option<&RawResponse>, now: Timestamp) -> FetchError {
     let body = body_of(response);
+    let wish = response.and_then(|response| retry_after(response, now));
     let cause = |meaning| -> Cause { Refusal::new(meaning, status, &body).into() };
     match (status, body.code.as_str(), body.inner_code.as_str()) {
         (401, ..) => FetchError::NoToken(cause("the token is not accepted")),
@@ -79,7 +80,7 @@ fn refused(status: u16, response: Option<&RawResponse>, now: Timestamp) -> Fetch
         (300..=399 | 404, ..) => {
             FetchError::Unavailable(cause("something that is no Key Vault answers at the vault's address"))
         }
-        (429, ..) => FetchError::Throttled { retry_after: response.and_then(|response| retry_after(response, now)) },
+        (429 | 503, ..) if status == 429 || wish.is_some() => FetchError::Throttled { retry_after: wish },
         (408 | 409 | 500..=599, ..) => FetchError::Unavailable(cause("the vault cannot serve now")),
         _ => FetchError::Unusable(cause("the vault does not understand the request")),
     }

@@ -1,5 +1,7 @@
 //! Tests of a whole fetch: sign-in, challenge, vault and value, through a proxy and TLS as in production.
 
+mod list;
+
 use std::error::Error as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -86,6 +88,7 @@ fn vault_by(ca: &TestCa, proxy: &str, arena: Arena) -> (KeyVault, Arc<Identity>)
     ]);
     let settings = Settings {
         vault_url: "https://my-vault.vault.azure.net".parse().expect("a vault"),
+        fallback: Vec::new(),
         identity: identity::Settings { kind: identity::Kind::ClientSecret, ..identity::Settings::default() },
         timeouts: Timeouts { read: Duration::from_secs(1), ..Timeouts::default() },
     };
@@ -142,6 +145,17 @@ async fn challenge_and_token_are_got_once_for_many_fetches() {
     ];
     assert_eq!(seen, expected);
     assert_eq!(azure.server.connections(), 4, "each on a connection of its own");
+}
+
+#[tokio::test]
+async fn nothing_is_tried_again_here() {
+    for status in [408, 429, 500, 503] {
+        let azure = FakeAzure::start(move |_| Reply::status(status, "").with("retry-after", "0")).await;
+        azure.fetch().await.expect_err("it fails");
+        let seen = azure.seen.lock().expect("no panic").clone();
+        let asked = seen.iter().filter(|line| line.contains("/secrets/")).count();
+        assert_eq!(asked, 2, "the challenge, and one try: {seen:?}");
+    }
 }
 
 #[tokio::test]

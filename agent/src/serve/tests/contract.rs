@@ -131,6 +131,11 @@ async fn every_promised_answer_is_given_as_promised() {
         contract.ask(&agent, operation, "", &[]).await;
     }
 
+    agent.revoke("db").await;
+    for operation in [SECRET, VALUE, ("get", "/v1/secrets"), ("get", "/v1/status")] {
+        contract.ask(&agent, operation, "", &[]).await;
+    }
+
     let fresh = Setup { operators: operators.clone(), ..Setup::default() }.start();
     for operation in [SECRET, VALUE, ("get", "/readyz"), ("get", "/v1/secrets"), ("get", "/v1/status")] {
         contract.ask(&fresh, operation, "", &[]).await;

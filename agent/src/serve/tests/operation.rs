@@ -13,8 +13,8 @@ fn operated() -> Setup {
 #[tokio::test]
 async fn readiness_waits_for_every_required_secret_and_names_only_what_the_caller_may_see() {
     for (setup, detail) in [
-        (operated(), "required secrets that have not been fetched yet: 1, among them hidden"),
-        (Setup::default(), "required secrets that have not been fetched yet: 1"),
+        (operated(), "required secrets without a value: 1, among them hidden"),
+        (Setup::default(), "required secrets without a value: 1"),
     ] {
         let agent = setup.start();
         agent.set("db", 'a', b"one");
@@ -99,12 +99,16 @@ async fn metrics_count_what_happened() {
         "keyside_secret_state{secret=\"db\",state=\"fresh\"} 1",
         "keyside_secret_state{secret=\"hidden\",state=\"stale\"} 1",
         "keyside_secrets{state=\"fresh\"} 2",
-        "keyside_fetches_total{outcome=\"not_found\"} 1",
+        "keyside_vault_requests_total{operation=\"get\",outcome=\"not_found\"} 1",
         "keyside_responses_total{status=\"404\"} 2",
         "keyside_memory_protection_info{protection=\"unprotected\"} 1",
         "keyside_memory_used_bytes 64",
         "keyside_ready 1",
-        "# UNIT keyside_fetch_duration_seconds seconds",
+        "# UNIT keyside_vault_request_duration_seconds seconds",
+        "keyside_vault_throttles_total 0",
+        "keyside_vault_circuit_state{vault=\"0\",state=\"closed\"} 1",
+        "keyside_secret_last_success_timestamp_seconds{secret=\"db\"} 1767225600",
+        "keyside_secret_from_fallback{secret=\"db\"} 0",
         "# EOF",
     ] {
         assert!(text.lines().any(|found| found == line), "no {line:?} in\n{text}");

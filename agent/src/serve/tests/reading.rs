@@ -42,7 +42,7 @@ async fn a_document_has_the_value_and_what_is_known_of_it() {
     let expected = serde_json::json!({
         "name": "db", "value": "a \"quoted\"\\\n\u{1} Schlüssel", "state": "fresh", "version": "b".repeat(32),
         "content_type": "text/plain", "created": "2026-01-01T00:00:00Z", "updated": "2026-01-01T00:00:00Z",
-        "expires": null, "fetched": "2026-01-01T00:00:00Z", "age_seconds": 30, "stale": false,
+        "expires": null, "fetched": "2026-01-01T00:00:00Z", "age_seconds": 30, "stale": false, "vault": null,
     });
     assert_eq!(reply.json(), expected);
     assert_eq!(agent.get("/v1/secrets/token").await.json()["value_base64"], "/wA=");
@@ -175,4 +175,42 @@ async fn the_end_of_the_agent_answers_those_who_wait_and_removes_the_socket() {
     let mut answer = String::new();
     waiting.read_to_string(&mut answer).expect("an answer, then the end");
     assert!(answer.starts_with("HTTP/1.1 304 Not Modified\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_revoked_secret_is_gone_for_who_knew_it_and_waited_for_by_who_does_not() {
+    let agent = Agent::with_values(Setup::default()).await;
+    let tag = agent.get("/v1/secrets/db/value").await.header("etag").to_owned();
+    let list = agent.get("/v1/secrets").await;
+    agent.revoke("db").await;
+    for target in ["/v1/secrets/db", "/v1/secrets/db/value", "/v1/secrets/db/value?wait=20ms"] {
+        let reply = agent.get(target).await;
+        assert_eq!((reply.status, reply.code()), (StatusCode::GONE, "revoked".to_owned()), "{target}");
+        assert_eq!(reply.json()["detail"], "the secret is revoked: the vault has no such secret or version");
+    }
+    let known = agent.ask("GET", "/v1/secrets/db/value?wait=60s", &[("if-none-match", &tag)]).await;
+    assert_eq!(known.status, StatusCode::GONE, "at once");
+    let listed = agent.get("/v1/secrets").await;
+    assert_eq!(listed.json()["secrets"][0]["state"], "revoked");
+    assert_ne!(listed.header("etag"), list.header("etag"));
+    let comes_back = async {
+        agent.set("db", 'a', b"one");
+        agent.look().await;
+    };
+    let (reply, ()) = tokio::join!(agent.get("/v1/secrets/db/value?wait=60s"), comes_back);
+    assert_eq!((reply.status, &reply.body[..]), (StatusCode::OK, &b"one"[..]));
+}
+
+#[tokio::test]
+async fn what_could_not_be_confirmed_for_too_long_is_not_served() {
+    let agent = Agent::with_values(Setup::default()).await;
+    agent.fail();
+    agent.pass(std::time::Duration::from_hours(25));
+    agent.look().await;
+    // The loop takes it away before it takes the next demand.
+    agent.look().await;
+    let reply = agent.get("/v1/secrets/db/value").await;
+    assert_eq!((reply.status, reply.code()), (StatusCode::SERVICE_UNAVAILABLE, "too_stale".to_owned()));
+    assert_eq!(reply.header("retry-after"), "30");
+    assert_eq!(agent.get("/v1/secrets").await.json()["secrets"][0]["state"], "too_stale");
 }

@@ -15,7 +15,7 @@ pub struct AnotherHost;
 
 /// Lets through only what goes to this host.
 #[derive(Debug)]
-pub(super) struct OwnHost(pub(super) String);
+pub struct OwnHost(pub String);
 
 #[expect(elided_lifetimes_in_paths, reason = "the trait's method elides it, and the two must agree")]
 #[async_trait]

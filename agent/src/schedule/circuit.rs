@@ -1,0 +1,240 @@
+//! Whether a vault may be asked: after repeated failures it is left alone, and one request tells when it is back.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::next::{backoff, respite};
+
+/// After how many failures in a row, of any requests, the vault is left alone. Fewer would stop a vault for packets that
+/// were lost; as many as run at once are spent before anyone knows.
+const FAILURES_MAX: u32 = 4;
+
+/// How many different requests must be among them, where there are as many: one that always fails says nothing about the
+/// vault, and must not keep the others from it.
+const SUBJECTS_MIN: usize = 2;
+
+/// How soon to ask whether a probe has ended.
+const PROBE_WAIT: Duration = Duration::from_secs(1);
+
+/// The circuit to one vault. `S` tells requests apart.
+#[derive(Clone, Debug)]
+pub struct Circuit<S> {
+    phase: Phase,
+    failures: u32,
+    failing: BTreeSet<S>,
+    subjects: usize,
+    limit: Duration,
+    probe_time_max: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Closed,
+    Open { until: Duration, openings: u32 },
+    HalfOpen { since: Duration, openings: u32 },
+}
+
+/// How a circuit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CircuitState {
+    /// Requests pass.
+    Closed,
+    /// None passes yet.
+    Open,
+    /// One is under way and decides.
+    HalfOpen,
+}
+
+impl CircuitState {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+/// Whether a request may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It may.
+    Granted,
+    /// Not now; asking again makes sense in this time.
+    Refused {
+        /// How long to wait.
+        wait: Duration,
+    },
+}
+
+impl<S: Ord + Clone> Circuit<S> {
+    /// A closed circuit for `subjects` different requests. The waits grow up to `limit`; a probe that says nothing for
+    /// `probe_time_max` is given up.
+    #[must_use]
+    pub fn new(subjects: usize, limit: Duration, probe_time_max: Duration) -> Self {
+        Self { phase: Phase::Closed, failures: 0, failing: BTreeSet::new(), subjects, limit, probe_time_max }
+    }
+
+    /// How it is at present.
+    #[must_use]
+    pub fn state(&self) -> CircuitState {
+        match self.phase {
+            Phase::Closed => CircuitState::Closed,
+            Phase::Open { .. } => CircuitState::Open,
+            Phase::HalfOpen { .. } => CircuitState::HalfOpen,
+        }
+    }
+
+    /// Whether a request would be let through now.
+    #[must_use]
+    pub fn permits(&self, now: Duration) -> Admission {
+        let refused = |wait: Duration| if wait.is_zero() { Admission::Granted } else { Admission::Refused { wait } };
+        match self.phase {
+            Phase::Closed => Admission::Granted,
+            Phase::Open { until, .. } => refused(until.saturating_sub(now)),
+            Phase::HalfOpen { since, .. } => refused((since + self.probe_time_max).saturating_sub(now).min(PROBE_WAIT)),
+        }
+    }
+
+    /// Lets a request through, or not. The one that is let through when the wait is over is the probe.
+    pub fn admit(&mut self, now: Duration) -> Admission {
+        let admission = self.permits(now);
+        if let (Admission::Granted, Phase::Open { openings, .. } | Phase::HalfOpen { openings, .. }) =
+            (admission, self.phase)
+        {
+            self.phase = Phase::HalfOpen { since: now, openings };
+        }
+        admission
+    }
+
+    /// Notes that the vault answered, be it with a refusal. Answers whether that closes the circuit.
+    pub fn answered(&mut self) -> bool {
+        let was_open = self.phase != Phase::Closed;
+        self.phase = Phase::Closed;
+        self.failures = 0;
+        self.failing.clear();
+        was_open
+    }
+
+    /// Notes that a request about `subject` failed. Answers whether that opens the circuit. A vault that says how long to
+    /// wait is left alone at once and at least so long, up to five minutes.
+    pub fn failed(&mut self, subject: &S, retry_after: Option<Duration>, now: Duration, dice: f64) -> bool {
+        self.failures += 1;
+        self.failing.insert(subject.clone());
+        let asked = respite(retry_after);
+        let many = self.failures >= FAILURES_MAX && self.failing.len() >= SUBJECTS_MIN.min(self.subjects);
+        let (until, openings) = match self.phase {
+            Phase::Closed if many || !asked.is_zero() => (now + asked + backoff(0, self.limit, dice), 1),
+            Phase::Closed => return false,
+            // It was under way when the circuit opened.
+            Phase::Open { until, openings } => (until.max(now + asked), openings),
+            Phase::HalfOpen { openings, .. } => (now + asked + backoff(openings, self.limit, dice), openings + 1),
+        };
+        let was_closed = self.phase == Phase::Closed;
+        self.phase = Phase::Open { until, openings };
+        was_closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_mins(2);
+
+    fn second(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn circuit(subjects: usize) -> Circuit<u32> {
+        Circuit::new(subjects, LIMIT, second(60))
+    }
+
+    fn opened(now: Duration) -> Circuit<u32> {
+        let mut circuit = circuit(20);
+        for subject in 0..FAILURES_MAX {
+            circuit.failed(&subject, None, now, 1.0);
+        }
+        circuit
+    }
+
+    #[test]
+    fn repeated_failures_of_several_requests_open_it_and_of_one_alone_only_where_there_is_no_other() {
+        let rows: [(&str, usize, &[u32], bool); 5] = [
+            ("too few", 20, &[1, 2, 3], false),
+            ("enough", 20, &[1, 2, 3, 4], true),
+            ("two of them", 20, &[1, 1, 1, 2], true),
+            ("always the same", 20, &[1; 50], false),
+            ("the same, and no other", 1, &[1; 4], true),
+        ];
+        for (row, subjects, failures, opens) in rows {
+            let mut circuit = circuit(subjects);
+            let opened =
+                failures.iter().fold(false, |opened, subject| opened | circuit.failed(subject, None, LIMIT, 0.5));
+            assert_eq!(opened, opens, "{row}");
+            assert_eq!(circuit.state() == CircuitState::Open, opens, "{row}");
+        }
+    }
+
+    #[test]
+    fn an_answer_between_failures_starts_the_count_anew() {
+        let mut circuit = circuit(20);
+        for subject in 0..50 {
+            circuit.failed(&subject, None, LIMIT, 0.5);
+            if subject % 3 == 2 {
+                assert!(!circuit.answered(), "it was never open");
+            }
+        }
+        assert_eq!(circuit.state(), CircuitState::Closed);
+    }
+
+    #[test]
+    fn one_probe_passes_when_the_wait_is_over_and_decides() {
+        let mut circuit = opened(second(100));
+        assert_eq!(circuit.admit(second(100)), Admission::Refused { wait: second(1) });
+        assert_eq!(circuit.admit(second(101)), Admission::Granted);
+        assert_eq!(circuit.state(), CircuitState::HalfOpen);
+        assert_eq!(circuit.admit(second(101)), Admission::Refused { wait: PROBE_WAIT }, "one only");
+        assert!(!circuit.failed(&9, None, second(102), 1.0), "it was open before");
+        assert_eq!(circuit.admit(second(103)), Admission::Refused { wait: second(1) });
+        assert_eq!(circuit.admit(second(104)), Admission::Granted);
+        assert!(circuit.answered());
+        assert_eq!(circuit.admit(second(104)), Admission::Granted);
+        assert_eq!(circuit.admit(second(104)), Admission::Granted, "closed");
+    }
+
+    #[test]
+    fn failed_probes_double_the_wait_up_to_its_limit() {
+        let (mut circuit, mut now, mut waits) = (opened(Duration::ZERO), Duration::ZERO, Vec::new());
+        for _ in 0..10 {
+            let Admission::Refused { wait } = circuit.permits(now) else { panic!("open") };
+            waits.push(wait.as_secs());
+            now += wait;
+            assert_eq!(circuit.admit(now), Admission::Granted);
+            circuit.failed(&1, None, now, 1.0);
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 120, 120, 120]);
+    }
+
+    #[test]
+    fn a_vault_that_says_how_long_is_left_alone_at_once_and_so_long() {
+        let rows = [(20, 20), (86_400, 300)];
+        for (asked, granted) in rows {
+            let mut circuit = circuit(20);
+            assert!(circuit.failed(&1, Some(second(asked)), Duration::ZERO, 0.0));
+            assert_eq!(circuit.permits(Duration::ZERO), Admission::Refused { wait: second(granted) });
+            circuit.failed(&2, None, second(1), 1.0);
+            assert_eq!(circuit.permits(second(1)), Admission::Refused { wait: second(granted - 1) }, "no sooner");
+        }
+    }
+
+    #[test]
+    fn a_probe_that_never_ends_is_given_up() {
+        let mut circuit = opened(Duration::ZERO);
+        assert_eq!(circuit.admit(second(1)), Admission::Granted);
+        assert_eq!(circuit.permits(second(60)), Admission::Refused { wait: PROBE_WAIT });
+        assert_eq!(circuit.admit(second(61)), Admission::Granted);
+    }
+}
