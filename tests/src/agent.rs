@@ -118,13 +118,21 @@ impl Agent {
         std::fs::read_to_string(&self.log).expect("the agent's log")
     }
 
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).expect("a process id");
+        kill(Pid::from_raw(pid), signal).expect("the agent runs");
+    }
+
     /// Sends SIGTERM and waits for the end.
     ///
     /// # Panics
     /// When it does not end in time.
     pub fn stop(&mut self) -> ExitStatus {
-        let pid = i32::try_from(self.pid()).expect("a process id");
-        kill(Pid::from_raw(pid), Signal::SIGTERM).expect("the agent runs");
+        self.signal(Signal::SIGTERM);
         wait::until("the agent's end", || self.process.try_wait().expect("the agent can be asked"))
     }
 }
