@@ -84,7 +84,9 @@ impl Default for Settings {
 }
 
 /// Changes the level of a log that was started.
-pub struct Levels(Option<Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>>);
+pub struct Levels(Option<Box<SetFilter>>);
+
+type SetFilter = dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync;
 
 impl std::fmt::Debug for Levels {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -123,7 +125,7 @@ pub fn start(settings: Settings, directives: Option<&str>, terminal: bool) -> Re
     };
     // A line that nobody reads any more is lost; told of on the same stream, that would end the process.
     let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
-    let set: Box<dyn Fn(EnvFilter) -> _ + Send + Sync>;
+    let set: Box<SetFilter>;
     let started = match (settings.format, terminal) {
         (Format::Json, _) | (Format::Auto, false) => {
             let lines = lines.json().flatten_event(true).with_filter_reloading();

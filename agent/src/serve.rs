@@ -125,7 +125,7 @@ pub async fn run(listeners: Listeners, settings: Settings, sources: Sources, sto
     let (tell, end) = oneshot::channel();
     let serve = move || {
         // Nobody waits for the answer only when the whole agent was given up.
-        drop(tell.send(serve(listeners, settings, sources, stop)));
+        drop(tell.send(serve(listeners, &settings, sources, stop)));
     };
     let thread = std::thread::Builder::new().name("serve".to_owned()).spawn(serve).context("no thread to serve on")?;
     let outcome = end.await;
@@ -135,8 +135,8 @@ pub async fn run(listeners: Listeners, settings: Settings, sources: Sources, sto
     }
 }
 
-fn serve(listeners: Listeners, settings: Settings, sources: Sources, stop: CancellationToken) -> Result<()> {
-    let Settings { limits, grace, .. } = settings;
+fn serve(listeners: Listeners, settings: &Settings, sources: Sources, stop: CancellationToken) -> Result<()> {
+    let Settings { limits, grace, .. } = *settings;
     let server = Arc::new(Server {
         limits,
         sources,

@@ -19,7 +19,7 @@ impl Hangup {
     /// Waits for the next one; those that came meanwhile are one.
     pub(crate) async fn next(&mut self) {
         if self.0.recv().await.is_none() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Another configuration in the place of the one before, while the real agent runs and is read.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -13,6 +15,9 @@ use keyside_tests::memory_scan::{self, Count};
 use keyside_tests::report::skipped;
 use keyside_tests::wait;
 use nix::sys::signal::Signal;
+
+const ADA: u32 = 61_001;
+const BOB: u32 = 61_002;
 
 /// No round comes between, so that every request is one that a reload made.
 const ROTATION: &str = "[rotation]\npoll_interval = '24h'\n";
@@ -103,8 +108,6 @@ fn who_is_no_reader_any_more_is_shut_out_of_socket_and_files() {
         skipped("only root can be several users");
         return;
     }
-    const ADA: u32 = 61_001;
-    const BOB: u32 = 61_002;
     let estate = Estate::start(SECRETS);
     let readers = |uids: &[u32]| {
         let readers: Vec<_> = uids.iter().map(|uid| format!("'uid:{uid}'")).collect();
@@ -181,6 +184,44 @@ fn a_signal_has_the_file_read_again_and_ends_nothing() {
 }
 
 #[test]
+fn the_service_manager_hears_when_a_reload_begins_and_ends() {
+    let estate = Estate::start(SECRETS);
+    let path = estate.folder().join("notify");
+    let manager = UnixDatagram::bind(&path).expect("a socket");
+    manager.set_read_timeout(Some(wait::DEADLINE)).expect("a timeout");
+    let hear = |wanted: &str| loop {
+        let mut word = [0; 1024];
+        let length = manager.recv(&mut word).expect("a word in time");
+        let word = String::from_utf8_lossy(&word[..length]).into_owned();
+        if word.starts_with(wanted) {
+            return word;
+        }
+        assert!(word.starts_with("STATUS="), "{word} comes before {wanted}");
+    };
+    let variables = [estate.variables(), [("NOTIFY_SOCKET".to_owned(), path.display().to_string())].into()];
+    let variables = variables.into_iter().flatten().collect();
+    let agent = Agent::start(&estate.config(&format!("{ROTATION}{DB}")), &estate.socket(), &variables);
+    hear("READY=1");
+    agent.signal(Signal::SIGHUP);
+    assert!(hear("RELOADING=1").contains("MONOTONIC_USEC="));
+    hear("READY=1");
+}
+
+#[test]
+fn an_agent_without_a_file_says_that_there_is_nothing_to_read() {
+    let estate = Estate::start(SECRETS);
+    let (vault, socket) = (format!("https://{VAULT}.vault.azure.net"), estate.socket());
+    let arguments = ["--vault-url", &vault, "--secret", "token", "--socket"].map(OsStr::new);
+    let arguments = [arguments.as_slice(), &[socket.as_os_str()]].concat();
+    let mut agent = Agent::start_by(&arguments, &socket, &estate.folder().join("log"), &estate.variables());
+    agent.wait_until_ready();
+    agent.signal(Signal::SIGHUP);
+    wait::until("a word", || agent.log().contains("there is no configuration to read again").then_some(()));
+    assert_eq!(agent.value("token"), b"token-x91Lw0");
+    assert!(agent.stop().success());
+}
+
+#[test]
 fn what_kubernetes_does_to_a_mounted_configuration_is_noticed() {
     let estate = Estate::start(SECRETS);
     let mount = estate.folder().join("mount");
@@ -231,7 +272,7 @@ fn a_hook_runs_where_readers_get_something_else_and_not_for_a_reload() {
     );
     let pair = |field: &str| format!("[[secret]]\nname = 'pair'\nvault_name = 'pair'\nfield = '/{field}'\n");
     let agent = start(&estate, &format!("{hook}{}", pair("user")));
-    apply(&estate, &agent, &format!("{hook}{TOKEN}readers = ['uid:0', 'uid:61001']\n{}", pair("user")));
+    apply(&estate, &agent, &format!("{hook}{TOKEN}readers = ['uid:0', 'uid:{ADA}']\n{}", pair("user")));
     wait_for_value(&agent, "token", "token-x91Lw0");
     apply(&estate, &agent, &format!("{hook}{TOKEN}{}", pair("password")));
     wait_for_value(&agent, "pair", "p-4kLm");

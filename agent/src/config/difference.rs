@@ -6,7 +6,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::Config;
-use crate::files::{self, Target};
+use crate::files::Target;
 use crate::principal::Principal;
 use crate::refresh::Wanted;
 use crate::secret::SecretName;
@@ -67,12 +67,12 @@ impl Changes {
 impl fmt::Display for Changes {
     /// In words for the log.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = [("added", &self.added), ("removed", &self.removed), ("changed", &self.changed)];
-        let named = named.into_iter().filter(|(_, names)| !names.is_empty()).map(|(word, names)| {
+        let groups = [("added", &self.added), ("removed", &self.removed), ("changed", &self.changed)];
+        let groups = groups.into_iter().filter(|(_, names)| !names.is_empty()).map(|(word, names)| {
             let names: Vec<_> = names.iter().map(SecretName::as_str).collect();
             format!("{word} {}", names.join(", "))
         });
-        let words: Vec<_> = named.chain(self.settings.iter().map(ToString::to_string)).collect();
+        let words: Vec<_> = groups.chain(self.settings.iter().map(ToString::to_string)).collect();
         formatter.write_str(&words.join("; "))
     }
 }
@@ -102,8 +102,8 @@ fn secrets(config: &Config) -> Secrets<'_> {
     config.wanted.iter().map(|wanted| (&wanted.name, known(config, wanted))).collect()
 }
 
-fn only_in(these: &Secrets<'_>, those: &Secrets<'_>) -> BTreeSet<SecretName> {
-    these.keys().filter(|name| !those.contains_key(*name)).map(|name| SecretName::clone(name)).collect()
+fn only_in(these: &Secrets<'_>, others: &Secrets<'_>) -> BTreeSet<SecretName> {
+    these.keys().filter(|name| !others.contains_key(*name)).map(|name| SecretName::clone(name)).collect()
 }
 
 fn known<'a>(config: &'a Config, wanted: &'a Wanted) -> Known<'a> {
@@ -147,15 +147,14 @@ fn restarts(old: &Config, new: &Config) -> Vec<NeedsRestart> {
 }
 
 fn settings(old: &Config, new: &Config) -> Vec<&'static str> {
-    let of_files = |config: &Config, pick: fn(&files::Settings) -> (bool, bool, files::OnStop, Option<u32>)| {
-        config.files.as_ref().map(pick)
+    let of_all_files = |config: &Config| {
+        config.files.as_ref().map(|files| (files.allow_disk, files.require_noswap, files.on_stop, files.group))
     };
-    let pick = |files: &files::Settings| (files.allow_disk, files.require_noswap, files.on_stop, files.group);
     let env_files = |config: &Config| config.files.as_ref().map(|files| files.env_files.clone());
     let keys = [
         ("[rotation]", old.rotation != new.rotation),
         ("[api] operators", old.serve.access.operators != new.serve.access.operators),
-        ("[files]", of_files(old, pick) != of_files(new, pick)),
+        ("[files]", of_all_files(old) != of_all_files(new)),
         ("[[env_file]]", env_files(old) != env_files(new)),
         ("[log] level", old.log.level != new.log.level),
     ];
