@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -21,11 +22,15 @@ use crate::environment::Environment;
 use crate::files::FilesWriter;
 use crate::hooks::{Helper, Hooks};
 use crate::lease::{self, Lease};
+use crate::logging::Levels;
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
+use crate::notify::Announced;
 use crate::process;
-use crate::refresh::{self, Budget, Pulse, Refresh, Upstream, Wanted};
-use crate::serve::{self, Listeners};
+use crate::record::Record;
+use crate::refresh::{self, Budget, Plan, Pulse, Refresh, Upstream, Wanted};
+use crate::reload::{self, Reading, Reload};
+use crate::serve::{self, Access, Listeners};
 use crate::signals::Signals;
 use crate::store::{self, Reader};
 use crate::tasks::Tasks;
@@ -45,6 +50,17 @@ pub enum Span {
     OneLook,
 }
 
+/// A configuration, and how it can change while the agent runs.
+#[derive(Debug)]
+pub struct Configured {
+    /// What the agent goes by at first.
+    pub config: Config,
+    /// How it is read again; none where it is not.
+    pub reading: Option<Reading>,
+    /// How the log's level is changed.
+    pub levels: Levels,
+}
+
 /// Runs an agent. It must be called before any thread is started, since the process gives up rights for all of them.
 ///
 /// Answers [`Exit::Config`] when the configuration or the environment does not fit this machine, and [`Exit::Taken`] when
@@ -53,7 +69,8 @@ pub enum Span {
 ///
 /// # Errors
 /// When a part ended with an error.
-pub fn run(mut config: Config, environment: &Environment, span: Span) -> Result<Exit> {
+pub fn run(configured: Configured, environment: &Environment, span: Span) -> Result<Exit> {
+    let Configured { mut config, reading, levels } = configured;
     if span != Span::OneLook {
         Signals::hold_back()?;
     }
@@ -74,7 +91,9 @@ pub fn run(mut config: Config, environment: &Environment, span: Span) -> Result<
             Err(error) => return Ok(unfit(&error)),
         };
         match span {
-            Span::UntilStopped | Span::Leased => parts.run_until_stopped(opened).await.map(|()| Exit::Success),
+            Span::UntilStopped | Span::Leased => {
+                parts.run_until_stopped(opened, (reading, levels)).await.map(|()| Exit::Success)
+            }
             Span::OneLook => parts.look_once(opened).await,
         }
     });
@@ -152,6 +171,7 @@ struct Parts {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     hooks: Hooks,
+    record: Record,
 }
 
 impl Parts {
@@ -177,32 +197,34 @@ impl Parts {
         let (publisher, reader) = store::channel(config.wanted.iter().map(|one| (one.name.clone(), one.optional)));
         let refresh = Refresh {
             upstream: Upstream::new(names.zip(vaults).collect(), budget),
-            wanted: config.wanted.clone(),
+            plan: Plan { wanted: config.wanted.clone(), settings: config.rotation },
             publisher,
             arena: arena.clone(),
             clock: Arc::clone(&clock),
             pulse: Pulse::default(),
-            settings: config.rotation,
             dice: fastrand::f64,
         };
         let hooks = Hooks::new(&config.hooks, Arc::clone(&metrics), Arc::clone(&clock));
-        Ok(Self { config, hardening, identity, refresh, reader, arena, clock, metrics, hooks })
+        let record = Record::new(clock.now());
+        Ok(Self { config, hardening, identity, refresh, reader, arena, clock, metrics, hooks, record })
     }
 
-    async fn run_until_stopped(self, opened: Opened) -> Result<()> {
-        let signals = Signals::listen()?;
+    async fn run_until_stopped(self, opened: Opened, (reading, levels): (Option<Reading>, Levels)) -> Result<()> {
+        let (signals, hangup) = Signals::listen()?;
         let stop = CancellationToken::new();
         let mut tasks = Tasks::new(stop.clone());
-        let (demands, queue) = refresh::demands();
+        let (demands, mut queue) = refresh::demands();
+        let (access, watched) = watch::channel(Arc::new(self.config.serve.access.clone()));
         let grace = self.config.serve.grace + TIDYING;
         tracing::info!(vault = %self.config.vault, secrets = self.config.wanted.len(), "started");
 
         if let Some(listeners) = opened.listeners {
-            let sources = self.sources(demands);
-            let settings = self.config.serve;
+            let (settings, sources) = (self.config.serve.clone(), self.sources(demands, watched));
             tasks.start("serve", |stop| serve::run(listeners, settings, sources, stop));
         }
-        if let Some(writer) = opened.writer {
+        let mut files = None;
+        if let Some(mut writer) = opened.writer {
+            files = Some(writer.take_changes());
             let (reader, hold) = (self.reader.clone(), self.refresh.publisher.hold_readiness());
             tasks.start("files", |stop| writer.run(reader, hold, stop));
         }
@@ -213,18 +235,29 @@ impl Parts {
         if let Some(lease) = opened.lease {
             tasks.start("lease", |stop| Lease::lapse(lease, stop));
         }
+        let announced = Announced::default();
+        let reload = Reload {
+            reading,
+            running: self.config,
+            parts: reload::Parts { access, plans: queue.take_plans(), files, levels },
+            record: self.record,
+            announced: announced.clone(),
+            clock: self.clock,
+        };
+        tasks.start_unfailing("reload", |stop| reload.run(hangup, stop));
         let pulse = self.refresh.pulse.clone();
         tasks.start_unfailing("refresh", |stop| self.refresh.run(queue, stop));
         tasks.start_unfailing("identity", |stop| self.identity.refresh_ahead(stop));
-        tasks.start_unfailing("notify", |stop| notify::follow(self.reader, stop));
+        tasks.start_unfailing("notify", |stop| notify::follow(self.reader, announced, stop));
         tasks.start_unfailing("watchdog", |stop| notify::keep_alive(move || pulse.is_alive(), stop));
         signals.join(tasks, stop, grace).await
     }
 
-    fn sources(&self, demands: refresh::Demands) -> serve::Sources {
+    fn sources(&self, demands: refresh::Demands, access: watch::Receiver<Arc<Access>>) -> serve::Sources {
         let identity = Arc::clone(&self.identity);
         serve::Sources {
             reader: self.reader.clone(),
+            access,
             demands,
             gates: self.refresh.upstream.gates(),
             clock: Arc::clone(&self.clock),
@@ -233,7 +266,7 @@ impl Parts {
                 started: self.clock.now(),
                 arena: self.arena.clone(),
                 identity: Arc::new(move || identity.source().map(|source| source.to_string())),
-                poll_interval: self.config.rotation.pace.interval,
+                config: self.record.clone(),
                 hardening: self.hardening.clone(),
                 hooks: self.hooks.board.clone(),
             },

@@ -83,7 +83,7 @@ fn with_defaults<T>(work: impl FnOnce(Defaults<'_>) -> T) -> T {
 
 fn of_socket(config: &Config) -> Vec<socket::Finding> {
     let uid = nix::unistd::geteuid().as_raw();
-    let readers = config.serve.readers.values().flatten();
+    let readers = config.serve.access.readers.values().flatten();
     socket::examine(Path::new(socket::SHARED_MEMORY), &config.serve.socket, uid, readers)
 }
 
@@ -145,6 +145,13 @@ impl Report {
             1 => writeln!(out, "{}: 1 problem", self.config.display()),
             many => writeln!(out, "{}: {many} problems", self.config.display()),
         }
+    }
+
+    /// The findings that keep the agent from starting, each with its line.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let place = |found: &Found| found.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+        self.problems.iter().map(|found| format!("{}{}", place(found), found.message)).collect()
     }
 
     /// The findings that do not keep the agent from starting.

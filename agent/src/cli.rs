@@ -32,7 +32,7 @@ pub struct Cli {
 pub const CONFIG: &str = "/etc/keyside/agent.toml";
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 64 usage; 66 the secret is absent or not readable; 69 no agent \
-answers, or no vault; 70 an error that should not be; 73 agent --leased: another agent was faster; 75 not yet, or too stale; 78 the configuration is wrong. run ends \
+answers, or no vault; 70 an error that should not be; 73 another agent was faster; 75 not yet, or too stale; 78 the configuration is wrong. run ends \
 with its command's own code, 128 and the number of the signal that ended it, 126 when it cannot be started, 127 when there \
 is none";
 

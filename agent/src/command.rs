@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use crate::agent::{self, Span};
+use crate::agent::{self, Configured, Span};
 use crate::causes::with_causes;
 use crate::check::{self, Report};
 use crate::cli::{self, AgentArgs, CheckArgs, ClientCommand, Command, Direct, Exit, Output, RunArgs, WipeArgs};
@@ -19,6 +19,7 @@ use crate::direct::Question;
 use crate::environment::Environment;
 use crate::online::Audience;
 use crate::principal::{Principal, SystemAccounts};
+use crate::reload::Reading;
 use crate::secret::SecretName;
 use crate::{files, hooks, logging, online, run, socket};
 
@@ -51,12 +52,20 @@ fn run_agent(args: &AgentArgs, environment: &Environment) -> Result<Exit> {
         Ok(source) => source,
         Err(error) => return Ok(explain(&error)?),
     };
-    let examine = |defaults: Defaults<'_>| check::examine(&source, defaults, &SystemAccounts, Path::new("/"));
-    let (config, report) = match with_defaults(&source, args.socket.as_deref(), args.leased, examine) {
+    let (socket, leased, from) = (args.socket.clone(), args.leased, source.clone());
+    let read = move || {
+        let examine = |defaults: Defaults<'_>| check::examine(&from, defaults, &SystemAccounts, Path::new("/"));
+        with_defaults(&from, socket.as_deref(), leased, examine)
+    };
+    let reading = match &source {
+        Source::File(path) if !args.leased && !args.once => Reading::of_file(path, read.clone()),
+        _ => None,
+    };
+    let (config, report) = match read() {
         Ok(found) => found,
         Err(report) => return Ok(refuse(&report)?),
     };
-    logging::start(config.log, environment.get("RUST_LOG"), io::stderr().is_terminal())?;
+    let levels = logging::start(config.log, environment.get("RUST_LOG"), io::stderr().is_terminal())?;
     for warning in report.warnings() {
         tracing::warn!("{warning}");
     }
@@ -65,7 +74,7 @@ fn run_agent(args: &AgentArgs, environment: &Environment) -> Result<Exit> {
         AgentArgs { leased: true, .. } => Span::Leased,
         _ => Span::UntilStopped,
     };
-    agent::run(config, environment, span)
+    agent::run(Configured { config, reading, levels }, environment, span)
 }
 
 /// Hands on the defaults of an agent. One that somebody starts for himself, by a lease or by flags, which name no readers, is
@@ -173,7 +182,9 @@ fn question(name: SecretName, direct: &Direct, environment: &Environment) -> Res
 /// Commands that do not stay are silent about what libraries do, unless somebody asks.
 fn log_if_asked(environment: &Environment) -> Result<()> {
     match environment.get("RUST_LOG") {
-        Some(filter) => logging::start(logging::Settings::default(), Some(filter), io::stderr().is_terminal()),
+        Some(filter) => {
+            logging::start(logging::Settings::default(), Some(filter), io::stderr().is_terminal()).map(drop)
+        }
         None => Ok(()),
     }
 }

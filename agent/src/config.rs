@@ -1,6 +1,7 @@
 //! The configuration file: its shape, and the checked configuration that the rest of the agent works with.
 
 mod assemble;
+pub mod difference;
 pub mod document;
 mod env_files;
 pub mod flags;
@@ -43,7 +44,7 @@ const ROTATION: refresh::Settings = refresh::Settings {
 const GRACE: Duration = Duration::from_secs(8);
 
 /// A configuration that fits together. Each module is given its own part.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// The vault that the secrets are in.
     pub vault: VaultUrl,
@@ -180,8 +181,8 @@ mod tests {
         assert_eq!(config.rotation, ROTATION);
         assert!(config.fallback.is_empty());
         assert_eq!(config.serve.socket, Path::new("/run/keyside/agent.sock"));
-        assert_eq!(config.serve.readers[&name("db")], [Principal::User(1001)]);
-        assert_eq!(config.serve.operators, [Principal::User(0), Principal::User(990)]);
+        assert_eq!(config.serve.access.readers[&name("db")], [Principal::User(1001)]);
+        assert_eq!(config.serve.access.operators, [Principal::User(0), Principal::User(990)]);
         assert!(config.files.is_none(), "no file unless asked for");
         assert_eq!(config.wanted[0].vault_name, name("db"));
         assert!(!config.wanted[0].optional);
@@ -200,7 +201,7 @@ mod tests {
     fn a_secret_may_have_its_own_readers_and_no_file() {
         let more = "file = false\nreaders = ['gid:5']\n[files]\ndirectory = '/run/x'\n";
         let config = parse(&format!("{SMALLEST}{more}")).expect("it fits");
-        assert_eq!(config.serve.readers[&name("db")], [Principal::Group(5)]);
+        assert_eq!(config.serve.access.readers[&name("db")], [Principal::Group(5)]);
         assert!(config.files.expect("the table is there").targets.is_empty());
     }
 

@@ -1,6 +1,7 @@
 //! Publishes the secrets as files on tmpfs, a generation at a time: every open sees one whole generation, old ones are wiped.
 
 mod acl;
+mod change;
 mod finding;
 mod generation;
 mod links;
@@ -23,6 +24,8 @@ use thiserror::Error;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use self::change::{ChangeError, Changes, Tried};
+use self::change::{ChangeQueue, SETTLE_MAX};
 pub use self::finding::{Finding, Findings};
 use self::generation::{Content, GenerationName};
 use self::links::Directory;
@@ -101,6 +104,9 @@ pub struct FilesWriter {
     number: u64,
     /// Why the files are not as they should be, as it was logged.
     trouble: Option<String>,
+    changes: Option<ChangeQueue>,
+    /// Until when the files of before stay while secrets that are new to the configuration have not been looked at.
+    settling: Option<Instant>,
 }
 
 impl FilesWriter {
@@ -129,18 +135,20 @@ impl FilesWriter {
             retire_after,
             number: 0,
             trouble: None,
+            changes: None,
+            settling: None,
             directory,
         };
-        writer.rehearse().map_err(|cause| writer.unwritten(cause))?;
+        writer.rehearse(group, &writer.planned).map_err(|cause| writer.unwritten(cause))?;
         Ok(writer)
     }
 
     /// Writes every file without its content and removes it again, which only a program's start should fail at: groups
     /// that cannot be given, readers that the file system cannot express, names that something else has.
-    fn rehearse(&self) -> io::Result<()> {
-        let empty: Vec<_> = self.planned.iter().map(Planned::empty).collect();
+    fn rehearse(&self, group: u32, planned: &[Planned]) -> io::Result<()> {
+        let empty: Vec<_> = planned.iter().map(Planned::empty).collect();
         self.directory.check_names(&empty.iter().map(|content| content.path.first()).collect())?;
-        let name = generation::write(self.directory.as_fd(), self.number, self.group, &empty)?;
+        let name = generation::write(self.directory.as_fd(), self.number, group, &empty)?;
         generation::erase(self.directory.as_fd(), &name)
     }
 
@@ -167,8 +175,8 @@ impl FilesWriter {
             cause: Box::new(cause),
         })?;
         let next = Self { number: self.number, ..opened };
-        let trouble = self.trouble.take();
-        let before = std::mem::replace(self, Self { trouble, ..next });
+        let (trouble, changes, settling) = (self.trouble.take(), self.changes.take(), self.settling);
+        let before = std::mem::replace(self, Self { trouble, changes, settling, ..next });
         tracing::warn!(directory = %self.directory.path().display(), "the directory was removed or replaced; it is opened anew");
         if let Err(error) = wipe(&before.directory) {
             tracing::warn!(error = with_causes(&error), "files may be left in the directory that was replaced");
@@ -241,6 +249,7 @@ impl FilesWriter {
             hold.release();
         }
         let mut due = None;
+        let mut is_due = false;
         let mut seen = 0;
         let mut complete = false;
         let mut publisher_lives = true;
@@ -254,14 +263,20 @@ impl FilesWriter {
             if !complete && self.shows_withdrawn(&snapshot) {
                 self.remove_leftovers();
             }
-            if complete && (is_new || due.is_none_or(|due| due <= now)) {
+            is_due |= is_new || due.is_none_or(|due| due <= now);
+            self.settling = self.settling.filter(|until| *until > now && !self.is_settled(&snapshot));
+            if complete && is_due && self.settling.is_none() {
                 due = Some(self.publish_or_hold(&snapshot, &mut hold, now));
+                is_due = false;
             }
             self.retire(now);
-            let wake = due.into_iter().chain(self.superseded.front().map(|(_, due)| *due)).min();
+            let wake = self.settling.or(due).into_iter().chain(self.superseded.front().map(|(_, due)| *due)).min();
             drop(snapshot);
             tokio::select! {
                 () = stop.cancelled() => break,
+                Some(proposal) = next_change(&mut self.changes) => if self.consider(proposal).await {
+                    (is_due, self.settling) = (true, Some(Instant::now() + SETTLE_MAX));
+                },
                 lives = reader.changed(), if publisher_lives => publisher_lives = lives,
                 () = sleep_until(wake) => {}
             }
@@ -359,6 +374,10 @@ fn group_of_files(wanted: Option<u32>, directory: &Directory) -> io::Result<u32>
     let found = fstat(directory.as_fd())?;
     let inherited = (found.st_mode & SETGID != 0).then_some(found.st_gid);
     Ok(wanted.or(inherited).unwrap_or_else(|| getegid().as_raw()))
+}
+
+async fn next_change(changes: &mut Option<ChangeQueue>) -> Option<change::Proposal> {
+    changes.as_mut()?.recv().await
 }
 
 async fn sleep_until(wake: Option<Instant>) {

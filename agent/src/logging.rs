@@ -4,7 +4,9 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, Result};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
-use tracing_subscriber::fmt;
+use tracing_subscriber::{fmt, reload};
+
+use crate::causes::with_causes;
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,24 +83,65 @@ impl Default for Settings {
     }
 }
 
-/// Starts logging. `directives`, the content of `RUST_LOG`, goes before the configured level.
+/// Changes the level of a log that was started.
+pub struct Levels(Option<Box<SetFilter>>);
+
+type SetFilter = dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync;
+
+impl std::fmt::Debug for Levels {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Levels").finish_non_exhaustive()
+    }
+}
+
+impl Levels {
+    /// Shows lines from this level on, unless `RUST_LOG` says which.
+    pub fn set(&self, level: Level) {
+        let Some(set) = &self.0 else { return };
+        if let Err(error) = set(level.filter()) {
+            tracing::warn!(error = with_causes(&error), "the level of the log stays as it was");
+        }
+    }
+}
+
+impl Level {
+    fn filter(self) -> EnvFilter {
+        EnvFilter::new(format!("warn,keyside={}", self.0))
+    }
+}
+
+/// Starts logging, and answers how its level can be changed. `directives`, the content of `RUST_LOG`, goes before the
+/// configured level.
 ///
 /// # Errors
 /// When `directives` cannot be read, or logging was started before.
-pub fn start(settings: Settings, directives: Option<&str>, terminal: bool) -> Result<()> {
-    let filter = match directives.filter(|text| !text.is_empty()) {
+pub fn start(settings: Settings, directives: Option<&str>, terminal: bool) -> Result<Levels> {
+    let directives = directives.filter(|text| !text.is_empty());
+    let filter = match directives {
         Some(text) => EnvFilter::builder()
             .parse(text)
             .context("RUST_LOG holds no filter directives: write for instance keyside=debug, or unset it")?,
-        None => EnvFilter::new(format!("warn,keyside={}", settings.level.0)),
+        None => settings.level.filter(),
     };
     // A line that nobody reads any more is lost; told of on the same stream, that would end the process.
     let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
+    let set: Box<SetFilter>;
     let started = match (settings.format, terminal) {
-        (Format::Json, _) | (Format::Auto, false) => lines.json().flatten_event(true).try_init(),
-        (Format::Text, _) | (Format::Auto, true) => lines.with_ansi(terminal).with_target(false).try_init(),
+        (Format::Json, _) | (Format::Auto, false) => {
+            let lines = lines.json().flatten_event(true).with_filter_reloading();
+            let handle = lines.reload_handle();
+            set = Box::new(move |filter| handle.reload(filter));
+            lines.try_init()
+        }
+        (Format::Text, _) | (Format::Auto, true) => {
+            let lines = lines.with_ansi(terminal).with_target(false).with_filter_reloading();
+            let handle = lines.reload_handle();
+            set = Box::new(move |filter| handle.reload(filter));
+            lines.try_init()
+        }
     };
-    started.map_err(anyhow::Error::from_boxed)
+    started.map_err(anyhow::Error::from_boxed)?;
+    Ok(Levels(directives.is_none().then_some(set)))
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub use self::counted::Counted;
 use self::series::{family, register_agent, register_states};
 use crate::clock::Moment;
 use crate::memory::Protection;
+use crate::record::Standing;
 use crate::refresh::Gates;
 use crate::secret::{SecretName, Version};
 use crate::store::Snapshot;
@@ -70,6 +71,8 @@ pub struct View<'a> {
     pub used_bytes: Option<usize>,
     /// How many connections are open.
     pub connections: usize,
+    /// How the configuration stands.
+    pub config: &'a Standing,
 }
 
 impl fmt::Debug for View<'_> {
@@ -220,7 +223,10 @@ mod tests {
     use crate::testing::{gates, moment, name, new_year, publish, secret};
 
     fn view<'a>(snapshot: &'a Snapshot, visible: &'a dyn Fn(&SecretName) -> bool, gates: &'a Gates) -> View<'a> {
+        const CONFIG: &Standing =
+            &Standing { loaded: Timestamp::UNIX_EPOCH, attempted: Timestamp::UNIX_EPOCH, problems: Vec::new() };
         View {
+            config: CONFIG,
             snapshot,
             visible,
             now: moment(0),

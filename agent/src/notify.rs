@@ -1,5 +1,7 @@
 //! What systemd is told: ready, what the state is, that the agent lives, and that it stops.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -10,19 +12,65 @@ use crate::secret::SecretName;
 use crate::store::{Reader, Snapshot};
 use crate::tasks::stopped_within;
 
-/// Tells the service manager that every required secret is there, once it is, and what the state is with every change.
-/// Without a service manager, nothing is said; one that does not listen is told to the log.
-pub async fn follow(reader: Reader, stop: CancellationToken) {
-    follow_with(reader, stop, send).await;
+/// Whether the service manager was told that the agent is ready. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Announced(Arc<AtomicBool>);
+
+impl Announced {
+    fn by(&self, ready: bool) -> bool {
+        ready && !self.0.swap(true, Ordering::Relaxed)
+    }
+
+    /// Tells the service manager that the configuration is read again, and answers the word for when that is over: what a
+    /// service of `Type=notify-reload` says after SIGHUP. Before the agent is ready nothing is said, because the word at the
+    /// end would say that it is.
+    /// Source: `sd_notify(3)`, `RELOADING=1`.
+    #[must_use = "the service manager waits for the end"]
+    pub fn reloading(&self) -> Reloading {
+        self.reloading_with(send as fn(&[NotifyState<'_>]))
+    }
+
+    fn reloading_with<S: FnMut(&[NotifyState<'_>])>(&self, mut send: S) -> Reloading<S> {
+        let told = self.0.load(Ordering::Relaxed);
+        if told {
+            let since = NotifyState::monotonic_usec_now().into_iter();
+            send(&std::iter::once(NotifyState::Reloading).chain(since).collect::<Vec<_>>());
+        }
+        Reloading { told, send }
+    }
 }
 
-async fn follow_with(mut reader: Reader, stop: CancellationToken, mut send: impl FnMut(&[NotifyState<'_>])) {
-    let mut announced = false;
+/// A configuration that is read; the service manager hears of the end when this is dropped.
+#[derive(Debug)]
+pub struct Reloading<S: FnMut(&[NotifyState<'_>]) = fn(&[NotifyState<'_>])> {
+    told: bool,
+    send: S,
+}
+
+impl<S: FnMut(&[NotifyState<'_>])> Drop for Reloading<S> {
+    fn drop(&mut self) {
+        if self.told {
+            (self.send)(&[NotifyState::Ready]);
+        }
+    }
+}
+
+/// Tells the service manager that every required secret is there, once it is, and what the state is with every change.
+/// Without a service manager, nothing is said; one that does not listen is told to the log.
+pub async fn follow(reader: Reader, announced: Announced, stop: CancellationToken) {
+    follow_with(reader, announced, stop, send).await;
+}
+
+async fn follow_with(
+    mut reader: Reader,
+    announced: Announced,
+    stop: CancellationToken,
+    mut send: impl FnMut(&[NotifyState<'_>]),
+) {
     loop {
         let snapshot = reader.snapshot();
         let status = status(&snapshot);
-        let ready = snapshot.is_ready() && !announced;
-        announced |= ready;
+        let ready = announced.by(snapshot.is_ready());
         drop(snapshot);
         if ready {
             send(&[NotifyState::Ready]);
@@ -89,17 +137,25 @@ mod tests {
         let (publisher, reader) = store::channel([(name("db"), false)]);
         let stop = CancellationToken::new();
         let (tell, mut heard) = tokio::sync::mpsc::unbounded_channel();
-        let follow = follow_with(reader, stop.clone(), |states| {
+        let announced = Announced::default();
+        let say = |states: &[NotifyState<'_>]| {
             let lines: Vec<_> = states.iter().map(ToString::to_string).collect();
             tell.send(lines.join(" ")).expect("the test listens");
-        });
+        };
+        let follow = follow_with(reader, announced.clone(), stop.clone(), say);
         let changes = async {
             assert_eq!(heard.recv().await.expect("a word"), "STATUS=waiting for db");
+            drop(announced.reloading_with(say));
             publish(&publisher, "db", Ok(secret('a', b"one")));
             assert_eq!(heard.recv().await.expect("a word"), "READY=1");
             assert_eq!(heard.recv().await.expect("a word"), "STATUS=serving 1 secrets, generation 1");
             publish(&publisher, "db", Ok(secret('b', b"two")));
             assert_eq!(heard.recv().await.expect("a word"), "STATUS=serving 1 secrets, generation 2");
+            let reloading = announced.reloading_with(say);
+            let word = heard.recv().await.expect("a word");
+            assert!(word.starts_with("RELOADING=1 MONOTONIC_USEC="), "{word}");
+            drop(reloading);
+            assert_eq!(heard.recv().await.expect("a word"), "READY=1");
             stop.cancel();
             assert_eq!(heard.recv().await.expect("a word"), "STOPPING=1 STATUS=stopping");
         };

@@ -3,6 +3,7 @@
 mod agenda;
 mod board;
 mod demand;
+mod plan;
 mod pulse;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, Moment};
 use crate::memory::Arena;
 use crate::schedule::Pace;
-use crate::secret::{Secret, SecretName};
+use crate::secret::Secret;
 use crate::store::{Fetched, Origin, Outcome, Publication, Publisher, Setback};
 pub use crate::vault::Source;
 use crate::vault::{FetchError, Listed, Vault};
@@ -29,6 +30,8 @@ use self::agenda::{Agenda, Meaning};
 use self::board::Board;
 use self::demand::Demand;
 pub use self::demand::{DemandError, DemandQueue, Demands, demands};
+use self::plan::NewPlan;
+pub use self::plan::{Plan, PlanError, Plans};
 pub use self::pulse::Pulse;
 use self::upstream::{Answer, Reply};
 pub use self::upstream::{Budget, Gate, Gates, Upstream};
@@ -52,8 +55,8 @@ pub type Dice = fn() -> f64;
 pub struct Refresh<V> {
     /// Where secrets come from.
     pub upstream: Upstream<V>,
-    /// Which ones.
-    pub wanted: Vec<Wanted>,
+    /// Which ones, and when.
+    pub plan: Plan,
     /// Where they go.
     pub publisher: Publisher,
     /// Where decoded values are kept.
@@ -62,8 +65,6 @@ pub struct Refresh<V> {
     pub clock: Arc<dyn Clock>,
     /// Shows that the loop lives.
     pub pulse: Pulse,
-    /// When it looks.
-    pub settings: Settings,
     /// Spreads the looks.
     pub dice: Dice,
 }
@@ -74,7 +75,7 @@ const SLEEP_MAX: Duration = Duration::from_secs(30);
 
 impl<V> std::fmt::Debug for Refresh<V> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Refresh").field("wanted", &self.wanted).finish_non_exhaustive()
+        formatter.debug_struct("Refresh").field("plan", &self.plan).finish_non_exhaustive()
     }
 }
 
@@ -90,35 +91,18 @@ impl<V: Vault> Refresh<V> {
 
     /// Looks at once, then by the agenda and whenever asked to, until stopped. Each secret is published as soon as it
     /// comes; one that fails keeps its last good value, and the next look comes.
-    pub async fn run(self, mut demands: DemandQueue, stop: CancellationToken) {
+    pub async fn run(self, mut queue: DemandQueue, stop: CancellationToken) {
         let mut watch = Watch::new(&self);
         loop {
             let sleep = watch.rest();
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(sleep) => watch.start_due(),
-                Some(demand) = demands.next() => watch.meet(demand),
+                Some(plan) = queue.plans.recv() => watch.follow(plan),
+                Some(demand) = queue.demands.recv() => watch.meet(demand),
                 Some(first) = watch.flights.next() => watch.land(first),
             }
         }
-    }
-
-    /// What is fetched for `name`, or for everything: first what readiness waits for.
-    fn sources(&self, name: Option<&SecretName>) -> Vec<Source> {
-        let wanted = self.wanted.iter().filter(|wanted| name.is_none_or(|name| *name == wanted.name));
-        let mut sources: Vec<_> = wanted.map(Wanted::source).collect();
-        sources.sort();
-        sources.dedup();
-        sources.sort_by_key(|source| self.is_optional(source));
-        sources
-    }
-
-    fn wanting<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = &'a Wanted> {
-        self.wanted.iter().filter(move |wanted| wanted.source() == *source)
-    }
-
-    fn is_optional(&self, source: &Source) -> bool {
-        self.wanting(source).all(|wanted| wanted.optional)
     }
 }
 
@@ -143,6 +127,7 @@ struct News {
 /// The loop's state: what is due, what is under way, and who waits for it.
 struct Watch<'a, V> {
     refresh: &'a Refresh<V>,
+    plan: Plan,
     agenda: Agenda,
     board: Board,
     flights: Flights<'a>,
@@ -150,21 +135,22 @@ struct Watch<'a, V> {
 
 impl<'a, V: Vault> Watch<'a, V> {
     fn new(refresh: &'a Refresh<V>) -> Self {
-        let agenda = Agenda::new(refresh.sources(None), &refresh.settings, refresh.clock.uptime(), refresh.dice)
+        let plan = refresh.plan.clone();
+        let agenda = Agenda::new(plan.sources(None), &plan.settings, refresh.clock.uptime(), refresh.dice)
             .with_fallback(refresh.upstream.has_fallback());
-        Self { refresh, agenda, board: Board::default(), flights: Flights::new() }
+        Self { refresh, plan, agenda, board: Board::default(), flights: Flights::new() }
     }
 
     /// Withdraws what has grown too old, says that the loop lives, and answers how long it may sleep.
     fn rest(&mut self) -> Duration {
-        let Refresh { publisher, clock, pulse, settings, .. } = self.refresh;
-        let now = clock.moment();
-        let ages_at = || settings.max_stale.and_then(|max_stale| Some((max_stale, publisher.ages_at(max_stale)?)));
+        let Refresh { publisher, clock, pulse, .. } = self.refresh;
+        let (now, max_stale) = (clock.moment(), self.plan.settings.max_stale);
+        let ages_at = || max_stale.and_then(|max_stale| Some((max_stale, publisher.ages_at(max_stale)?)));
         if let Some((max_stale, at)) = ages_at()
             && at <= now.uptime
             && publisher.withdraw_old(max_stale, now) != Publication::Unchanged
         {
-            let without = self.refresh.wanted.iter().filter(|wanted| !publisher.has_value(&wanted.name));
+            let without = self.plan.wanted.iter().filter(|wanted| !publisher.has_value(&wanted.name));
             without.for_each(|wanted| self.agenda.lost(&wanted.source(), now.uptime));
         }
         let due = ages_at().map_or(self.agenda.due(), |(_, at)| at.min(self.agenda.due()));
@@ -173,7 +159,7 @@ impl<'a, V: Vault> Watch<'a, V> {
             let wait = round.saturating_sub(now.uptime);
             now.wall.saturating_add(wait).unwrap_or(jiff::Timestamp::MAX)
         });
-        pulse.say(next_look, sleep);
+        pulse.say(next_look, sleep, self.plan.settings.pace.interval);
         sleep
     }
 
@@ -189,7 +175,7 @@ impl<'a, V: Vault> Watch<'a, V> {
 
     fn begin(&mut self, mut sources: Vec<Source>) {
         // Stable, so that what came last time still goes before what did not.
-        sources.sort_by_key(|source| self.refresh.is_optional(source));
+        sources.sort_by_key(|source| self.plan.is_optional(source));
         self.board.begin(&sources);
         self.fly(sources);
     }
@@ -206,13 +192,27 @@ impl<'a, V: Vault> Watch<'a, V> {
         self.flights.extend(sources.into_iter().map(fetch));
     }
 
+    /// Goes by another plan from now on.
+    fn follow(&mut self, next: NewPlan) {
+        let Some(renewed) = next.replace(&mut self.plan, &self.refresh.publisher) else { return };
+        let sources = self.plan.sources(None);
+        self.refresh.upstream.serve(sources.len(), self.plan.settings.pace.interval);
+        self.agenda.follow(sources, &renewed, &self.plan.settings, self.refresh.clock.uptime());
+        self.start_due();
+    }
+
     /// Fetches for somebody who asks, unless no vault may be asked.
     fn meet(&mut self, demand: Demand) {
         if let Some(wait) = self.refresh.upstream.closed_for() {
             demand.answer(Err(DemandError::HeldBack(wait)));
             return;
         }
-        let sources = self.refresh.sources(demand.name.as_ref());
+        let sources = self.plan.sources(demand.name.as_ref());
+        if sources.is_empty() {
+            // It has just been taken out of the configuration.
+            demand.answer(Ok(Publication::Unchanged));
+            return;
+        }
         let now = self.board.ask(&sources, demand);
         self.agenda.begin_these(&now);
         self.fly(now);
@@ -273,7 +273,7 @@ impl<'a, V: Vault> Watch<'a, V> {
 
     /// The same for everybody who wants what is fetched from `source`.
     fn all(&self, source: &Source, outcome: impl Fn() -> Outcome) -> Vec<Fetched> {
-        self.refresh.wanting(source).map(|wanted| Fetched { name: wanted.name.clone(), outcome: outcome() }).collect()
+        self.plan.wanting(source).map(|wanted| Fetched { name: wanted.name.clone(), outcome: outcome() }).collect()
     }
 
     /// What an answer means for everybody who wants it.
@@ -285,7 +285,7 @@ impl<'a, V: Vault> Watch<'a, V> {
                 self.all(source, || Outcome::Revoked(Setback::from(&error)))
             }
             (Answer::Heard(Ok((secret, origin))), _) => {
-                wanted::make_all(self.refresh.wanting(source), &secret, &origin, &self.refresh.arena)
+                wanted::make_all(self.plan.wanting(source), &secret, &origin, &self.refresh.arena)
             }
         }
     }

@@ -19,7 +19,6 @@ mod routes;
 mod tests;
 mod wait;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,10 +27,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use jiff::Timestamp;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::access::Access;
 use self::audit::Audit;
 use self::limits::{Connections, RefreshBudget};
 use self::routes::Server;
@@ -39,12 +37,12 @@ use crate::clock::Clock;
 use crate::hooks::Board;
 use crate::memory::Arena;
 use crate::metrics::Metrics;
-use crate::principal::Principal;
 use crate::process;
+use crate::record::Record;
 use crate::refresh::{Demands, Gates, Pulse};
-use crate::secret::SecretName;
 use crate::store::Reader;
 
+pub use self::access::Access;
 pub use self::limits::Limits;
 pub use self::listen::{Listeners, bind};
 
@@ -56,10 +54,8 @@ pub struct Settings {
     /// Where health, readiness and metrics are served too, for kubelets and Prometheus. Nobody is known there, so the
     /// metrics name no secret.
     pub tcp: Option<SocketAddr>,
-    /// Who may see every secret's name and state, and ask for a look at all of them.
-    pub operators: Vec<Principal>,
-    /// Who may read which secret.
-    pub readers: BTreeMap<SecretName, Vec<Principal>>,
+    /// Who may do what, at first.
+    pub access: Access,
     /// How much the server takes upon itself.
     pub limits: Limits,
     /// How long answers that are under way at the end may take.
@@ -70,6 +66,8 @@ pub struct Settings {
 pub struct Sources {
     /// The secrets.
     pub reader: Reader,
+    /// Who may do what from now on, beginning with what the settings say.
+    pub access: watch::Receiver<Arc<Access>>,
     /// Has the vault looked at.
     pub demands: Demands,
     /// How the vaults fare.
@@ -100,8 +98,8 @@ pub struct About {
     pub arena: Arena,
     /// As whom the agent signed in, once it did.
     pub identity: Arc<dyn Fn() -> Option<String> + Send + Sync>,
-    /// How often the vault is looked at.
-    pub poll_interval: Duration,
+    /// Whether the configuration was read again, and what came of it.
+    pub config: Record,
     /// What the process forbade itself, and how that went.
     pub hardening: process::Report,
     /// How the hooks fare.
@@ -127,7 +125,7 @@ pub async fn run(listeners: Listeners, settings: Settings, sources: Sources, sto
     let (tell, end) = oneshot::channel();
     let serve = move || {
         // Nobody waits for the answer only when the whole agent was given up.
-        drop(tell.send(serve(listeners, settings, sources, stop)));
+        drop(tell.send(serve(listeners, &settings, sources, stop)));
     };
     let thread = std::thread::Builder::new().name("serve".to_owned()).spawn(serve).context("no thread to serve on")?;
     let outcome = end.await;
@@ -137,10 +135,9 @@ pub async fn run(listeners: Listeners, settings: Settings, sources: Sources, sto
     }
 }
 
-fn serve(listeners: Listeners, settings: Settings, sources: Sources, stop: CancellationToken) -> Result<()> {
-    let Settings { operators, readers, limits, grace, .. } = settings;
+fn serve(listeners: Listeners, settings: &Settings, sources: Sources, stop: CancellationToken) -> Result<()> {
+    let Settings { limits, grace, .. } = *settings;
     let server = Arc::new(Server {
-        access: Access { operators, readers },
         limits,
         sources,
         connections: Connections::new(limits),

@@ -1,4 +1,4 @@
-//! The signals that end the agent, and the end that they bring.
+//! The signals that end the agent, and the end that they bring; and the one that has it read its configuration again.
 
 use std::time::Duration;
 
@@ -9,22 +9,34 @@ use tokio_util::sync::CancellationToken;
 
 use crate::tasks::Tasks;
 
-/// The signals that end the agent. SIGHUP is one of them: its default would end it without tidying up.
-pub(crate) struct Signals([Signal; 3]);
+/// The signals that end the agent.
+pub(crate) struct Signals([Signal; 2]);
+
+/// The signal that asks for the configuration to be read again.
+pub(crate) struct Hangup(Signal);
+
+impl Hangup {
+    /// Waits for the next one; those that came meanwhile are one.
+    pub(crate) async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
 
 impl Signals {
-    /// Keeps the signals waiting until [`Self::listen`], so that one that comes during the start ends the agent as any other
+    /// Keeps the signals waiting until [`Self::listen`], so that one that comes during the start does what any other
     /// does. Threads that are started meanwhile would keep them for good.
     pub(crate) fn hold_back() -> Result<()> {
         set().thread_block().context("could not hold signals back")
     }
 
     /// Listens from now on, and for those that were held back.
-    pub(crate) fn listen() -> Result<Self> {
+    pub(crate) fn listen() -> Result<(Self, Hangup)> {
         let listen = |kind| signal(kind).context("could not listen for signals");
         let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
         let [terminate, interrupt, hangup] = kinds.map(listen);
-        let signals = Self([terminate?, interrupt?, hangup?]);
+        let signals = (Self([terminate?, interrupt?]), Hangup(hangup?));
         set().thread_unblock().context("could not let signals through")?;
         Ok(signals)
     }
@@ -46,11 +58,10 @@ impl Signals {
     }
 
     async fn next(&mut self) {
-        let [terminate, interrupt, hangup] = &mut self.0;
+        let [terminate, interrupt] = &mut self.0;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
-            _ = hangup.recv() => {}
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The last good value of every secret, as one snapshot that is replaced whole: a publishing half and a reading half.
 
+mod configured;
 mod hold;
 mod slot;
 #[cfg(test)]
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use self::configured::{Carry, Configured};
 pub use self::hold::Hold;
 pub use self::slot::{Failure, Origin, Outcome, Published, Setback, Slot, State, Why, Withdrawn};
 use crate::clock::Moment;
@@ -19,7 +21,8 @@ use crate::secret::SecretName;
 /// Everything that readers may be told, at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Grows by one with every change of a published value or its metadata; 0 before the first.
+    /// Grows by one with every change of a published value, of its metadata, or of which secrets there are; 0 before the
+    /// first.
     pub generation: u64,
     /// One slot for each configured secret, by its local name.
     pub slots: BTreeMap<SecretName, Slot>,
@@ -142,7 +145,12 @@ impl Publisher {
     /// Whether readers can be given this secret.
     #[must_use]
     pub fn has_value(&self, name: &SecretName) -> bool {
-        self.0.borrow().slots.get(name).is_some_and(|slot| slot.published.is_some())
+        self.with_value(name, |_| ()).is_some()
+    }
+
+    /// What `look` says of the value of this secret, where it has one.
+    pub fn with_value<T>(&self, name: &SecretName, look: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        Some(look(self.0.borrow().slots.get(name)?.published.as_ref()?.secret.value.as_bytes()))
     }
 
     /// Holds readiness back until the answer is released or dropped.

@@ -28,17 +28,6 @@ fn wait_for_state(agent: &Agent, name: &str, state: &str) {
     });
 }
 
-/// The requests to the vault so far, as `/secrets/NAME/` or `/secrets`.
-fn asked(estate: &Estate) -> Vec<String> {
-    let log = estate.emulator.run(&["requests"]);
-    let to_vault = |line: &str| {
-        let rest = line.strip_prefix(&format!("GET {VAULT}.vault.azure.net "))?;
-        let (path, status) = rest.split_once(' ')?;
-        (status == "200").then(|| path.to_owned())
-    };
-    log.lines().filter_map(to_vault).collect()
-}
-
 #[test]
 fn a_disabled_secret_is_gone_from_socket_and_files_and_comes_back() {
     let estate = Estate::start(SECRETS);
@@ -103,17 +92,17 @@ fn many_secrets_are_listed_and_only_what_changed_is_fetched() {
     let agent = estate.agent(&format!("{ROTATION}{}", config.concat()));
     // What was made just now is fetched once more, because its second may not be over.
     wait::until("lists that lead to no fetch", || {
-        let asked = asked(&estate);
+        let asked = estate.asked();
         (asked.len() > 8 && asked[asked.len() - 6..].iter().all(|path| path == "/secrets")).then_some(())
     });
-    let before = asked(&estate).len();
+    let before = estate.asked().len();
     estate.emulator.set_secret(VAULT, "secret-07", "second");
     wait::until("the new value", || (agent.value("secret-07") == b"second").then_some(()));
     wait::until("the last fetch of it, and lists after that", || {
-        let asked = asked(&estate);
+        let asked = estate.asked();
         (asked.iter().skip(before).filter(|path| *path == "/secrets").count() > 8).then_some(())
     });
-    let fetched: Vec<_> = asked(&estate).into_iter().skip(before).filter(|path| path != "/secrets").collect();
+    let fetched: Vec<_> = estate.asked().into_iter().skip(before).filter(|path| path != "/secrets").collect();
     // Until its second is over for certain, which takes two seconds and so up to two more looks.
     assert!((2..=4).contains(&fetched.len()), "{fetched:?}");
     assert!(fetched.iter().all(|path| path.starts_with("/secrets/secret-07")), "{fetched:?}");

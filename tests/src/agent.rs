@@ -1,6 +1,7 @@
 //! The agent as a child process.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -26,12 +27,21 @@ impl Agent {
     /// When it cannot be started.
     #[must_use]
     pub fn start(config: &Path, socket: &Path, variables: &BTreeMap<String, String>) -> Self {
-        let log = config.with_extension("log");
-        let errors = std::fs::File::create(&log).expect("a log file");
+        let named = [Path::new("--config"), config].map(Path::as_os_str);
+        Self::start_by(&named, socket, &config.with_extension("log"), variables)
+    }
+
+    /// Starts one with these arguments, which have it listen on this socket.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start_by(arguments: &[&OsStr], socket: &Path, log: &Path, variables: &BTreeMap<String, String>) -> Self {
+        let errors = std::fs::File::create(log).expect("a log file");
         let mut command = binaries::command("keyside");
-        command.envs(variables).args(["agent", "--config"]).arg(config).stdin(Stdio::null()).stderr(errors);
+        command.envs(variables).arg("agent").args(arguments).stdin(Stdio::null()).stderr(errors);
         let process = command.spawn().expect("the agent starts");
-        Self { process, socket: socket.to_owned(), log }
+        Self { process, socket: socket.to_owned(), log: log.to_owned() }
     }
 
     /// Waits until every required secret is published.
@@ -110,13 +120,21 @@ impl Agent {
         std::fs::read_to_string(&self.log).expect("the agent's log")
     }
 
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).expect("a process id");
+        kill(Pid::from_raw(pid), signal).expect("the agent runs");
+    }
+
     /// Sends SIGTERM and waits for the end.
     ///
     /// # Panics
     /// When it does not end in time.
     pub fn stop(&mut self) -> ExitStatus {
-        let pid = i32::try_from(self.pid()).expect("a process id");
-        kill(Pid::from_raw(pid), Signal::SIGTERM).expect("the agent runs");
+        self.signal(Signal::SIGTERM);
         wait::until("the agent's end", || self.process.try_wait().expect("the agent can be asked"))
     }
 }

@@ -142,6 +142,18 @@ impl Estate {
         path
     }
 
+    /// The requests that the vault has answered so far, as `/secrets/NAME/` or `/secrets`.
+    #[must_use]
+    pub fn asked(&self) -> Vec<String> {
+        let log = self.emulator.run(&["requests"]);
+        let to_vault = |line: &str| {
+            let rest = line.strip_prefix(&format!("GET {VAULT}.vault.azure.net "))?;
+            let (path, status) = rest.split_once(' ')?;
+            (status == "200").then(|| path.to_owned())
+        };
+        log.lines().filter_map(to_vault).collect()
+    }
+
     /// Has the vault answer about a secret as if this were its value, which stands in the JSON as it is written here.
     pub fn answer_with(&self, name: &str, value: &str) {
         let id = format!("https://{VAULT}.vault.azure.net/secrets/{name}/0123456789abcdef0123456789abcdef");

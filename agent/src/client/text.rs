@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::hooks::{Outcome, State};
-use crate::serve::documents::{Hook, Item, Listing, Operation, Status};
+use crate::serve::documents::{Config, Hook, Item, Listing, Operation, Status};
 
 /// The table of `keyside list`.
 #[must_use]
@@ -33,6 +33,8 @@ pub(super) fn status(status: &Status) -> String {
         facts.extend(left_alone.map(|(vault, _)| row(["", &format!("{vault} fails, and is left alone for a while")])));
         facts.push(row(["identity", operation.identity.as_deref().unwrap_or("not signed in yet")]));
         facts.push(row(["memory", &memory]));
+        facts.push(row(["config", &config(&operation.config)]));
+        facts.extend(operation.config.problems.iter().map(|problem| row(["", problem])));
         facts.push(row(["generation", &operation.generation.to_string()]));
         facts.push(row(["hardening", &hardening(operation)]));
         facts.extend(operation.hooks.iter().map(|hook| row(["hook", &format!("{}: {}", hook.name, standing(hook))])));
@@ -47,6 +49,15 @@ pub(super) fn status(status: &Status) -> String {
         let _ = write!(page, "\n{}: no fresh value since {}: {why}\n", legible(&trouble.name), trouble.since);
     }
     page
+}
+
+/// By which configuration the agent goes, where it is not the newest.
+fn config(config: &Config) -> String {
+    let loaded = format!("of {:.0}", config.loaded);
+    if config.problems.is_empty() {
+        return loaded;
+    }
+    format!("{loaded}; what was read at {:.0} is refused:", config.attempted)
 }
 
 /// Names only what does not hold in full.
@@ -219,6 +230,7 @@ db: no fresh value since 2026-01-01T00:00:00Z: denied
             memory_used_bytes: 64,
             generation: 3,
             hardening: [("confined".to_owned(), "partial".to_owned())].into(),
+            config: Config { loaded: since, attempted: since, problems: vec!["line 3: no".to_owned()] },
             hooks: vec![
                 hook("nginx.service", hooks::State::Idle, None),
                 hook("reload", hooks::State::Running, Some(last)),
@@ -234,6 +246,7 @@ db: no fresh value since 2026-01-01T00:00:00Z: denied
             "            https://w.vault.azure.net fails, and is left alone",
             "identity    not signed in yet",
             "memory      mlock (64 bytes of values)",
+            "config      of 2026-01-01T00:00:00Z; what was read at 2026-01-01T00:00:00Z is refused:\n            line 3: no",
             "hardening   confined partial",
             "hook        nginx.service: has not run yet",
             "hook        reload: running, last timed out at 2026-01-01T00:00:00Z (ended after 30s)",

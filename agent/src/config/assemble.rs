@@ -296,8 +296,7 @@ impl Assembly<'_> {
         serve::Settings {
             socket,
             tcp: api.listen.map(|address| address.0.0),
-            operators,
-            readers,
+            access: serve::Access { operators, readers },
             limits: serve::Limits::default(),
             grace: GRACE,
         }

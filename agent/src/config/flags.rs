@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(config.vault.to_string(), URL);
         assert_eq!(config.identity.kind, identity::Kind::AzureMl);
         assert_eq!(config.wanted.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(config.serve.readers[&name("a")], OWN);
+        assert_eq!(config.serve.access.readers[&name("a")], OWN);
         let files = config.files.expect("files");
         assert_eq!(files.directory, Path::new("/dev/shm/k/secrets"));
         assert_eq!(files.targets.keys().collect::<Vec<_>>(), [&name("b")], "no file that nobody asked for");

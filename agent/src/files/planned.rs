@@ -36,6 +36,15 @@ pub(super) fn plan(settings: &Settings, owner: u32, group: u32) -> Vec<Planned> 
 }
 
 impl Planned {
+    /// Whose values are in it.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &SecretName> {
+        let (one, many) = match &self.holds {
+            Holds::Secret(name) => (Some(name), [].as_slice()),
+            Holds::Variables(lines) => (None, lines.as_slice()),
+        };
+        one.into_iter().chain(many.iter().map(|(_, name)| name))
+    }
+
     /// The file without anything in it.
     pub(super) fn empty(&self) -> Content<'_> {
         self.with(Vec::new())
@@ -55,11 +64,7 @@ impl Planned {
 
     /// Whether something that the file is made of has been taken away.
     pub(super) fn shows_withdrawn(&self, snapshot: &Snapshot) -> bool {
-        let is_withdrawn = |name| snapshot.slots.get(name).is_some_and(|slot| slot.withdrawn.is_some());
-        match &self.holds {
-            Holds::Secret(name) => is_withdrawn(name),
-            Holds::Variables(lines) => lines.iter().any(|(_, name)| is_withdrawn(name)),
-        }
+        self.secrets().any(|name| snapshot.slots.get(name).is_some_and(|slot| slot.withdrawn.is_some()))
     }
 
     fn with<'a>(&'a self, pieces: Vec<&'a [u8]>) -> Content<'a> {

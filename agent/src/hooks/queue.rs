@@ -4,23 +4,27 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::channel::Order;
 use super::settings::Hook;
-use crate::secret::{SecretName, Version};
+use crate::encoding::Encoding;
+use crate::secret::{Secret, SecretName, Version};
+use crate::selection::Selection;
 use crate::store::Snapshot;
 
-/// The versions that were seen last. No value is kept to compare with: an old one is to be nowhere.
+/// What was seen last of each secret: its version and what was made of it. No value is kept to compare with: an old one is to
+/// be nowhere.
 #[derive(Debug, Default)]
-pub(super) struct Seen(BTreeMap<SecretName, Version>);
+pub(super) struct Seen(BTreeMap<SecretName, (Version, Selection, Encoding)>);
 
 impl Seen {
-    /// The secrets that have another version than they had. A first version is no change: programs that need it have
-    /// waited for it.
+    /// The secrets of which readers get another version than before, or something else of the same one because the
+    /// configuration says so now. A first version is no change: programs that need it have waited for it.
     pub(super) fn changed(&mut self, snapshot: &Snapshot) -> BTreeSet<SecretName> {
         let mut changed = BTreeSet::new();
+        self.0.retain(|name, _| snapshot.slots.contains_key(name));
         for (name, slot) in &snapshot.slots {
             let Some(published) = &slot.published else { continue };
-            let version = &published.secret.metadata.version;
-            let before = self.0.insert(name.clone(), version.clone());
-            if before.is_some_and(|before| before != *version) {
+            let Secret { metadata, selection, encoding, .. } = &published.secret;
+            let now = (metadata.version.clone(), selection.clone(), *encoding);
+            if self.0.insert(name.clone(), now.clone()).is_some_and(|before| before != now) {
                 changed.insert(name.clone());
             }
         }
@@ -80,7 +84,7 @@ mod tests {
 
     use super::*;
     use crate::hooks::settings::Action;
-    use crate::store::channel;
+    use crate::store::{Carry, Configured, channel};
     use crate::testing::{name, publish, secret};
     use crate::vault::FetchError;
 
@@ -114,6 +118,23 @@ mod tests {
             publish(&publisher, local, answer.map(|digit| secret(digit, b"one")));
             assert_eq!(seen.changed(&reader.snapshot()), names(changed), "step {step}");
         }
+    }
+
+    #[test]
+    fn another_part_of_the_same_version_is_a_change_and_a_secret_that_comes_back_is_new() {
+        let (publisher, reader) = channel([(name("db"), false)]);
+        let mut seen = Seen::default();
+        let part = |pointer: &str| Selection::Field(pointer.parse().expect("a pointer"));
+        let rows = [("/a", [].as_slice()), ("/b", &["db"]), ("/b", &[])];
+        for (pointer, changed) in rows {
+            publish(&publisher, "db", Ok(Secret { selection: part(pointer), ..secret('a', b"one") }));
+            assert_eq!(seen.changed(&reader.snapshot()), names(changed), "{pointer}");
+        }
+        publisher.configure(vec![]);
+        assert_eq!(seen.changed(&reader.snapshot()), names(&[]));
+        publisher.configure(vec![Configured { name: name("db"), optional: false, carry: Carry::Nothing }]);
+        publish(&publisher, "db", Ok(secret('b', b"two")));
+        assert_eq!(seen.changed(&reader.snapshot()), names(&[]));
     }
 
     #[test]

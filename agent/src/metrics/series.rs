@@ -53,8 +53,27 @@ pub(super) fn register_agent(registry: &mut Registry, view: &View<'_>) {
         registry.register_with_unit("memory_used", "How much memory values take", Unit::Bytes, number(used_bytes));
     }
     registry.register("connections", "Open connections", number(view.connections));
+    register_config(registry, view);
     register_sums(registry, view.snapshot, view.now);
     register_circuits(registry, view);
+}
+
+/// Named as Prometheus names its own.
+fn register_config(registry: &mut Registry, view: &View<'_>) {
+    let (successful, at): (Gauge, Gauge) = Default::default();
+    successful.set(view.config.problems.is_empty().into());
+    at.set(view.config.loaded.as_second());
+    registry.register(
+        "config_last_reload_successful",
+        "Whether the configuration that was read last is the one in use",
+        successful,
+    );
+    registry.register_with_unit(
+        "config_last_reload_success_timestamp",
+        "When the configuration in use was read",
+        Unit::Seconds,
+        at,
+    );
 }
 
 /// Sums over all secrets, which name none.

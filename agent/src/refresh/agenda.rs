@@ -1,6 +1,6 @@
 //! What is to be asked when: the state of every secret's looks, moved on by what they brought. No waiting, no I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -108,6 +108,34 @@ impl Agenda {
             round: now + pace.phase(dice()),
             attempt: 0,
             for_all: false,
+        }
+    }
+
+    /// Goes by other sources and settings from now on, and fetches what is new or `renewed`, of which what is known says
+    /// nothing any more. Where the pace is faster than before, it holds for what is planned already.
+    pub(super) fn follow(
+        &mut self,
+        sources: Vec<Source>,
+        renewed: &BTreeSet<Source>,
+        settings: &Settings,
+        now: Duration,
+    ) {
+        let (pace, dice) = (settings.pace, self.dice);
+        (self.pace, self.revoke_after) = (pace, settings.revoke_after);
+        let sources: BTreeSet<_> = sources.into_iter().collect();
+        self.items.retain(|source, _| sources.contains(source));
+        if self.round != NEVER {
+            self.round = self.round.min(now + pace.wait(dice()));
+        }
+        for (source, item) in self.items.iter_mut().filter(|(_, item)| !item.is_under_way()) {
+            if renewed.contains(source) {
+                (item.seen, item.due) = (None, now);
+            }
+            item.full = item.full.min(now + pace.wait_full(false, dice()));
+            item.due = item.due.min(now + pace.wait_full(false, dice()));
+        }
+        for source in sources {
+            self.items.entry(source).or_insert_with(|| Item { due: now, ..Item::default() });
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::plan::{self, NewPlan, Plans};
 use crate::secret::SecretName;
 use crate::store::Publication;
 
@@ -67,20 +68,26 @@ impl Demands {
 
 /// The receiving end of [`Demands`], for the loop.
 #[derive(Debug)]
-pub struct DemandQueue(mpsc::Receiver<Demand>);
+pub struct DemandQueue {
+    pub(super) demands: mpsc::Receiver<Demand>,
+    pub(super) plans: mpsc::Receiver<NewPlan>,
+}
 
 impl DemandQueue {
-    /// The next demand; none once nobody can make any.
-    pub(super) async fn next(&mut self) -> Option<Demand> {
-        self.0.recv().await
+    /// Opens the way for other plans, in place of the one that was open before.
+    pub fn take_plans(&mut self) -> Plans {
+        let (plans, receiver) = plan::plans();
+        self.plans = receiver;
+        plans
     }
 }
 
 /// Makes both ends of the queue of demands.
 #[must_use]
 pub fn demands() -> (Demands, DemandQueue) {
-    let (sender, receiver) = mpsc::channel(DEMAND_QUEUE);
-    (Demands(sender), DemandQueue(receiver))
+    let (sender, demands) = mpsc::channel(DEMAND_QUEUE);
+    let (_, plans) = plan::plans();
+    (Demands(sender), DemandQueue { demands, plans })
 }
 
 /// A demand made by hand.

@@ -17,11 +17,16 @@ pub struct Pulse(Arc<Mutex<Beat>>);
 struct Beat {
     heard_by: Instant,
     next_look: Option<Timestamp>,
+    poll_interval: Duration,
 }
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Beat { heard_by: Instant::now() + LATE_MAX, next_look: None })))
+        Self(Arc::new(Mutex::new(Beat {
+            heard_by: Instant::now() + LATE_MAX,
+            next_look: None,
+            poll_interval: Duration::ZERO,
+        })))
     }
 }
 
@@ -38,9 +43,17 @@ impl Pulse {
         self.beat().next_look
     }
 
-    /// Says that the loop sleeps for so long. A look that is under way leaves the next one as it was said before.
-    pub(super) fn say(&self, next_look: Option<Timestamp>, sleep: Duration) {
+    /// How often the loop looks, as it was told last; zero before it has begun to.
+    #[must_use]
+    pub fn poll_interval(&self) -> Duration {
+        self.beat().poll_interval
+    }
+
+    /// Says that the loop sleeps for so long, and how often it looks. A look that is under way leaves the next one as it was
+    /// said before.
+    pub(super) fn say(&self, next_look: Option<Timestamp>, sleep: Duration, poll_interval: Duration) {
         let mut beat = self.beat();
+        beat.poll_interval = poll_interval;
         beat.heard_by = Instant::now() + sleep + LATE_MAX;
         beat.next_look = next_look.or(beat.next_look);
     }

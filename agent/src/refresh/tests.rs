@@ -3,6 +3,7 @@
 mod agenda;
 mod fields;
 mod outage;
+mod plan;
 mod revocation;
 mod rotation;
 
@@ -52,6 +53,7 @@ struct Running {
     vault: FakeVault,
     reader: Reader,
     demands: Demands,
+    plans: Plans,
     stop: CancellationToken,
     pulse: Pulse,
     gates: Gates,
@@ -83,12 +85,11 @@ impl Setup {
         let vaults = vaults.into_iter().enumerate().map(|(index, vault)| (format!("vault {index}"), vault));
         let refresh = Refresh {
             upstream: Upstream::new(vaults.collect(), budget),
-            wanted,
+            plan: Plan { wanted, settings },
             publisher,
             arena: Arena::unlocked(),
             clock: Arc::new(clock.clone()),
             pulse: Pulse::default(),
-            settings,
             dice,
         };
         (refresh, reader, clock)
@@ -97,11 +98,12 @@ impl Setup {
     fn start(self) -> Running {
         let vault = self.vaults[0].clone();
         let (refresh, reader, clock) = self.refresh();
-        let (demands, queue) = demands();
+        let (demands, mut queue) = demands();
+        let plans = queue.take_plans();
         let (stop, pulse, gates) = (CancellationToken::new(), refresh.pulse.clone(), refresh.upstream.gates());
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(refresh.run(queue, stop.clone()));
-        Running { vault, reader, demands, stop, pulse, gates, clock, tasks }
+        Running { vault, reader, demands, plans, stop, pulse, gates, clock, tasks }
     }
 }
 

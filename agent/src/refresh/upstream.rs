@@ -142,6 +142,11 @@ impl<V> Upstream<V> {
         self.gates.clone()
     }
 
+    /// Asks from now on for so many different secrets, and waits no longer than this between two probes.
+    pub(super) fn serve(&self, sources: usize, wait_max: Duration) {
+        self.gates.iter().for_each(|gate| gate.circuit().adapt(sources, wait_max));
+    }
+
     /// Whether any vault can stand in for the first.
     pub(super) fn has_fallback(&self) -> bool {
         self.vaults.len() > 1

@@ -1,7 +1,7 @@
 //! A secret to keep fresh: what is fetched for it, and what is made of that.
 
 use crate::encoding::Encoding;
-use crate::env_file::Line;
+use crate::env_file::{Line, Unwritable};
 use crate::memory::Arena;
 use crate::secret::{Secret, SecretName, Version};
 use crate::selection::Selection;
@@ -9,7 +9,7 @@ use crate::store::{Fetched, Origin, Outcome, Setback};
 use crate::vault::{FetchError, Source};
 
 /// One secret to keep fresh.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// What readers call it.
     pub name: SecretName,
@@ -55,8 +55,20 @@ impl Wanted {
     pub(crate) fn make(&self, secret: Secret, arena: &Arena) -> Result<Secret, FetchError> {
         let part = self.selection.take_from(secret, arena)?;
         let made = self.encoding.decode(part, arena)?;
-        let fits = self.lines.iter().try_for_each(|line| line.check(made.value.as_bytes()));
-        fits.map(|()| made).map_err(|error| FetchError::Unusable(error.into()))
+        self.check_lines(made.value.as_bytes()).map(|()| made).map_err(|error| FetchError::Unusable(error.into()))
+    }
+
+    /// Whether a value fits the lines that it is to be in.
+    ///
+    /// # Errors
+    /// What the first line that it does not fit has against it.
+    pub(super) fn check_lines(&self, value: &[u8]) -> Result<(), Unwritable> {
+        self.lines.iter().try_for_each(|line| line.check(value))
+    }
+
+    /// Whether the same value is made of the same thing, whatever it is called and wherever it goes.
+    pub(super) fn is_made_like(&self, other: &Self) -> bool {
+        self.source() == other.source() && self.selection == other.selection && self.encoding == other.encoding
     }
 }
 

@@ -77,6 +77,11 @@ impl<S: Ord + Clone> Circuit<S> {
         Self { phase: Phase::Closed, failures: 0, failing: BTreeSet::new(), subjects, limit, probe_time_max }
     }
 
+    /// Goes by other numbers from now on, as given to [`Self::new`], and forgets nothing.
+    pub fn adapt(&mut self, subjects: usize, limit: Duration) {
+        (self.subjects, self.limit) = (subjects, limit);
+    }
+
     /// How it is at present.
     #[must_use]
     pub fn state(&self) -> CircuitState {

@@ -11,12 +11,12 @@ use crate::secret::SecretName;
 const OVERFLOW_UID: u32 = 65_534;
 
 /// Who may read which secret, and who operates the agent.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Access {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
     /// May see every secret's name and state, and may ask for a look at all of them.
-    pub(super) operators: Vec<Principal>,
+    pub operators: Vec<Principal>,
     /// May read the secret. Nobody else may, root and operators included.
-    pub(super) readers: BTreeMap<SecretName, Vec<Principal>>,
+    pub readers: BTreeMap<SecretName, Vec<Principal>>,
 }
 
 impl Access {

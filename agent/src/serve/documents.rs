@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
-use crate::hooks::{self, Outcome, Standing};
+use crate::hooks::{self, Outcome};
+use crate::record::Standing;
 use crate::secret::SecretName;
 use crate::store::{Failure, Slot, State};
 
@@ -122,8 +123,28 @@ pub struct Operation {
     pub generation: u64,
     /// What the process forbade itself, by name: `applied`, `partial`, or why the kernel refused it.
     pub hardening: BTreeMap<String, String>,
+    /// When the configuration was read, and what came of it.
+    pub config: Config,
     /// How each hook fares, in the order of the configuration.
     pub hooks: Vec<Hook>,
+}
+
+/// When the configuration was read, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// When the configuration was read by which the agent goes.
+    pub loaded: Timestamp,
+    /// When it was read last.
+    pub attempted: Timestamp,
+    /// Why the agent does not go by what was read last; empty where it does.
+    pub problems: Vec<String>,
+}
+
+impl From<Standing> for Config {
+    fn from(standing: Standing) -> Self {
+        let Standing { loaded, attempted, problems } = standing;
+        Self { loaded, attempted, problems }
+    }
 }
 
 /// How a hook fares.
@@ -148,9 +169,9 @@ pub struct HookRun {
     pub ended: Timestamp,
 }
 
-impl From<Standing> for Hook {
-    fn from(standing: Standing) -> Self {
-        let Standing { name, state, last } = standing;
+impl From<hooks::Standing> for Hook {
+    fn from(standing: hooks::Standing) -> Self {
+        let hooks::Standing { name, state, last } = standing;
         let last = last.map(|last| HookRun { outcome: last.outcome, detail: last.detail, ended: last.at });
         Self { name, state, last }
     }

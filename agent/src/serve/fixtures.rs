@@ -14,17 +14,19 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{About, Limits, Settings, Sources, bind, run};
+use super::{About, Access, Limits, Settings, Sources, bind, run};
 use crate::clock::Clock;
 use crate::hooks::Board;
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
 use crate::principal::Principal;
 use crate::process::{self, Outcome};
-use crate::refresh::{self, Budget, Demands, Pulse, Refresh, Upstream, Wanted, demands};
+use crate::record::Record;
+use crate::refresh::{self, Budget, Demands, Plan, Plans, Pulse, Refresh, Upstream, Wanted, demands};
 use crate::schedule::Pace;
 use crate::store;
 use crate::testing::vault::{FakeVault, Otherwise, unavailable};
@@ -82,6 +84,8 @@ pub(crate) struct Agent {
     pub(crate) socket: PathBuf,
     pub(crate) tcp: Option<std::net::SocketAddr>,
     pub(crate) demands: Demands,
+    pub(crate) plans: Plans,
+    pub(crate) access: watch::Sender<Arc<Access>>,
     /// Whose use the status and the metrics tell.
     pub(crate) arena: Arena,
     clock: FromNewYear,
@@ -122,19 +126,19 @@ impl Setup {
         let (vault, stop, metrics) = (FakeVault::with(otherwise), CancellationToken::new(), Arc::new(Metrics::new()));
         let (publisher, reader) =
             store::channel(["db", "hidden", "token"].map(|local| (name(local), local == "token")));
-        let (demands, queue) = demands();
+        let (demands, mut queue) = demands();
+        let plans = queue.take_plans();
         let (arena, clock) = (Arena::unlocked(), FromNewYear::default());
         let refresh = Refresh {
             upstream: Upstream::new(
                 vec![(origin().vault.to_string(), Counted::new(vault.clone(), Arc::clone(&metrics)))],
                 Budget { sources: 3, wait_max: Duration::from_secs(2), clock: Arc::new(clock.clone()), dice: || 1.0 },
             ),
-            wanted: ["db", "hidden", "token"].map(wanted).into(),
+            plan: Plan { wanted: ["db", "hidden", "token"].map(wanted).into(), settings: SETTINGS },
             publisher,
             arena: arena.clone(),
             clock: Arc::new(clock.clone()),
             pulse: Pulse::default(),
-            settings: SETTINGS,
             dice: || 1.0,
         };
         let own = vec![Principal::User(own_uid())];
@@ -142,13 +146,17 @@ impl Setup {
         let settings = Settings {
             socket: socket.clone(),
             tcp: self.tcp.then(|| ([127, 0, 0, 1], 0).into()),
-            operators: self.operators,
-            readers: [(name("db"), own.clone()), (name("token"), own), (name("hidden"), others)].into(),
+            access: Access {
+                operators: self.operators,
+                readers: [(name("db"), own.clone()), (name("token"), own), (name("hidden"), others)].into(),
+            },
             limits: self.limits,
             grace: Duration::from_secs(5),
         };
+        let (access, watched) = watch::channel(Arc::new(settings.access.clone()));
         let sources = Sources {
             reader,
+            access: watched,
             demands: demands.clone(),
             gates: refresh.upstream.gates(),
             clock: Arc::new(HalfAMinuteLater),
@@ -165,7 +173,7 @@ impl Setup {
             tasks.spawn(refresh.run(queue, stop.clone()).map(Ok));
         }
         tasks.spawn(run(listeners, settings, sources, stop.clone()));
-        Agent { socket, tcp, demands, arena, clock, vault, stop, tasks, _directory: directory }
+        Agent { socket, tcp, demands, plans, access, arena, clock, vault, stop, tasks, _directory: directory }
     }
 }
 
@@ -179,7 +187,7 @@ fn about(arena: Arena) -> About {
         started: new_year(),
         arena,
         identity: Arc::new(|| Some("managed identity".to_owned())),
-        poll_interval: Duration::from_mins(2),
+        config: Record::new(new_year()),
         hardening: process::Report {
             not_dumpable: Outcome::Applied,
             no_core_dumps: Outcome::Applied,

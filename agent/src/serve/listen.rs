@@ -263,8 +263,7 @@ mod tests {
         let settings = Settings {
             socket: "/nonexistent/agent.sock".into(),
             tcp: None,
-            operators: vec![],
-            readers: [].into(),
+            access: crate::serve::Access::default(),
             limits: crate::serve::Limits::default(),
             grace: Duration::ZERO,
         };

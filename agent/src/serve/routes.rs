@@ -1,6 +1,6 @@
 //! The answer to each call: what is in the store, for those who may have it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::header::{
@@ -46,7 +46,6 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// Everything that answers are made from. All connections share one.
 #[derive(Debug)]
 pub(super) struct Server {
-    pub(super) access: Access,
     pub(super) limits: Limits,
     pub(super) sources: Sources,
     pub(super) connections: Connections,
@@ -71,7 +70,7 @@ impl Server {
             Call::List { wait, after } => Ok(self.list(caller, wait, after, &asked.if_none_match).await),
             Call::Secret { name, form, wait } => {
                 self.allow(caller, &name)?;
-                let answer = self.secret(&name, form, wait, &asked.if_none_match).await?;
+                let answer = self.secret(caller, &name, form, (wait, &asked.if_none_match)).await?;
                 if answer.status() == StatusCode::OK && asked.method == Method::GET {
                     tracing::debug!(secret = %name, %caller, "read");
                     self.sources.metrics.read(&name);
@@ -87,10 +86,15 @@ impl Server {
         }
     }
 
+    /// Who may do what at the moment.
+    fn access(&self) -> Arc<Access> {
+        Arc::clone(&self.sources.access.borrow())
+    }
+
     /// A caller who may not read a secret is told what one is told about a secret that does not exist.
     fn allow(&self, caller: &Caller, name: &SecretName) -> Result<(), Problem> {
         let exists = self.sources.reader.snapshot().slots.contains_key(name);
-        if exists && self.access.may_read(caller, name) {
+        if exists && self.access().may_read(caller, name) {
             return Ok(());
         }
         self.audit.refused(caller, name, exists);
@@ -105,35 +109,51 @@ impl Server {
         after: Option<String>,
         known: &IfNoneMatch,
     ) -> Response<Body> {
-        let tag = |snapshot: &Snapshot| ETag::of_list(snapshot, |name| self.access.may_read(caller, name));
+        let tag = |snapshot: &Snapshot| {
+            let access = self.access();
+            ETag::of_list(snapshot, |name| access.may_read(caller, name))
+        };
         let start = tag(&self.sources.reader.snapshot());
         let is_news = |snapshot: &Snapshot| match (&after, known) {
             (Some(after), _) => tag(snapshot).opaque() != after,
             (None, IfNoneMatch::Nothing) => tag(snapshot) != start,
             (None, known) => !known.has(&tag(snapshot)),
         };
-        let snapshot = newest(self.sources.reader.clone(), wait, &self.stop, is_news).await;
+        let snapshot =
+            newest(self.sources.reader.clone(), self.sources.access.clone(), wait, &self.stop, is_news).await;
         let tag = tag(&snapshot);
+        let access = self.access();
         let answer = Response::builder().header(ETAG, tag.as_str()).header(CACHE_CONTROL, NO_STORE);
         if known.has(&tag) {
             return finish(answer.status(StatusCode::NOT_MODIFIED), Body::default());
         }
-        let secrets = self.items(&snapshot, false, |name| self.access.may_read(caller, name));
+        let secrets = self.items(&snapshot, false, |name| access.may_read(caller, name));
         let listing = Listing { generation: tag.opaque().to_owned(), secrets };
         finish(answer.header(CONTENT_TYPE, JSON), json_body(&listing))
     }
 
-    async fn secret(&self, name: &SecretName, form: Form, wait: Option<Duration>, known: &IfNoneMatch) -> Answer {
+    async fn secret(
+        &self,
+        caller: &Caller,
+        name: &SecretName,
+        form: Form,
+        (wait, known): (Option<Duration>, &IfNoneMatch),
+    ) -> Answer {
         let is_news = |snapshot: &Snapshot| {
-            let Some(slot) = snapshot.slots.get(name) else { return false };
+            let slot = snapshot.slots.get(name).filter(|_| self.access().may_read(caller, name));
+            // Whoever may not read it any more waits for nothing.
+            let Some(slot) = slot else { return true };
             match &slot.published {
                 Some(published) => !known.has(&ETag::of(published, form)),
                 // Who knows a value must hear that it is not served any more; who knows none waits for one.
                 None => *known != IfNoneMatch::Nothing && slot.withdrawn.is_some(),
             }
         };
-        let snapshot = newest(self.sources.reader.clone(), wait, &self.stop, is_news).await;
+        let snapshot =
+            newest(self.sources.reader.clone(), self.sources.access.clone(), wait, &self.stop, is_news).await;
         let slot = snapshot.slots.get(name).ok_or(Code::NotFound)?;
+        // Who waited may have lost the right to it meanwhile.
+        self.allow(caller, name)?;
         self.secret_answer(name, slot, form, known)
     }
 
@@ -166,7 +186,7 @@ impl Server {
     async fn refresh(&self, caller: &Caller, name: Option<SecretName>) -> Answer {
         match &name {
             Some(name) => self.allow(caller, name)?,
-            None if self.access.is_operator(caller) => {}
+            None if self.access().is_operator(caller) => {}
             None => return Err(Code::NotOperator.into()),
         }
         // Held only to take from the budget; nothing waits or fails inside.
@@ -187,15 +207,16 @@ impl Server {
     fn status(&self, caller: &Caller) -> Status {
         let snapshot = self.sources.reader.snapshot();
         let about = &self.sources.about;
-        let visible = |name: &SecretName| self.access.may_see(caller, name);
+        let access = self.access();
+        let visible = |name: &SecretName| access.may_see(caller, name);
         Status {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
             started: about.started,
             ready: snapshot.is_ready(),
             refreshing: self.sources.pulse.is_alive(),
-            poll_interval_seconds: about.poll_interval.as_secs(),
+            poll_interval_seconds: self.sources.pulse.poll_interval().as_secs(),
             next_look: self.sources.pulse.next_look(),
-            operation: self.access.is_operator(caller).then(|| Operation {
+            operation: access.is_operator(caller).then(|| Operation {
                 vault: about.vault.clone(),
                 circuits: self
                     .sources
@@ -212,9 +233,10 @@ impl Server {
                     .measures()
                     .map(|(name, outcome)| (name.to_owned(), outcome.to_string()))
                     .into(),
+                config: about.config.standing().into(),
                 hooks: about.hooks.standings().into_iter().map(Into::into).collect(),
             }),
-            secrets: self.items(&snapshot, self.access.is_operator(caller), visible),
+            secrets: self.items(&snapshot, access.is_operator(caller), visible),
             failures: self.failures(caller, &snapshot, visible),
         }
     }
@@ -224,7 +246,7 @@ impl Server {
         if snapshot.is_ready() {
             return Ok(json(&verdict("ready")));
         }
-        let names: Vec<_> = snapshot.awaited().filter(|name| self.access.may_see(caller, name)).collect();
+        let names: Vec<_> = snapshot.awaited().filter(|name| self.access().may_see(caller, name)).collect();
         let awaited = names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
         let detail = match (snapshot.awaited().count(), awaited.as_str()) {
             (0, _) => "the files have not been written yet".to_owned(),
@@ -235,16 +257,17 @@ impl Server {
     }
 
     fn metrics(&self, caller: &Caller) -> Response<Body> {
-        let about = &self.sources.about;
+        let (about, access) = (&self.sources.about, self.access());
         let text = self.sources.metrics.text(&View {
             snapshot: &self.sources.reader.snapshot(),
-            visible: &|name| self.access.may_see(caller, name),
+            visible: &|name| access.may_see(caller, name),
             now: self.sources.clock.moment(),
             gates: &self.sources.gates,
             started: about.started,
             protection: about.arena.protection(),
-            used_bytes: self.access.is_operator(caller).then(|| about.arena.used_bytes()),
+            used_bytes: access.is_operator(caller).then(|| about.arena.used_bytes()),
             connections: self.connections.count(),
+            config: &about.config.standing(),
         });
         finish(Response::builder().header(CONTENT_TYPE, METRICS).header(CACHE_CONTROL, NO_STORE), Body::plain(text))
     }
@@ -256,7 +279,7 @@ impl Server {
     }
 
     fn failures(&self, caller: &Caller, snapshot: &Snapshot, asked: impl Fn(&SecretName) -> bool) -> Vec<Trouble> {
-        let operator = self.access.is_operator(caller);
+        let operator = self.access().is_operator(caller);
         let failing = snapshot.slots.iter().filter(|(name, _)| asked(name));
         failing
             .filter_map(|(name, slot)| slot.failure.as_ref().map(|failure| Trouble::of(name, failure, operator)))

@@ -1,5 +1,6 @@
 //! The server over a real socket.
 
+mod changing;
 mod contract;
 mod limits;
 mod malformed;

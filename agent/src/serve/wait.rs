@@ -1,10 +1,12 @@
-//! Answers that wait for a change of the store, at most until a deadline or the agent's end.
+//! Answers that wait for a change of the store or of who may read it, at most until a deadline or the agent's end.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::access::Access;
 use crate::store::{Reader, Snapshot};
 
 /// The newest snapshot, once it has news or no more time is left to wait for some.
@@ -12,12 +14,21 @@ use crate::store::{Reader, Snapshot};
 /// No snapshot is held while waiting, so that a value which was replaced meanwhile is wiped.
 pub(super) async fn newest(
     mut reader: Reader,
+    mut access: watch::Receiver<Arc<Access>>,
     wait: Option<Duration>,
     stop: &CancellationToken,
     is_news: impl Fn(&Snapshot) -> bool,
 ) -> Arc<Snapshot> {
     if let Some(wait) = wait {
-        let news = async { while !is_news(&reader.snapshot()) && reader.changed().await {} };
+        let news = async {
+            while !is_news(&reader.snapshot()) {
+                tokio::select! {
+                    true = reader.changed() => {}
+                    Ok(()) = access.changed() => {}
+                    else => return,
+                }
+            }
+        };
         tokio::select! {
             () = news => {}
             () = tokio::time::sleep(wait) => {}
@@ -37,6 +48,10 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_mins(1);
 
+    fn nobody() -> watch::Receiver<Arc<Access>> {
+        watch::channel(Arc::default()).1
+    }
+
     fn after(known: u64) -> impl Fn(&Snapshot) -> bool {
         move |snapshot| snapshot.generation > known
     }
@@ -46,7 +61,7 @@ mod tests {
         let (publisher, reader) = store::channel([(name("db"), false)]);
         publish(&publisher, "db", Ok(secret('a', b"one")));
         let start = Instant::now();
-        assert_eq!(newest(reader, Some(MINUTE), &CancellationToken::new(), after(0)).await.generation, 1);
+        assert_eq!(newest(reader, nobody(), Some(MINUTE), &CancellationToken::new(), after(0)).await.generation, 1);
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
@@ -59,7 +74,7 @@ mod tests {
             publish(&publisher, "db", Ok(secret('a', b"one")));
         };
         let start = Instant::now();
-        let (answer, ()) = tokio::join!(newest(reader, Some(MINUTE), &stop, after(0)), change);
+        let (answer, ()) = tokio::join!(newest(reader, nobody(), Some(MINUTE), &stop, after(0)), change);
         assert_eq!((answer.generation, start.elapsed()), (1, MINUTE / 2));
     }
 
@@ -68,11 +83,11 @@ mod tests {
         let (_publisher, reader) = store::channel([]);
         let stop = CancellationToken::new();
         let start = Instant::now();
-        assert_eq!(newest(reader.clone(), Some(MINUTE), &stop, after(0)).await.generation, 0);
+        assert_eq!(newest(reader.clone(), nobody(), Some(MINUTE), &stop, after(0)).await.generation, 0);
         assert_eq!(start.elapsed(), MINUTE);
         stop.cancel();
-        assert_eq!(newest(reader.clone(), Some(MINUTE), &stop, after(0)).await.generation, 0);
-        assert_eq!(newest(reader, None, &CancellationToken::new(), after(0)).await.generation, 0);
+        assert_eq!(newest(reader.clone(), nobody(), Some(MINUTE), &stop, after(0)).await.generation, 0);
+        assert_eq!(newest(reader, nobody(), None, &CancellationToken::new(), after(0)).await.generation, 0);
         assert_eq!(start.elapsed(), MINUTE);
     }
 }

@@ -23,6 +23,8 @@ pub struct Slot {
     pub failure: Option<Failure>,
     /// Why there is no value any more, where one was withdrawn or would have been.
     pub withdrawn: Option<Withdrawn>,
+    /// Whether nothing has come of any look yet, since the start or since it is configured as it is.
+    pub is_new: bool,
 }
 
 /// How a secret fares.
@@ -181,7 +183,7 @@ impl Published {
 impl Slot {
     /// Nothing known yet.
     pub(super) fn empty(optional: bool) -> Self {
-        Self { optional, published: None, failure: None, withdrawn: None }
+        Self { optional, published: None, failure: None, withdrawn: None, is_new: true }
     }
 
     /// How the secret fares.
@@ -198,6 +200,7 @@ impl Slot {
 
     /// Answers whether readers see anything new.
     pub(super) fn take(&mut self, name: &SecretName, outcome: Outcome, now: Moment) -> bool {
+        self.is_new = false;
         match outcome {
             Outcome::Given(secret, origin) => self.given(name, secret, origin, now),
             Outcome::Confirmed => {

@@ -1,6 +1,7 @@
 //! The files as programs see them: whole generations, access for the named readers, nothing left behind.
 
 mod access;
+mod changes;
 mod generations;
 mod publishing;
 mod recovery;
