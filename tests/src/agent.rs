@@ -26,9 +26,22 @@ impl Agent {
     /// When it cannot be started.
     #[must_use]
     pub fn start(config: &Path, socket: &Path, variables: &BTreeMap<String, String>) -> Self {
+        Self::start_by(binaries::command("keyside"), config, socket, variables)
+    }
+
+    /// Starts one by a command that runs `keyside` with the arguments which are added to it.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start_by(
+        mut command: Command,
+        config: &Path,
+        socket: &Path,
+        variables: &BTreeMap<String, String>,
+    ) -> Self {
         let log = config.with_extension("log");
         let errors = std::fs::File::create(&log).expect("a log file");
-        let mut command = binaries::command("keyside");
         command.envs(variables).args(["agent", "--config"]).arg(config).stdin(Stdio::null()).stderr(errors);
         let process = command.spawn().expect("the agent starts");
         Self { process, socket: socket.to_owned(), log }
