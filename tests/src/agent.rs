@@ -34,12 +34,7 @@ impl Agent {
     /// # Panics
     /// When it cannot be started.
     #[must_use]
-    pub fn start_by(
-        mut command: Command,
-        config: &Path,
-        socket: &Path,
-        variables: &BTreeMap<String, String>,
-    ) -> Self {
+    pub fn start_by(mut command: Command, config: &Path, socket: &Path, variables: &BTreeMap<String, String>) -> Self {
         let log = config.with_extension("log");
         let errors = std::fs::File::create(&log).expect("a log file");
         command.envs(variables).args(["agent", "--config"]).arg(config).stdin(Stdio::null()).stderr(errors);

@@ -21,12 +21,7 @@ pub fn until<T>(what: &str, question: impl FnMut() -> Option<T>) -> T {
 ///
 /// # Panics
 /// When there is no answer within `deadline`.
-pub fn until_within<T>(
-    deadline: Duration,
-    pause: Duration,
-    what: &str,
-    mut question: impl FnMut() -> Option<T>,
-) -> T {
+pub fn until_within<T>(deadline: Duration, pause: Duration, what: &str, mut question: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(answer) = question() {

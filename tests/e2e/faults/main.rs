@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
-use keyside_tests::report::{root_or_skip, say};
+use keyside_tests::report::{root_or_skip, say, wish};
 
 use self::outcome::{Outcome, markdown, summary};
 use self::row::{Phase, Row, Strike, rows};
@@ -25,7 +25,7 @@ type Ended = (Row, Phase, Result<Outcome, String>);
 
 #[test]
 fn every_fault_keeps_the_promises() {
-    let only = std::env::var("KEYSIDE_FAULT").unwrap_or_default();
+    let only = wish("KEYSIDE_FAULT").unwrap_or_default();
     let mut rows = rows();
     rows.retain(|row| row.name.contains(&only));
     let takes_root = |row: &Row| matches!(row.strike, Strike::Vault(_) | Strike::Names);
@@ -43,9 +43,11 @@ fn every_fault_keeps_the_promises() {
     }
     let mut table: Vec<_> = outcomes.into_iter().collect();
     table.sort_by_key(|(name, _)| order.iter().position(|other| other == name));
-    table.iter_mut().for_each(|(_, outcomes)| outcomes.sort_by_key(|outcome| outcome.phase));
-    for (name, outcomes) in &table {
-        outcomes.iter().for_each(|outcome| say(&outcome.line(name)));
+    for (name, outcomes) in &mut table {
+        outcomes.sort_by_key(|outcome| outcome.phase);
+        for outcome in outcomes {
+            say(&outcome.line(name));
+        }
     }
     say(&markdown(&table));
     say(&summary(&table));

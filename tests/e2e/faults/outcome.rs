@@ -101,9 +101,7 @@ impl Outcome {
 
 /// The documentation's table: for each fault what readers got, and the three phases side by side.
 pub(crate) fn markdown(rows: &[(String, Vec<Outcome>)]) -> String {
-    let mut text = String::from(
-        "| fault | at start | later | calls | fresh after |\n|---|---|---|---|---|\n",
-    );
+    let mut text = String::from("| fault | at start | later | calls | fresh after |\n|---|---|---|---|---|\n");
     for (name, outcomes) in rows {
         let readers = |phase: Phase| {
             let outcome = outcomes.iter().find(|outcome| outcome.phase == phase);
@@ -113,7 +111,8 @@ pub(crate) fn markdown(rows: &[(String, Vec<Outcome>)]) -> String {
         let calls = each(&|outcome| format!("{} of {}", outcome.calls, outcome.allowed));
         let healed = each(&|outcome| outcome.healed.map_or("later".into(), seconds));
         let (start, later) = (readers(Phase::Start), readers(Phase::Steady));
-        text += &format!("| {name} | {start} | {later} | {calls} | {healed} |\n");
+        text.extend([["| ", name], [" | ", &start], [" | ", &later], [" | ", &calls], [" | ", &healed]].concat());
+        text.push_str(" |\n");
     }
     text
 }

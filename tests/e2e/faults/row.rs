@@ -193,9 +193,8 @@ fn throttles() -> Vec<Row> {
 }
 
 fn sign_ins() -> Vec<Row> {
-    let row = |name, identity, fault| {
-        Row::outage(name, Strike::SignIn(identity, fault)).means(Meaning::Outage, "no_token")
-    };
+    let row =
+        |name, identity, fault| Row::outage(name, Strike::SignIn(identity, fault)).means(Meaning::Outage, "no_token");
     vec![
         row("IMDS answers 404", Identity::Machine, status(404)),
         row("IMDS answers 410", Identity::Machine, status(410)),

@@ -32,12 +32,12 @@ const RESPITE: u64 = 300;
 /// Plays `row` in `phase` and asserts what the rules promise.
 pub(crate) fn run(row: &Row, phase: Phase) -> Outcome {
     let mut scene = Scene::prepare(&row.strike);
-    let ready = |scene: &Scene| {
+    let start_ready = |scene: &Scene| {
         let mut agent = scene.start_agent();
         agent.wait_until_ready();
         agent
     };
-    let before = (phase != Phase::Start).then(|| ready(&scene));
+    let before = (phase != Phase::Start).then(|| start_ready(&scene));
     let asked = scene.count(before.as_ref());
     let start = Instant::now();
     scene.strike(&row.strike, phase);
