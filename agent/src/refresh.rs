@@ -246,7 +246,10 @@ impl<'a, V: Vault> Watch<'a, V> {
             news.outcomes.extend(self.all(source, || Outcome::Confirmed));
         }
         for source in &told.held_back {
-            news.outcomes.extend(self.all(source, || Outcome::HeldBack));
+            news.outcomes.extend(self.all(source, || match &reply.answer {
+                Answer::Heard(Err(error)) => failed(error),
+                _ => Outcome::HeldBack,
+            }));
         }
         news.to_fetch.extend(told.fetch);
     }

@@ -1,6 +1,6 @@
 //! When to look again, and how: pure rules over durations, with the dice and the present moment as arguments.
 //!
-//! A moment is a [`Duration`] since a fixed one, the clock's uptime, so that no rule knows the time of day. Dice are drawn
+//! A moment is a duration since a fixed one, the clock's uptime, so that no rule knows the time of day. Dice are drawn
 //! evenly from 0 up to 1.
 
 mod changed;

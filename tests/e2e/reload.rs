@@ -213,7 +213,13 @@ fn an_agent_without_a_file_says_that_there_is_nothing_to_read() {
     let (vault, socket) = (format!("https://{VAULT}.vault.azure.net"), estate.socket());
     let arguments = ["--vault-url", &vault, "--secret", "token", "--socket"].map(OsStr::new);
     let arguments = [arguments.as_slice(), &[socket.as_os_str()]].concat();
-    let mut agent = Agent::start_by(&arguments, &socket, &estate.folder().join("log"), &estate.variables());
+    let mut agent = Agent::start_by(
+        keyside_tests::binaries::command("keyside"),
+        &arguments,
+        &socket,
+        &estate.folder().join("log"),
+        &estate.variables(),
+    );
     agent.wait_until_ready();
     agent.signal(Signal::SIGHUP);
     wait::until("a word", || agent.log().contains("there is no configuration to read again").then_some(()));

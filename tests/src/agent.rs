@@ -28,17 +28,22 @@ impl Agent {
     #[must_use]
     pub fn start(config: &Path, socket: &Path, variables: &BTreeMap<String, String>) -> Self {
         let named = [Path::new("--config"), config].map(Path::as_os_str);
-        Self::start_by(&named, socket, &config.with_extension("log"), variables)
+        Self::start_by(binaries::command("keyside"), &named, socket, &config.with_extension("log"), variables)
     }
 
-    /// Starts one with these arguments, which have it listen on this socket.
+    /// Starts one by a command that runs `keyside`, with these arguments, which have it listen on this socket.
     ///
     /// # Panics
     /// When it cannot be started.
     #[must_use]
-    pub fn start_by(arguments: &[&OsStr], socket: &Path, log: &Path, variables: &BTreeMap<String, String>) -> Self {
+    pub fn start_by(
+        mut command: Command,
+        arguments: &[&OsStr],
+        socket: &Path,
+        log: &Path,
+        variables: &BTreeMap<String, String>,
+    ) -> Self {
         let errors = std::fs::File::create(log).expect("a log file");
-        let mut command = binaries::command("keyside");
         command.envs(variables).arg("agent").args(arguments).stdin(Stdio::null()).stderr(errors);
         let process = command.spawn().expect("the agent starts");
         Self { process, socket: socket.to_owned(), log: log.to_owned() }

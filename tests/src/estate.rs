@@ -90,13 +90,13 @@ impl Estate {
     /// Where the agent listens.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.folder().join("run/agent.sock")
+        socket_in(self.folder())
     }
 
     /// Where the agent puts its files.
     #[must_use]
     pub fn secrets_folder(&self) -> PathBuf {
-        self.folder().join("run/secrets")
+        secrets_in(self.folder())
     }
 
     /// The agent's environment: what points any Azure client at the emulator, and a service principal.
@@ -130,16 +130,7 @@ impl Estate {
     /// When it cannot be written.
     #[must_use]
     pub fn config_with_vault(&self, keys: &str, more: &str) -> PathBuf {
-        let text = format!(
-            "readers = ['uid:{uid}']\n[vault]\nurl = 'https://{VAULT}.vault.azure.net'\n{keys}\
-             [api]\nsocket = '{socket}'\n[files]\ndirectory = '{files}'\n{more}\n",
-            uid = nix::unistd::geteuid(),
-            socket = self.socket().display(),
-            files = self.secrets_folder().display(),
-        );
-        let path = self.folder().join("agent.toml");
-        std::fs::write(&path, text).expect("a configuration file");
-        path
+        write_config(self.folder(), keys, more)
     }
 
     /// The requests that the vault has answered so far, as `/secrets/NAME/` or `/secrets`.
@@ -173,13 +164,37 @@ impl Estate {
     }
 }
 
-fn open_to_all(folder: &Path) {
+/// Where the agent of a scenario in `folder` listens.
+pub(crate) fn socket_in(folder: &Path) -> PathBuf {
+    folder.join("run/agent.sock")
+}
+
+/// Where it puts its files.
+pub(crate) fn secrets_in(folder: &Path) -> PathBuf {
+    folder.join("run/secrets")
+}
+
+/// Writes its configuration, with `keys` added to the vault's table and `more` at the end.
+pub(crate) fn write_config(folder: &Path, keys: &str, more: &str) -> PathBuf {
+    let text = format!(
+        "readers = ['uid:{uid}']\n[vault]\nurl = 'https://{VAULT}.vault.azure.net'\n{keys}\
+         [api]\nsocket = '{socket}'\n[files]\ndirectory = '{files}'\n{more}\n",
+        uid = nix::unistd::geteuid(),
+        socket = socket_in(folder).display(),
+        files = secrets_in(folder).display(),
+    );
+    let path = folder.join("agent.toml");
+    std::fs::write(&path, text).expect("a configuration file");
+    path
+}
+
+pub(crate) fn open_to_all(folder: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).expect("own folder");
 }
 
 /// One vault, and each way of signing in that Azure has; all of them may read.
-fn seed() -> String {
+pub(crate) fn seed() -> String {
     format!(
         r#"
         client_address = "{ADDRESS}"

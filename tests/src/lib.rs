@@ -4,8 +4,11 @@
 
 pub mod agent;
 pub mod binaries;
+pub mod cloud;
 pub mod emulator;
 pub mod estate;
+pub mod gateway;
+pub mod hosts;
 pub mod http;
 pub mod memory_scan;
 pub mod python;

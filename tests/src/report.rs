@@ -1,4 +1,5 @@
-//! What a scenario tells the person who runs it, also when it passes: the test harness hides what is merely printed.
+//! What a scenario tells the person who runs it, also when it passes, since the test harness hides what is merely printed;
+//! and what that person wishes of it.
 
 use std::io::Write as _;
 
@@ -8,6 +9,13 @@ use std::io::Write as _;
 /// When standard error is closed.
 pub fn say(line: &str) {
     writeln!(std::io::stderr().lock(), "{line}").expect("standard error is open");
+}
+
+/// What the person who runs a scenario wishes of it, by a variable.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "a test has no main function that could hand it on")]
+pub fn wish(variable: &str) -> Option<String> {
+    std::env::var(variable).ok()
 }
 
 /// Says loudly that a scenario is skipped, and why.

@@ -219,7 +219,10 @@ impl Agenda {
                 if !self.listing.failed(later) && !self.has_fallback {
                     self.round = now + self.pace.wait_failed(self.attempt, error.retry_after(), (self.dice)());
                     self.attempt += 1;
-                    return Told::default();
+                    // A packet may be lost, and a second later all is well. A vault that asks to wait is not looked at
+                    // for long.
+                    let held_back = error.retry_after().map_or_else(Vec::new, |_| self.untouched());
+                    return Told { held_back, ..Told::default() };
                 }
             }
             Answer::Heard(_) => {
@@ -228,14 +231,18 @@ impl Agenda {
             }
             Answer::HeldBack { wait } if !self.has_fallback => {
                 self.round = now.saturating_add(*wait);
-                let is_untouched = |(source, item): (&Source, &Item)| {
-                    (source.version.is_none() && item.trouble == Trouble::None).then(|| source.clone())
-                };
-                return Told { held_back: self.items.iter().filter_map(is_untouched).collect(), ..Told::default() };
+                return Told { held_back: self.untouched(), ..Told::default() };
             }
             Answer::HeldBack { .. } => {}
         }
         Told { fetch: self.begin_round(now), ..Told::default() }
+    }
+
+    /// Those that only a list would have looked at.
+    fn untouched(&self) -> Vec<Source> {
+        let is_untouched =
+            |(source, item): &(&Source, &Item)| source.version.is_none() && item.trouble == Trouble::None;
+        self.items.iter().filter(is_untouched).map(|(source, _)| source.clone()).collect()
     }
 
     /// Notes what a fetch brought.

@@ -14,13 +14,17 @@ use rustls::{ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use thiserror::Error;
 
-use crate::fault::Faults;
+use crate::fault::{BadCertificate, Faults};
 
 /// Every host that the emulator plays.
 const HOSTS: [&str; 5] =
     ["*.vault.azure.net", "login.microsoftonline.com", "management.azure.com", "localhost", "127.0.0.1"];
 /// Azure's own floor is TLS 1.2.
 const PROTOCOLS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
+
+/// The years in which a good and an expired certificate end.
+const GOOD_UNTIL: i32 = 2050;
+const OVER_SINCE: i32 = 2021;
 
 /// A certificate that could not be made or used.
 #[derive(Debug, Error)]
@@ -84,8 +88,8 @@ impl Authority {
         self.issuer.key().serialize_pem()
     }
 
-    /// A new server certificate for all hosts.
-    fn leaf(&self) -> Result<CertifiedKey, CertificateError> {
+    /// A new server certificate for all hosts, good up to and without the first day of `end`, a year.
+    fn leaf(&self, end: i32) -> Result<CertifiedKey, CertificateError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(HOSTS.map(String::from))?;
         params.distinguished_name.push(DnType::CommonName, "Azure, emulated");
@@ -93,25 +97,30 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         // Python 3.13 verifies strictly, and then wants to be told who issued it.
         params.use_authority_key_identifier_extension = true;
-        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2049, 12, 31));
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(end, 1, 1));
         let certificate: CertificateDer<'static> = params.signed_by(&key, &self.issuer)?.into();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         Ok(CertifiedKey::from_der(vec![certificate], key, &aws_lc_rs::default_provider())?)
     }
 }
 
-/// Shows the right certificate, or a stranger's where a fault asks for it.
+/// Shows the right certificate, or a bad one where a fault asks for it.
 #[derive(Debug)]
 struct Presenter {
     right: Arc<CertifiedKey>,
     wrong: Arc<CertifiedKey>,
+    expired: Arc<CertifiedKey>,
     faults: Faults,
 }
 
 impl ResolvesServerCert for Presenter {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let host = hello.server_name().unwrap_or("127.0.0.1");
-        let shown = if self.faults.take_wrong_certificate(host) { &self.wrong } else { &self.right };
+        let shown = match self.faults.take_certificate(host) {
+            Some(BadCertificate::Wrong) => &self.wrong,
+            Some(BadCertificate::Expired) => &self.expired,
+            None => &self.right,
+        };
         Some(Arc::clone(shown))
     }
 }
@@ -121,8 +130,12 @@ impl ResolvesServerCert for Presenter {
 /// # Errors
 /// A certificate could not be made or used.
 pub(crate) fn server_config(authority: &Authority, faults: Faults) -> Result<ServerConfig, CertificateError> {
-    let presenter =
-        Presenter { right: Arc::new(authority.leaf()?), wrong: Arc::new(Authority::new()?.leaf()?), faults };
+    let presenter = Presenter {
+        right: Arc::new(authority.leaf(GOOD_UNTIL)?),
+        wrong: Arc::new(Authority::new()?.leaf(GOOD_UNTIL)?),
+        expired: Arc::new(authority.leaf(OVER_SINCE)?),
+        faults,
+    };
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&PROTOCOLS)?
         .with_no_client_auth()

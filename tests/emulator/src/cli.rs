@@ -184,7 +184,7 @@ pub(crate) struct NewFault {
     /// Hold the answer back for so long, in real time
     #[arg(long)]
     pub(crate) delay: Option<Delay>,
-    /// Never answer
+    /// Never answer; with --cut, stop there and leave the connection open
     #[arg(long)]
     pub(crate) hang: bool,
     /// Break the connection after so many bytes of the body; 0 breaks it before the status line
@@ -193,6 +193,9 @@ pub(crate) struct NewFault {
     /// Show a certificate of an authority that nobody trusts
     #[arg(long)]
     pub(crate) wrong_certificate: bool,
+    /// Show a certificate whose time is over
+    #[arg(long)]
+    pub(crate) expired_certificate: bool,
     /// Strike so many requests, then end
     #[arg(long)]
     pub(crate) count: Option<u32>,
@@ -281,7 +284,7 @@ mod tests {
             "role grant --dir D kv 11111111-1111-4111-8111-111111111111 Reader --secret db",
             "firewall --dir D kv closed",
             "fault add --dir D --host *.vault.azure.net --path /secrets/* --status 429 --header Retry-After:1 --count 3",
-            "fault add --dir D --delay 2s --hang --cut 10 --body {} --wrong-certificate --method GET",
+            "fault add --dir D --delay 2s --hang --cut 10 --body {} --wrong-certificate --expired-certificate --method GET",
             "fault list --dir D --output json",
             "fault clear --dir D",
             "clock --dir D --advance 1h",

@@ -136,10 +136,11 @@ impl FaultAction {
 
 impl NewFault {
     fn into_fault(self) -> (Place, Fault) {
-        let NewFault { place, method, host, path, status, headers, body, delay, hang, cut, wrong_certificate, count } =
-            self;
+        let NewFault { place, method, host, path, status, headers, body, delay, hang, cut, .. } = self;
+        let NewFault { wrong_certificate, expired_certificate, count, .. } = self;
         let delay = delay.map_or(Duration::ZERO, Duration::from);
-        (place, Fault { method, host, path, status, headers, body, delay, hang, cut, wrong_certificate, count })
+        let answer = Fault { method, host, path, status, headers, body, ..Fault::default() };
+        (place, Fault { delay, hang, cut, wrong_certificate, expired_certificate, count, ..answer })
     }
 }
 
@@ -168,6 +169,7 @@ fn describe(Scripted { id, fault }: &Scripted) -> String {
     words.extend(fault.hang.then(|| "hang".to_string()));
     words.extend(fault.cut.map(|after| format!("cut={after}")));
     words.extend(fault.wrong_certificate.then(|| "wrong-certificate".to_string()));
+    words.extend(fault.expired_certificate.then(|| "expired-certificate".to_string()));
     words.extend(fault.count.map(|count| format!("left={count}")));
     words.join(" ")
 }

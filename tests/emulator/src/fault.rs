@@ -26,12 +26,14 @@ pub struct Fault {
     pub body: Option<String>,
     /// How long the answer is held back, in real time.
     pub delay: Duration,
-    /// Whether no answer comes at all, while the connection stays open.
+    /// Whether no answer comes at all, while the connection stays open; with `cut` it comes so far and no further.
     pub hang: bool,
     /// After how many bytes of the body the connection breaks; with 0 it breaks before the status line.
     pub cut: Option<u64>,
     /// Whether TLS shows a certificate of an authority that nobody trusts; host and count alone matter then.
     pub wrong_certificate: bool,
+    /// Whether TLS shows a certificate whose time is over; host and count alone matter then.
+    pub expired_certificate: bool,
     /// How many requests it strikes; without it, all until it is cleared.
     pub count: Option<u32>,
 }
@@ -49,9 +51,19 @@ impl Default for Fault {
             hang: false,
             cut: None,
             wrong_certificate: false,
+            expired_certificate: false,
             count: None,
         }
     }
+}
+
+/// Which certificate a connection is to see instead of the right one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BadCertificate {
+    /// One of an authority that nobody trusts.
+    Wrong,
+    /// One of the right authority, whose time is over.
+    Expired,
 }
 
 /// Why a fault is refused.
@@ -64,7 +76,7 @@ pub enum FaultError {
     #[error("\"{0}\" is no header")]
     Header(String),
     /// It would do nothing.
-    #[error("a fault needs one of status, header, body, delay, hang, cut and wrong certificate")]
+    #[error("a fault needs one of status, header, body, delay, hang, cut, wrong and expired certificate")]
     Nothing,
     /// It could never strike.
     #[error("a count of 0 strikes nothing")]
@@ -74,7 +86,7 @@ pub enum FaultError {
 impl Fault {
     fn check(&self) -> Result<(), FaultError> {
         let changes = self.status.is_some() || self.body.is_some() || !self.headers.is_empty();
-        let disturbs = self.hang || self.cut.is_some() || self.wrong_certificate || !self.delay.is_zero();
+        let disturbs = self.hang || self.cut.is_some() || self.certificate().is_some() || !self.delay.is_zero();
         if !changes && !disturbs {
             return Err(FaultError::Nothing);
         }
@@ -93,12 +105,20 @@ impl Fault {
         }
     }
 
+    fn certificate(&self) -> Option<BadCertificate> {
+        match (self.wrong_certificate, self.expired_certificate) {
+            (true, _) => Some(BadCertificate::Wrong),
+            (false, true) => Some(BadCertificate::Expired),
+            (false, false) => None,
+        }
+    }
+
     fn strikes(&self, method: &str, host: &str, path: &str) -> bool {
         let method_fits = match &self.method {
             None => method != "CONNECT",
             Some(wanted) => wanted.eq_ignore_ascii_case(method),
         };
-        !self.wrong_certificate
+        self.certificate().is_none()
             && method_fits
             && pattern::matches(&self.host, host)
             && pattern::matches(&self.path, path)
@@ -161,9 +181,10 @@ impl Faults {
         self.take_first(|fault| fault.strikes(method, host, path))
     }
 
-    /// Whether this connection to `host` is to see a certificate that nobody trusts.
-    pub(crate) fn take_wrong_certificate(&self, host: &str) -> bool {
-        self.take_first(|fault| fault.wrong_certificate && pattern::matches(&fault.host, host)).is_some()
+    /// The certificate that this connection to `host` is to see, where it is not the right one.
+    pub(crate) fn take_certificate(&self, host: &str) -> Option<BadCertificate> {
+        let struck = self.take_first(|fault| fault.certificate().is_some() && pattern::matches(&fault.host, host));
+        struck.and_then(|scripted| scripted.fault.certificate())
     }
 
     fn take_first(&self, fits: impl Fn(&Fault) -> bool) -> Option<Scripted> {
@@ -222,13 +243,16 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_certificate_is_shown_to_its_host() {
+    fn a_bad_certificate_is_shown_to_its_host() {
         let faults = Faults::default();
         let fault = Fault { wrong_certificate: true, host: "kv.*".into(), count: Some(1), ..Fault::default() };
         faults.add(fault).unwrap();
-        assert!(!faults.take_wrong_certificate("login.microsoftonline.com"));
-        assert!(faults.take_wrong_certificate("kv.vault.azure.net"));
-        assert!(!faults.take_wrong_certificate("kv.vault.azure.net"));
+        faults.add(Fault { expired_certificate: true, ..Fault::default() }).unwrap();
+        assert_eq!(faults.take_certificate("login.microsoftonline.com"), Some(BadCertificate::Expired));
+        assert_eq!(faults.take_certificate("kv.vault.azure.net"), Some(BadCertificate::Wrong));
+        assert_eq!(faults.take_certificate("kv.vault.azure.net"), Some(BadCertificate::Expired));
+        faults.clear();
+        assert_eq!(faults.take_certificate("kv.vault.azure.net"), None);
     }
 
     #[test]

@@ -59,6 +59,14 @@ impl RequestLog {
         entries.push_back(entry);
     }
 
+    /// Waits for `answer`, and remembers the request as unanswered where its client has gone before.
+    pub(crate) async fn until<T>(&self, entry: &Entry, answer: impl Future<Output = T>) -> T {
+        let mut unanswered = Unanswered(Some((self, entry)));
+        let answer = answer.await;
+        unanswered.0 = None;
+        answer
+    }
+
     /// Every remembered request, oldest first.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
@@ -69,6 +77,17 @@ impl RequestLog {
     #[must_use]
     pub fn writes(&self) -> usize {
         self.lock().iter().filter(|entry| entry.is_write()).count()
+    }
+}
+
+/// Remembers a request when it is dropped.
+struct Unanswered<'a>(Option<(&'a RequestLog, &'a Entry)>);
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some((log, entry)) = self.0 {
+            log.add(entry.clone());
+        }
     }
 }
 

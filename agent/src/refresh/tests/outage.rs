@@ -100,6 +100,19 @@ async fn a_vault_that_says_how_long_is_left_alone_for_that_and_at_most_five_minu
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_that_is_put_off_for_long_marks_what_it_would_have_looked_at() {
+    let running = twenty().await;
+    running.vault.fail(Some(|| FetchError::Throttled { retry_after: Some(Duration::from_mins(2)) }));
+    pass(119 + 2).await;
+    assert_eq!(running.vault.calls(), 20 + 1, "one list");
+    assert!(running.states().iter().all(|state| *state == State::Stale), "{:?}", running.states());
+    assert_eq!(running.slot("s1").failure.expect("noted").code, "throttled");
+    running.vault.fail(None);
+    pass(120 + 2).await;
+    assert!(running.states().iter().all(|state| *state == State::Fresh), "{:?}", running.states());
+}
+
+#[tokio::test(start_paused = true)]
 async fn sixty_four_who_demand_what_cannot_be_had_cause_no_call() {
     let running = twenty().await;
     running.vault.fail(Some(unavailable));

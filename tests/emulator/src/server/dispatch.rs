@@ -67,10 +67,17 @@ impl Server {
         let fault = self.cloud.faults.take(&entry.method, &entry.host, &entry.path);
         let entry = Entry { fault: fault.as_ref().map(|fault| fault.id), ..entry };
         let fault = fault.map(|scripted| scripted.fault).unwrap_or_default();
-        tokio::time::sleep(fault.delay).await;
-        if fault.hang || fault.cut == Some(0) {
-            self.cloud.requests.add(entry);
-            return if fault.hang { std::future::pending().await } else { Err(Broken) };
+        self.cloud.requests.until(&entry, tokio::time::sleep(fault.delay)).await;
+        match (fault.hang, fault.cut) {
+            (true, None | Some(0)) => {
+                self.cloud.requests.add(entry);
+                return std::future::pending().await;
+            }
+            (false, Some(0)) => {
+                self.cloud.requests.add(entry);
+                return Err(Broken);
+            }
+            _ => {}
         }
         let response = match fault.status {
             Some(_) => Response::new(Body::empty()),

@@ -31,7 +31,10 @@ pub(super) async fn apply(fault: &Fault, destination: &Destination, mut response
         }
     }
     match fault.cut {
-        Some(after) => cut(response, usize::try_from(after).unwrap_or(usize::MAX)).await,
+        Some(after) => {
+            let end = if fault.hang { End::Hang } else { End::Break };
+            cut(response, usize::try_from(after).unwrap_or(usize::MAX), end).await
+        }
         None => response,
     }
 }
@@ -61,18 +64,26 @@ fn usual_body(status: StatusCode, destination: &Destination) -> String {
     json!({ "error": { "code": code, "message": message } }).to_string()
 }
 
-/// Promises the whole body, sends the first `after` bytes of it, and breaks.
-async fn cut(response: Response<Body>, after: usize) -> Response<Body> {
+/// What comes after the part of a body that is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Break,
+    Hang,
+}
+
+/// Promises the whole body, sends the first `after` bytes of it, and breaks or hangs.
+async fn cut(response: Response<Body>, after: usize, end: End) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     let whole = to_bytes(body, usize::MAX).await.unwrap_or_default();
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(whole.len()));
     let first = whole.slice(..after.min(whole.len()));
-    Response::from_parts(parts, Body::new(CutBody { first: Some(first), flushed: false }))
+    Response::from_parts(parts, Body::new(CutBody { first: Some(first), end, flushed: false }))
 }
 
-/// A body that ends in an error.
+/// A body that ends in an error, or not at all.
 struct CutBody {
     first: Option<Bytes>,
+    end: End,
     flushed: bool,
 }
 
@@ -83,6 +94,9 @@ impl hyper::body::Body for CutBody {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        if self.end == End::Hang {
+            return Poll::Pending;
         }
         if !self.flushed {
             // While a body is pending, hyper sends what it has; an error at once would discard it.

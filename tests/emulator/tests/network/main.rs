@@ -153,26 +153,55 @@ async fn faults_strike_over_the_wire_as_scripted() {
     once(Fault { wrong_certificate: true, ..Fault::default() });
     let (_, stream) = tunnel(&emulator, VAULT).await;
     assert!(tls(stream, VAULT, emulator.ca_pem()).await.is_err());
+    once(Fault { expired_certificate: true, ..Fault::default() });
+    let (_, stream) = tunnel(&emulator, VAULT).await;
+    let error = tls(stream, VAULT, emulator.ca_pem()).await.err().map(|error| error.to_string());
+    assert!(error.as_ref().is_some_and(|error| error.contains("expired")), "{error:?}");
     assert_eq!(get_secret(&emulator, &token).await.status, Some(200));
     assert!(emulator.faults().list().is_empty());
 }
 
 #[tokio::test]
 async fn a_request_that_hangs_does_not_keep_the_emulator_from_stopping() {
+    for (cut, status) in [(None, None), (Some(0), None), (Some(10), Some(401))] {
+        let emulator = start().await;
+        emulator.faults().add(Fault { hang: true, cut, ..Fault::default() }).unwrap();
+        let request = request("GET", TARGET, VAULT, (&[], ""));
+        let hanging = ask(&emulator, VAULT, &request);
+        let noticed = async {
+            loop {
+                let struck = emulator.requests().entries().into_iter().find(|entry| entry.fault.is_some());
+                match struck {
+                    Some(entry) => return entry.status,
+                    None => tokio::task::yield_now().await,
+                }
+            }
+        };
+        tokio::select! {
+            answer = hanging => panic!("answered: {answer:?}"),
+            answered = noticed => assert_eq!(answered, status, "{cut:?}"),
+        }
+        emulator.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_request_whose_client_does_not_wait_is_remembered_as_unanswered() {
     let emulator = start().await;
-    emulator.faults().add(Fault { hang: true, ..Fault::default() }).unwrap();
+    let delay = Duration::from_hours(1);
+    emulator.faults().add(Fault { delay, host: VAULT.into(), ..Fault::default() }).unwrap();
     let request = request("GET", TARGET, VAULT, (&[], ""));
-    let hanging = ask(&emulator, VAULT, &request);
-    let noticed = async {
-        while emulator.requests().entries().iter().all(|entry| entry.fault.is_none()) {
-            tokio::task::yield_now().await;
+    let impatient = tokio::time::timeout(Duration::from_millis(300), ask(&emulator, VAULT, &request)).await;
+    assert!(impatient.is_err());
+    let remembered = async {
+        loop {
+            match emulator.requests().entries().into_iter().find(|entry| entry.method == "GET") {
+                Some(entry) => return entry,
+                None => tokio::task::yield_now().await,
+            }
         }
     };
-    tokio::select! {
-        answer = hanging => panic!("answered: {answer:?}"),
-        () = noticed => {}
-    }
-    emulator.stop().await.unwrap();
+    assert_eq!(remembered.await.status, None);
 }
 
 #[tokio::test]
