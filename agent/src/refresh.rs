@@ -6,6 +6,7 @@ mod demand;
 mod pulse;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod upstream;
 mod wanted;
 
@@ -95,10 +96,13 @@ impl<V: Vault> Refresh<V> {
         loop {
             let sleep = watch.rest();
             tokio::select! {
+                // What has come may save what is due, and a demand counts from when it is met. The same dice then make the
+                // same looks.
+                biased;
                 () = stop.cancelled() => return,
+                Some(first) = watch.flights.next() => watch.land(first),
                 () = tokio::time::sleep(sleep) => watch.start_due(),
                 Some(demand) = demands.next() => watch.meet(demand),
-                Some(first) = watch.flights.next() => watch.land(first),
             }
         }
     }
