@@ -14,7 +14,7 @@ WHEEL_RUSTFLAGS := -C target-feature=+crt-static \
 	--remap-path-prefix=$(CURDIR)=/keyside --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
 WHEEL_DATE = $(shell git log -1 --format=%ct -- Cargo.lock)
 
-.PHONY: help build demo test check check-python deny wheel
+.PHONY: help build demo test simulate check check-python deny wheel
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ demo: build ## Show the main job: a pipeline's secrets from an emulated Key Vaul
 
 test: build wheel ## Run every test
 	cargo test --locked --workspace
+
+simulate: ## Draw the pictures of fleets in docs/pictures, the same each time
+	cargo bench --locked -p keyside-tests --bench simulation --profile simulation
 
 wheel: $(PYTHON_TOOLS)/made ## Make the Python wheel, with the program in it, in target/wheels
 	rm -f target/wheels/keyside-*.whl

@@ -254,8 +254,8 @@ mod tests {
         assert!(text.contains("keyside_secret_version_changes_total{secret=\"db\"} 2\n"), "{text}");
     }
 
-    #[test]
-    fn the_manual_lists_every_metric_and_no_other() {
+    /// What is exposed where there is something of everything.
+    fn everything() -> String {
         let metrics = Metrics::new();
         let (publisher, reader) = store::channel([(name("db"), false)]);
         let mut expiring = secret('a', b"one");
@@ -266,7 +266,12 @@ mod tests {
         metrics.hook_ran("reload", "ok");
         metrics.hook_available("reload", true);
         let (snapshot, gates) = (reader.snapshot(), gates());
-        let text = metrics.text(&View { used_bytes: Some(64), ..view(&snapshot, &|_| true, &gates) });
+        metrics.text(&View { used_bytes: Some(64), ..view(&snapshot, &|_| true, &gates) })
+    }
+
+    #[test]
+    fn the_manual_lists_every_metric_and_no_other() {
+        let text = everything();
         let exposed: BTreeSet<_> = text
             .lines()
             .filter_map(|line| {
@@ -278,6 +283,33 @@ mod tests {
         let listed = manual.lines().filter_map(|line| line.strip_prefix("| `keyside_")?.split_once('`'));
         let listed: BTreeSet<_> = listed.map(|(rest, _)| format!("keyside_{rest}")).collect();
         assert_eq!(exposed, listed);
+    }
+
+    #[test]
+    fn the_dashboard_and_the_alerts_ask_only_for_series_that_there_are() {
+        let text = everything();
+        let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        let series =
+            |text: &'static str| text.split(|letter| !is_word(letter)).filter(|word| word.starts_with("keyside_"));
+        let exposed: BTreeSet<_> = text.lines().filter_map(|line| line.split(['{', ' ']).next()).collect();
+        for (file, asked) in [
+            ("dashboard", include_str!("../../docs/grafana-dashboard.json")),
+            ("alerts", include_str!("../../docs/alerts.yaml")),
+        ] {
+            let missing: BTreeSet<_> = series(asked).filter(|name| !exposed.contains(name)).collect();
+            assert!(missing.is_empty(), "{file}: {missing:?}");
+            assert!(series(asked).count() > 5, "{file}");
+        }
+    }
+
+    #[test]
+    fn the_manual_lists_every_alert_and_no_other() {
+        let alerts = include_str!("../../docs/alerts.yaml");
+        let alerts: BTreeSet<_> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+        let manual = include_str!("../../docs/operations.md");
+        let listed = manual.lines().filter_map(|line| line.strip_prefix("| `Keyside")?.split_once('`'));
+        let listed: Vec<_> = listed.map(|(rest, _)| format!("Keyside{rest}")).collect();
+        assert_eq!(alerts, listed.iter().map(String::as_str).collect());
     }
 
     #[test]

@@ -3,10 +3,12 @@
 mod agenda;
 mod board;
 mod demand;
+mod item;
 mod plan;
 mod pulse;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod upstream;
 mod wanted;
 
@@ -96,11 +98,14 @@ impl<V: Vault> Refresh<V> {
         loop {
             let sleep = watch.rest();
             tokio::select! {
+                // What has come may save what is due, and a demand counts from when it is met. The same dice then make the
+                // same looks.
+                biased;
                 () = stop.cancelled() => return,
+                Some(first) = watch.flights.next() => watch.land(first),
                 () = tokio::time::sleep(sleep) => watch.start_due(),
                 Some(plan) = queue.plans.recv() => watch.follow(plan),
                 Some(demand) = queue.demands.recv() => watch.meet(demand),
-                Some(first) = watch.flights.next() => watch.land(first),
             }
         }
     }

@@ -8,9 +8,11 @@ mod circuit;
 mod listing;
 mod next;
 mod revocation;
+mod strain;
 
 pub use self::changed::{Facts, Seen};
 pub use self::circuit::{Admission, Circuit, CircuitState};
 pub use self::listing::{Listing, Look};
 pub use self::next::{Pace, backoff, respite};
 pub use self::revocation::{CONFIRM_AFTER, Case, Kind, Verdict};
+pub use self::strain::Strain;

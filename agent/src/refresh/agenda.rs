@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::Timestamp;
-
+use super::item::Item;
+use super::trouble::Trouble;
 use super::upstream::Answer;
 use super::{Dice, Settings, Source};
-use crate::clock::{Moment, between};
-use crate::schedule::{Case, Facts, Listing, Look, Pace, Seen, Verdict};
-use crate::secret::{Metadata, Secret};
+use crate::clock::Moment;
+use crate::schedule::{Facts, Listing, Look, Pace, Strain};
+use crate::secret::Secret;
 use crate::store::Origin;
 use crate::vault::{FetchError, Listed};
 
 /// Not before something else happens.
-const NEVER: Duration = Duration::MAX;
+pub(super) const NEVER: Duration = Duration::MAX;
 
 /// When which secret is looked at, and how.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(super) struct Agenda {
     has_fallback: bool,
     dice: Dice,
     listing: Listing,
+    /// How much it strains the vaults that each secret is fetched.
+    strain: Strain,
     items: BTreeMap<Source, Item>,
     /// When all secrets are looked at next; never while a list is under way.
     round: Duration,
@@ -31,33 +33,6 @@ pub(super) struct Agenda {
     attempt: u32,
     /// The next round is for those too that wait because the vault was out of reach.
     for_all: bool,
-}
-
-/// How the looks at one secret stand.
-#[derive(Debug, Default)]
-struct Item {
-    /// When it is fetched by its own account, whatever the rounds bring; never while a fetch is under way.
-    due: Duration,
-    /// When it must be fetched though lists confirm it.
-    full: Duration,
-    trouble: Trouble,
-    attempt: u32,
-    case: Option<Case>,
-    /// What lists are compared with; none before the first vault gave the secret.
-    seen: Option<Seen>,
-    was_given: bool,
-}
-
-/// What is wrong with a secret.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Trouble {
-    /// Nothing: rounds look at it.
-    #[default]
-    None,
-    /// The vault could not be asked. It is tried again by its own back-off, and a list may confirm it.
-    Outage,
-    /// The vault refused it, or gave what cannot be used. Only a fetch can tell that this is over.
-    Answer,
 }
 
 /// What to ask now.
@@ -104,6 +79,7 @@ impl Agenda {
             has_fallback: false,
             dice,
             listing: Listing::default(),
+            strain: Strain::default(),
             items: sources.into_iter().map(|source| (source, Item { due: now, ..Item::default() })).collect(),
             round: now + pace.phase(dice()),
             attempt: 0,
@@ -164,8 +140,7 @@ impl Agenda {
     pub(super) fn take(&mut self, now: Duration) -> Errands {
         let mut errands = Errands::default();
         if self.round <= now {
-            let listable = self.items.keys().filter(|source| source.version.is_none()).count();
-            match self.listing.choose(listable, now) {
+            match self.look(now) {
                 Look::List { calls_max } => {
                     errands.list = Some(calls_max);
                     self.round = NEVER;
@@ -178,7 +153,7 @@ impl Agenda {
         let is_listing = self.round == NEVER;
         let due = self.begin(|source, item| item.due <= now && !(is_listing && item.may_be_confirmed(source)));
         errands.fetch.extend(due);
-        errands.fetch.sort_by_key(|source| self.items.get(source).map(|item| item.trouble));
+        errands.fetch.sort_by_key(|source| self.items.get(source).map(Item::turn));
         errands
     }
 
@@ -213,15 +188,20 @@ impl Agenda {
         match answer {
             Answer::Heard(Ok(Listed::Whole { facts, .. })) => {
                 self.listing.succeeded();
+                self.strain = Strain::default();
                 return self.compare(|source| facts.get(&source.name.folded()), now);
             }
             Answer::Heard(Err(error)) if error.is_transient() => {
-                if !self.listing.failed(later) && !self.has_fallback {
+                // To fetch each secret instead would cost a vault that throttles more still.
+                let is_left = !matches!(error, FetchError::Throttled { .. }) && self.listing.failed(later);
+                if !is_left && !self.has_fallback {
+                    let is_first = self.attempt == 0;
                     self.round = now + self.pace.wait_failed(self.attempt, error.retry_after(), (self.dice)());
                     self.attempt += 1;
-                    // A packet may be lost, and a second later all is well. A vault that asks to wait is not looked at
-                    // for long.
-                    let held_back = error.retry_after().map_or_else(Vec::new, |_| self.untouched());
+                    // A packet may be lost, and a second later all is well. A vault that asks to wait is not looked at for
+                    // long.
+                    let passes = is_first && error.retry_after().is_none();
+                    let held_back = if passes { Vec::new() } else { self.not_looked_at() };
                     return Told { held_back, ..Told::default() };
                 }
             }
@@ -231,18 +211,11 @@ impl Agenda {
             }
             Answer::HeldBack { wait } if !self.has_fallback => {
                 self.round = now.saturating_add(*wait);
-                return Told { held_back: self.untouched(), ..Told::default() };
+                return Told { held_back: self.not_looked_at(), ..Told::default() };
             }
             Answer::HeldBack { .. } => {}
         }
         Told { fetch: self.begin_round(now), ..Told::default() }
-    }
-
-    /// Those that only a list would have looked at.
-    fn untouched(&self) -> Vec<Source> {
-        let is_untouched =
-            |(source, item): &(&Source, &Item)| source.version.is_none() && item.trouble == Trouble::None;
-        self.items.iter().filter(is_untouched).map(|(source, _)| source.clone()).collect()
     }
 
     /// Notes what a fetch brought.
@@ -250,12 +223,19 @@ impl Agenda {
         let (pace, revoke_after, dice) = (self.pace, self.revoke_after, self.dice);
         let Some(item) = self.items.get_mut(source) else { return Meaning::AsAnswered };
         match answer {
-            Answer::Heard(Ok((secret, origin))) => item.given(&secret.metadata, origin, now, (pace, dice)),
-            Answer::HeldBack { wait } => item.fail(Trouble::Outage, now.uptime.saturating_add(*wait)),
+            Answer::Heard(Ok((secret, origin))) => {
+                self.strain.granted();
+                item.given(&secret.metadata, origin, now, (pace, dice));
+            }
+            Answer::HeldBack { wait } => item.fail(item.trouble.held_back(), now.uptime.saturating_add(*wait)),
             Answer::Heard(Err(error)) if error.is_transient() => {
                 let wait = pace.wait_failed(item.attempt, error.retry_after(), dice());
                 item.attempt += 1;
-                item.fail(Trouble::Outage, now.uptime + wait);
+                let is_throttled = matches!(error, FetchError::Throttled { .. });
+                item.fail(if is_throttled { Trouble::Delayed } else { Trouble::Outage }, now.uptime + wait);
+                if is_throttled {
+                    self.strain.throttled();
+                }
             }
             Answer::Heard(Err(error)) => {
                 item.attempt = 0;
@@ -265,22 +245,49 @@ impl Agenda {
         Meaning::AsAnswered
     }
 
-    /// Notes that the first vault answers again: all that could not be looked at meanwhile is looked at now.
+    /// Notes that the first vault answers again: all that it could not be asked for meanwhile is looked at now, and no more
+    /// than that. One that throttles seems to be back with each request that it grants.
     pub(super) fn healed(&mut self, now: Duration) {
         self.listing.forgive();
-        self.for_all = true;
         self.attempt = 0;
+        if self.look(now) == Look::Fetch {
+            for item in self.items.values_mut().filter(|item| item.is_missed() && !item.is_under_way()) {
+                item.due = now;
+            }
+            return;
+        }
+        self.for_all = true;
         if self.round != NEVER {
             self.round = now;
         }
     }
 
+    /// How all secrets are looked at cheapest. A list tells nothing of those that were never given.
+    fn look(&self, now: Duration) -> Look {
+        let is_told = |(source, item): &(&Source, &Item)| source.version.is_none() && item.was_given;
+        self.listing.choose(self.items.iter().filter(is_told).count(), now)
+    }
+
+    /// What a list that failed would have told of.
+    fn not_looked_at(&self) -> Vec<Source> {
+        let items = self.items.iter();
+        let untouched = items.filter(|(source, item)| source.version.is_none() && item.trouble == Trouble::None);
+        untouched.map(|(source, _)| source.clone()).collect()
+    }
+
     /// Begins to fetch all that rounds are for, and says when the next round is.
     fn begin_round(&mut self, now: Duration) -> Vec<Source> {
-        self.round = now + self.pace.wait((self.dice)());
+        let dice = [(self.dice)(), (self.dice)()];
+        let listable = self.items.keys().filter(|source| source.version.is_none()).count();
+        // The next look may be a list, which costs little and need not be put off.
+        let wait = match self.listing.choose(listable, now) {
+            Look::List { .. } => self.pace.wait(dice[0]),
+            Look::Fetch => self.strain.wait(&self.pace, dice),
+        };
+        self.round = now + wait;
         self.attempt = 0;
         let for_all = std::mem::take(&mut self.for_all);
-        self.begin(|_, item| item.is_for_round(for_all))
+        self.begin(|_, item| item.trouble == Trouble::Delayed || item.is_for_round(for_all))
     }
 
     fn compare<'a>(&mut self, facts: impl Fn(&Source) -> Option<&'a Facts>, now: Duration) -> Told {
@@ -293,7 +300,7 @@ impl Agenda {
         {
             let is_confirmed = item.seen.as_ref().is_some_and(|seen| seen.is_confirmed_by(facts(source)));
             if is_confirmed {
-                item.confirm();
+                item.confirm(now);
                 told.confirmed.push(source.clone());
             } else if item.is_for_round(for_all) {
                 item.due = NEVER;
@@ -316,66 +323,6 @@ impl Agenda {
     }
 }
 
-impl Item {
-    fn is_under_way(&self) -> bool {
-        self.due == NEVER
-    }
-
-    fn is_for_round(&self, for_all: bool) -> bool {
-        match self.trouble {
-            Trouble::None => true,
-            Trouble::Outage => for_all,
-            Trouble::Answer => false,
-        }
-    }
-
-    /// Whether a list can tell that it is as it was.
-    fn may_be_confirmed(&self, source: &Source) -> bool {
-        source.version.is_none() && self.trouble == Trouble::Outage && self.seen.is_some()
-    }
-
-    /// Leaves the next fetch as it was planned, which may be soon because the secret expires.
-    fn confirm(&mut self) {
-        if self.trouble == Trouble::Outage {
-            self.due = self.full;
-        }
-        (self.trouble, self.attempt, self.case) = (Trouble::None, 0, None);
-    }
-
-    fn fail(&mut self, trouble: Trouble, due: Duration) {
-        self.trouble = trouble;
-        self.due = due;
-    }
-
-    fn given(&mut self, metadata: &Metadata, origin: &Origin, now: Moment, (pace, dice): (Pace, Dice)) {
-        let facts = Facts { enabled: true, updated: metadata.updated, expires: metadata.expires };
-        let seen = Seen::after(self.seen.as_ref(), facts, now.uptime, now.wall);
-        // What a fallback gave is not what the first vault lists.
-        self.seen = (!origin.is_fallback).then_some(seen);
-        self.full = now.uptime + pace.wait_full(!self.was_given, dice());
-        let sooner = metadata.expires.and_then(|expires| pace.wait_near_expiry(seconds_until(expires, now.wall)));
-        self.due = sooner.map_or(self.full, |wait| self.full.min(now.uptime + wait));
-        self.trouble = Trouble::None;
-        (self.attempt, self.case, self.was_given) = (0, None, true);
-    }
-
-    fn refused(&mut self, error: &FetchError, now: Duration, (wait, revoke_after): (Duration, Duration)) -> Meaning {
-        self.fail(Trouble::Answer, now + wait);
-        // Whatever lists say from now on, and whatever outage comes first: only a fetch ends this.
-        self.seen = None;
-        let Some(kind) = error.refusal() else { return Meaning::AsAnswered };
-        let case = Case::heard(self.case, kind, now);
-        self.case = Some(case);
-        match case.verdict(revoke_after, now) {
-            Verdict::Revoked => Meaning::Revoked,
-            Verdict::Keep { ripens_in } => {
-                self.due = now + wait.min(ripens_in);
-                Meaning::AsAnswered
-            }
-        }
-    }
-}
-
 impl<T> Answer<T> {
     fn reason(&self) -> &'static str {
         match self {
@@ -384,10 +331,4 @@ impl<T> Answer<T> {
             Self::HeldBack { .. } => "it is left alone",
         }
     }
-}
-
-/// How many seconds it is until `then`; negative where it has passed.
-fn seconds_until(then: Timestamp, now: Timestamp) -> i64 {
-    let seconds = |wait: Duration| i64::try_from(wait.as_secs()).unwrap_or(i64::MAX);
-    if then < now { -seconds(between(then, now)).max(1) } else { seconds(between(now, then)) }
 }

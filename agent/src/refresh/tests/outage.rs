@@ -35,19 +35,58 @@ fn probes_within(seconds: u64) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_minutes_of_429_cost_what_the_back_off_allows() {
+async fn ten_minutes_of_429_cost_what_the_back_off_of_the_list_allows() {
     let running = twenty().await;
     running.vault.fail(Some(throttled));
-    // The round begins at 120 s. Two lists fail, one second apart; then four fetches fail and open the circuit.
+    // The round begins at 120 s. A list that is throttled is never replaced by fetches, which cost twenty times as much.
     pass(119).await;
-    let before = running.vault.calls();
-    assert_eq!(before, 20);
+    assert_eq!(running.vault.calls(), 20);
     pass(TEN_MINUTES).await;
-    let calls = running.vault.calls() - before;
-    let expected = 2 + 4 + probes_within(TEN_MINUTES - 1);
+    assert_eq!((running.vault.asked(), running.vault.pages()), (20, 1 + probes_within(TEN_MINUTES - 1)));
+    assert!(running.states().iter().all(|state| *state == State::Stale), "served all the while");
+    running.vault.fail(None);
+    pass(INTERVAL.as_secs()).await;
+    assert!(running.states().iter().all(|state| *state == State::Fresh), "{:?}", running.states());
+    assert_eq!(running.vault.asked(), 20, "one list told it all");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_minutes_of_429_cost_no_more_where_secrets_are_fetched() {
+    let running = twenty().await;
+    running.vault.fail_lists(Some(crate::testing::vault::denied));
+    pass(200).await;
+    let before = running.vault.calls();
+    assert_eq!(before, 20 + 1 + 20, "a list, refused, and a round");
+    running.vault.fail(Some(throttled));
+    // The next round begins at 252 s. Four fetches fail and open the circuit.
+    pass(50 + TEN_MINUTES).await;
+    let (calls, expected) = (running.vault.calls() - before, 4 + probes_within(TEN_MINUTES - 1));
     assert!(calls <= expected && calls + 2 >= expected, "{calls} calls, {expected} expected");
     assert!(running.states().iter().all(|state| *state == State::Stale), "served all the while");
     assert_eq!(circuit(&running), CircuitState::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vault_that_throttles_is_looked_at_less_often_until_it_does_no_more() {
+    let running = twenty().await;
+    running.vault.fail_lists(Some(crate::testing::vault::denied));
+    // How far ahead the next round is at most, within so many seconds.
+    let farthest = async |seconds: u64| {
+        let mut farthest = 0;
+        for _ in 0..seconds {
+            pass(1).await;
+            let next = running.pulse.next_look().expect("it has begun");
+            farthest = farthest.max(next.duration_since(running.clock.now()).as_secs());
+        }
+        farthest
+    };
+    assert!((130..=132).contains(&farthest(600).await));
+    running.vault.fail(Some(throttled));
+    assert!((130..=132).contains(&farthest(130).await), "the round begins before the vault throttles");
+    running.vault.fail(None);
+    assert!((250..=252).contains(&farthest(600).await));
+    pass(600).await;
+    assert!((130..=132).contains(&farthest(600).await));
 }
 
 #[tokio::test(start_paused = true)]
