@@ -71,6 +71,10 @@ pub struct Configured {
 /// When a part ended with an error.
 pub fn run(configured: Configured, environment: &Environment, span: Span) -> Result<Exit> {
     let Configured { mut config, reading, levels } = configured;
+    // Whoever waits for its secrets is better told at once.
+    if let Some(error) = config.identity.ruled_out(environment) {
+        return Ok(unfit(&error.into()));
+    }
     if span != Span::OneLook {
         Signals::hold_back()?;
     }

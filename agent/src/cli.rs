@@ -4,6 +4,7 @@
 mod tests;
 
 use std::ffi::OsString;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -301,10 +302,11 @@ pub fn print_completions(shell: Shell, out: &mut dyn io::Write) -> io::Result<()
     out.write_all(&script)
 }
 
-/// Writes the manual page of each command into `directory`.
+/// Writes the manual page of each command into `directory`, which is made where it is missing.
 ///
 /// # Errors
-/// When a page cannot be written.
+/// When the directory or a page cannot be written.
 pub fn write_manual(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
     clap_mangen::generate_to(Cli::command(), directory)
 }

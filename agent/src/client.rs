@@ -61,6 +61,10 @@ pub(crate) enum Failure {
     Output(#[from] io::Error),
 }
 
+/// What is to be done where no agent is found.
+const WITHOUT_AGENT: &str = "; start one by `keyside run` or `keyside agent`, name its socket by --socket or \
+                             KEYSIDE_SOCKET, or read the vault without one by `keyside get --direct`";
+
 impl Failure {
     /// How a command ends that this happens to.
     pub(crate) fn exit(&self) -> Exit {
@@ -86,8 +90,12 @@ pub fn run(command: &ClientCommand, search: &Search, out: &mut dyn Write, err: &
 }
 
 fn explain(failure: &Failure, err: &mut dyn Write) -> Exit {
+    let remedy = match failure {
+        Failure::Unanswered(Unanswered::Nobody(..)) => WITHOUT_AGENT,
+        _ => "",
+    };
     // A terminal that is gone changes nothing about the exit code.
-    drop(writeln!(err, "keyside: {}", with_causes(failure)));
+    drop(writeln!(err, "keyside: {}{remedy}", with_causes(failure)));
     failure.exit()
 }
 
@@ -99,7 +107,7 @@ async fn ask(command: &ClientCommand, search: &Search, out: &mut dyn Write) -> R
     | ClientCommand::Health { at, .. }) = command;
     let Place { socket } = at;
     let path = search.find(socket.as_deref()).map_err(Failure::Unsafe)?;
-    let mut agent = Client { connection: Connection::open(&path).await?, uid: search.uid };
+    let mut agent = Client { connection: search.connect(socket.as_deref(), &path).await?, uid: search.uid };
     match command {
         ClientCommand::Get { name, .. } => agent.get(name, out).await,
         ClientCommand::List { output, .. } => agent.show::<Listing>("/v1/secrets", *output, text::listing, out).await,

@@ -5,6 +5,7 @@ mod assessment;
 mod document;
 mod findings;
 mod probe;
+mod sign_in;
 #[cfg(test)]
 mod tests;
 mod text;

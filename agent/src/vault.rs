@@ -84,7 +84,7 @@ pub enum FetchError {
         remedy: &'static str,
     },
     /// The vault has no such secret, or no such version of it.
-    #[error("the vault has no such secret or version: create it there, or correct name, vault_name or version here")]
+    #[error("the vault has no such secret or version: create it there, or correct the name or version asked for")]
     NotFound,
     /// The secret, or this version of it, is disabled.
     #[error("the secret is disabled in the vault")]

@@ -104,7 +104,7 @@ fn next(config: &Config) -> Vec<String> {
         (RunsOn::Kubernetes, Some(id)) => kubernetes(config, id),
         (RunsOn::Elsewhere, _) | (_, None) => Vec::new(),
     };
-    let agent = [format!("keyside check --config {file}"), format!("keyside agent --config {file}")];
+    let agent = [format!("keyside check --online --config {file}"), format!("keyside agent --config {file}")];
     assign.into_iter().chain(agent).collect()
 }
 
@@ -145,14 +145,14 @@ mod tests {
     fn the_next_command_fits_the_compute() {
         let rows = [
             ("runs_on = 'virtual-machine'", "az vm identity assign --resource-group ml-rg --name NAME"),
-            ("runs_on = 'virtual-machine'\ncompute = 'vm1'", "keyside check --config agent.toml"),
+            ("runs_on = 'virtual-machine'\ncompute = 'vm1'", "keyside check --online --config agent.toml"),
             ("runs_on = 'compute-cluster'", "az ml compute update --resource-group ml-rg --workspace-name ml-ml"),
-            ("runs_on = 'compute-instance'\ncompute = 'ci'", "keyside check --config agent.toml"),
+            ("runs_on = 'compute-instance'\ncompute = 'ci'", "keyside check --online --config agent.toml"),
             (
                 "runs_on = 'kubernetes'",
                 "az identity federated-credential create --resource-group ml-rg --identity-name ml-agent",
             ),
-            ("", "keyside check --config agent.toml"),
+            ("", "keyside check --online --config agent.toml"),
         ];
         for (agent, start) in rows {
             let json = outputs(&format!("[agent]\n{agent}\n")).to_json();

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 use anyhow::{Context as _, Result};
 use keyside::environment::Environment;
+use keyside::secret::SecretName;
 use serde_json::{Value, json};
 
 use crate::agent_config::{self, Written};
@@ -221,6 +222,15 @@ impl Run {
         Ok(())
     }
 
+    /// Says that a secret, though it is set now, is none of those that the agent is to fetch.
+    fn note_unnamed(&self, name: &SecretName) -> io::Result<()> {
+        if self.config.secrets.iter().all(|secret| secret.name != *name) {
+            let file = self.config.agent.file.display();
+            writeln!(io::stderr(), "{file} will not name {name} until the estate does: {ADD_ONE}, and apply")?;
+        }
+        Ok(())
+    }
+
     async fn preflight(&self, out: Out<'_>) -> Result<Exit> {
         let findings = preflight::look(&self.config, &self.azure).await?;
         if self.output == Output::Text {
@@ -240,7 +250,9 @@ impl Run {
             SecretCommand::Set { name, from_file, from_env, .. } => {
                 let file = from_file.clone().map(Source::File);
                 let source = file.or(from_env.clone().map(Source::Variable)).unwrap_or(Source::Stdin);
-                (name, json!({"version": secrets::set(&self.config, &self.azure, name, source).await?.as_str()}))
+                let version = secrets::set(&self.config, &self.azure, name, source).await?;
+                self.note_unnamed(name)?;
+                (name, json!({"version": version.as_str()}))
             }
             SecretCommand::Rotate { name, .. } => {
                 (name, json!({"version": secrets::rotate(&self.config, &self.azure, name).await?.as_str()}))

@@ -78,11 +78,12 @@ fn every_command_says_what_it_does_and_not_where_its_flags_come_from() {
 fn completions_and_manual_name_every_command() {
     let mut script = Vec::new();
     print_completions(Shell::Bash, &mut script).expect("written");
-    let directory = tempfile::tempdir().expect("a directory");
-    write_manual(directory.path()).expect("written");
+    let base = tempfile::tempdir().expect("a directory");
+    let directory = base.path().join("share/man1");
+    write_manual(&directory).expect("written where there was no directory");
     for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
         let command = command.get_name();
         assert!(String::from_utf8_lossy(&script).contains(command), "{command} is completed");
-        assert!(directory.path().join(format!("keyside-{command}.1")).exists(), "{command} has a page");
+        assert!(directory.join(format!("keyside-{command}.1")).exists(), "{command} has a page");
     }
 }

@@ -30,9 +30,9 @@ const QUEUE_PAUSE: Duration = Duration::from_millis(20);
 /// Why nothing came back.
 #[derive(Debug, Error)]
 pub(crate) enum Unanswered {
-    /// Nobody listens at the socket.
-    #[error("no agent answers at {0}: is it running, and is this its socket?")]
-    Nobody(PathBuf, #[source] io::Error),
+    /// Nobody listens at the socket, or at any of those that were looked for.
+    #[error("no agent answers at {0}")]
+    Nobody(String, #[source] io::Error),
     /// The connection broke, or what came over it is not HTTP.
     #[error("the agent at {0} broke off")]
     Broken(PathBuf, #[source] hyper::Error),
@@ -76,7 +76,7 @@ impl Connection {
     /// # Errors
     /// [`Unanswered::Nobody`] when nobody listens there, else [`Unanswered::Broken`].
     pub(crate) async fn open(path: &Path) -> Result<Self, Unanswered> {
-        let nobody = |error| Unanswered::Nobody(path.to_owned(), error);
+        let nobody = |error| Unanswered::Nobody(path.display().to_string(), error);
         let stream = connect(path).await.map_err(nobody)?;
         let shaken = handshake(TokioIo::new(stream)).await;
         let (sender, connection) = shaken.map_err(|error| Unanswered::Broken(path.to_owned(), error))?;
@@ -174,6 +174,19 @@ impl Search {
             Err(error) => Err(error),
         }
     }
+
+    /// Connects to the agent that [`Self::find`] finds.
+    ///
+    /// # Errors
+    /// As [`Connection::open`]; where there is no socket at all, every place that was looked at is named.
+    pub(crate) async fn connect(&self, named: Option<&Path>, found: &Path) -> Result<Connection, Unanswered> {
+        let error = match Connection::open(found).await {
+            Err(Unanswered::Nobody(_, error)) if named.is_none() && !found.exists() => error,
+            outcome => return outcome,
+        };
+        let private = socket::private(&self.shared_memory, self.uid);
+        Err(Unanswered::Nobody(format!("{} or {}", self.common.display(), private.display()), error))
+    }
 }
 
 #[cfg(test)]
@@ -204,6 +217,18 @@ mod tests {
         std::fs::create_dir(base.path().join(format!("keyside-{uid}"))).expect("made with the usual mode");
         let search = Search { uid, common: base.path().join("no"), shared_memory: base.path().to_owned() };
         assert_eq!(search.find(None).expect_err("refused").kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[tokio::test]
+    async fn where_there_is_no_socket_both_places_are_named_and_of_a_named_one_only_it() {
+        let base = tempfile::tempdir().expect("a directory");
+        let (common, private) = (base.path().join("no"), socket::private(base.path(), 7));
+        let search = Search { uid: 7, common: common.clone(), shared_memory: base.path().to_owned() };
+        let error = search.connect(None, &common).await.expect_err("nobody");
+        let both = format!("no agent answers at {} or {}", common.display(), private.display());
+        assert_eq!(error.to_string(), both);
+        let error = search.connect(Some(&common), &common).await.expect_err("nobody");
+        assert_eq!(error.to_string(), format!("no agent answers at {}", common.display()));
     }
 
     /// A socket whose queue is full: whoever connects after `waiting` is told to try again.

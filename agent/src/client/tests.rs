@@ -105,8 +105,12 @@ async fn without_an_agent_every_command_says_so() {
     for line in ["get db", "list", "wait db", "status", "health", "health --ready"] {
         let outcome = run_line(format!("keyside {line}")).await;
         assert_eq!(outcome.exit, Exit::Unavailable, "{line}");
-        let start = "keyside: no agent answers at /nonexistent/agent.sock: is it running, and is this its socket?: ";
-        assert!(outcome.err.starts_with(start), "{line}: {}", outcome.err);
+        let private = format!("/nonexistent/keyside-{}/agent.sock", own_uid());
+        let start = format!("keyside: no agent answers at /nonexistent/agent.sock or {private}: No such file");
+        assert!(outcome.err.starts_with(&start), "{line}: {}", outcome.err);
+        for remedy in ["`keyside run`", "`keyside agent`", "KEYSIDE_SOCKET", "`keyside get --direct`"] {
+            assert!(outcome.err.contains(remedy), "{line}: {}", outcome.err);
+        }
     }
 }
 

@@ -96,7 +96,7 @@ pub enum NoSource {
     #[error("no vault for the secrets that are named: set KEY_VAULT_URL, or name --vault-url")]
     NoVault,
     /// The variable does not name one.
-    #[error("KEY_VAULT_URL: {0}")]
+    #[error("KEY_VAULT_URL names no vault")]
     BadVault(#[from] InvalidVaultUrl),
 }
 
@@ -266,7 +266,9 @@ mod tests {
             assert_eq!(choose(line, variables, installed), expected, "{line}");
         }
         let bad = choose("--secret db", &[(VAULT_VARIABLE, "http://x")], "/").expect_err("no vault");
-        assert!(bad.to_string().starts_with("KEY_VAULT_URL: 'http://x"), "{bad}");
+        let told = crate::causes::with_causes(&bad);
+        assert!(told.starts_with("KEY_VAULT_URL names no vault: 'http://x"), "{told}");
+        assert_eq!(told.matches("is no Key Vault URL").count(), 1, "{told}");
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
+use super::sign_in::log_in;
 use crate::azure::cloud::VaultUrl;
-use crate::azure::identity::{Source, TokenError};
+use crate::azure::identity::Source;
 use crate::azure::key_vault::{Refused, VaultResource};
 use crate::azure::knock::KnockError;
 use crate::azure::transport::TransportError;
@@ -54,15 +55,15 @@ pub(super) struct Scene<'a> {
 }
 
 impl Advice {
-    fn lasting(code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn lasting(code: &'static str, message: impl Into<String>) -> Self {
         Self { code, transient: false, message: message.into(), commands: Vec::new() }
     }
 
-    fn passing(code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn passing(code: &'static str, message: impl Into<String>) -> Self {
         Self { transient: true, ..Self::lasting(code, message) }
     }
 
-    fn by(self, commands: impl Into<Vec<String>>) -> Self {
+    pub(super) fn by(self, commands: impl Into<Vec<String>>) -> Self {
         Self { commands: commands.into(), ..self }
     }
 }
@@ -203,23 +204,6 @@ impl Scene<'_> {
             _ => Advice::lasting("token_rejected", with_causes(error)),
         }
     }
-
-    /// Why no token could be had.
-    pub(super) fn of_sign_in(&self, error: &TokenError) -> Advice {
-        if let Some(passing) = error.attempts.iter().find(|attempt| attempt.passing) {
-            return Advice::passing("no_token", format!("no token now: {passing}"));
-        }
-        if let [only] = &error.attempts[..] {
-            let commands = if only.source == Source::AzureCli { vec![log_in(self.vault_tenant)] } else { Vec::new() };
-            return Advice::lasting("no_token", format!("no token: {only}")).by(commands);
-        }
-        let message = format!(
-            "none of the {} sources of tokens gives one, each for its own reason: on a machine of your own sign in by the \
-             Azure CLI, elsewhere give the machine or the job an identity",
-            error.attempts.len()
-        );
-        Advice::lasting("no_token", message).by([log_in(self.vault_tenant)])
-    }
 }
 
 /// Whether the secret is that of a certificate, which the vault lets nobody change but through the certificate.
@@ -229,10 +213,6 @@ fn is_certificate(wanted: &Wanted) -> bool {
 
 fn kind(wanted: &Wanted) -> &'static str {
     if is_certificate(wanted) { "certificate" } else { "secret" }
-}
-
-fn log_in(tenant: Option<Uuid>) -> String {
-    tenant.map_or_else(|| "az login".to_owned(), |tenant| format!("az login --tenant {tenant}"))
 }
 
 /// Why the vault could not be reached.

@@ -218,23 +218,6 @@ fn clocks_are_told_about_when_they_differ_by_more_than_a_minute() {
     assert!(told(-90).expect("told").starts_with("this machine's clock is 90 s ahead of Azure's"));
 }
 
-#[test]
-fn a_sign_in_that_fails_by_one_source_is_told_in_its_words() {
-    let vault = vault();
-    let attempt = |source| Attempt { source, reason: "Entra refuses the sign-in".to_owned(), passing: false };
-    let of = |sources: &[Source]| {
-        scene(&vault).of_sign_in(&TokenError { attempts: sources.iter().copied().map(attempt).collect() })
-    };
-    let one = of(&[Source::ClientSecret]);
-    assert_eq!(one.message, "no token: client secret: Entra refuses the sign-in");
-    assert_eq!(one.commands, Vec::<String>::new());
-    assert_eq!(of(&[Source::AzureCli]).commands, [format!("az login --tenant {OURS}")]);
-    assert!(of(&[Source::Imds, Source::AzureCli]).message.starts_with("none of the 2 sources"));
-    let busy = Attempt { passing: true, ..attempt(Source::ClientSecret) };
-    let advice = scene(&vault).of_sign_in(&TokenError { attempts: vec![busy, attempt(Source::AzureCli)] });
-    assert_eq!((advice.transient, advice.commands.len()), (true, 0), "{advice:?}");
-}
-
 /// When a secret expires, or why it cannot be read.
 type Outcome = Result<Option<Timestamp>, Refused>;
 

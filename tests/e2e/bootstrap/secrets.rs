@@ -110,8 +110,11 @@ fn a_secret_is_set_and_rotated_and_what_it_replaced_is_retired() {
     assert!(refused.errors.contains("secret set key"), "{}", refused.errors);
 
     let set = subscription.run_with(&["secret", "set", "key", "--output", "json"], &[], "k2\n");
-    assert_eq!(set.code, Some(0), "{}", set.errors);
+    assert_eq!((set.code, set.errors.as_str()), (Some(0), ""));
     assert_eq!(read("key"), "k2");
+    let unnamed = subscription.run_with(&["secret", "set", "other"], &[], "o1\n");
+    assert_eq!(unnamed.code, Some(0), "{}", unnamed.errors);
+    assert!(unnamed.errors.contains("agent.toml will not name other until the estate does"), "{}", unnamed.errors);
 
     // By the clock of this machine the last rotation lies ahead, so only what the first one superseded is retired.
     subscription.emulator.run(&["clock", "--advance", "25h"]);

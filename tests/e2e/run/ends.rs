@@ -46,6 +46,7 @@ fn what_cannot_be_mended_by_waiting_is_told_at_once() {
         (&on_disk, 78, "tmpfs"),
         (&unknown, 78, "the configuration has no secret 'api-token'"),
         (&["--config", "/nonexistent/agent.toml"], 78, "could not read the configuration"),
+        (&["--identity", "azure-ml-on-behalf-of", "--env", "db-password"], 78, "OBO_ENDPOINT is not set"),
         (&["--env", "PATH=db-password"], 64, "decides what code programs load"),
         (&["--file", "/etc/x=db-password"], 64, "KEYSIDE_SECRETS_DIR"),
         (&["--file", "x=db-password", "--file", "y=db-password"], 78, "is asked for in two files, x and y"),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use azure_core::credentials::Secret;
 
+use super::attempt::{Attempt, TokenError};
 use super::platform::Selector;
 use super::settings::{Kind, Settings};
 use super::source::{ClientSecret, Plan, Source};
@@ -46,6 +47,18 @@ pub(super) fn candidates(settings: &Settings, environment: &Environment, timeout
         sources.truncate(1);
     }
     sources.into_iter().map(|source| Candidate { source, plan: sources_here.plan(source) }).collect()
+}
+
+impl Settings {
+    /// What is missing for each source that these settings allow, where it is missing for all of them, so that there
+    /// can be no token before this process's environment or the settings change.
+    #[must_use]
+    pub fn ruled_out(&self, environment: &Environment) -> Option<TokenError> {
+        let candidates = candidates(self, environment, Timeouts::default()).into_iter();
+        let missing = candidates
+            .map(|Candidate { source, plan }| plan.err().map(|reason| Attempt { source, reason, passing: false }));
+        missing.collect::<Option<_>>().map(|attempts| TokenError { attempts })
+    }
 }
 
 struct Sources<'a> {
@@ -175,6 +188,25 @@ mod tests {
         let candidates = candidates(&settings, &environment, Timeouts::default());
         assert_eq!(candidates[0].plan.as_ref().err().map(String::as_str), Some("AZURE_CLIENT_ID is not set"));
         assert!(!format!("{candidates:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn only_what_lacks_every_source_is_ruled_out() {
+        let rows = [
+            (Kind::AzureMlOnBehalfOf, Some("no sign-in: Azure ML user: OBO_ENDPOINT is not set")),
+            (Kind::ClientSecret, Some("no sign-in: client secret: AZURE_CLIENT_SECRET is not set")),
+            (Kind::ManagedIdentity, None),
+            (Kind::AzureCli, None),
+            (Kind::Auto, None),
+        ];
+        for (kind, expected) in rows {
+            let settings = Settings { kind, ..Settings::default() };
+            let error = settings.ruled_out(&Environment::from([("IDENTITY_HEADER", "h")]));
+            assert_eq!(error.map(|error| error.to_string()).as_deref(), expected, "{kind}");
+        }
+        let settings = Settings { kind: Kind::ClientSecret, ..Settings::default() };
+        let whole = SECRET.iter().map(|&(name, value)| (name.into(), value.into())).collect();
+        assert!(settings.ruled_out(&whole).is_none());
     }
 
     #[test]

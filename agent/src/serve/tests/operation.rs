@@ -45,7 +45,7 @@ async fn operators_see_everything_but_values_and_others_what_they_may_read() {
     assert_eq!(document["failures"][0]["code"], "not_found");
     assert_eq!(
         document["failures"][0]["message"],
-        "the vault has no such secret or version: create it there, or correct name, vault_name or version here"
+        "the vault has no such secret or version: create it there, or correct the name or version asked for"
     );
     assert!(!String::from_utf8_lossy(&status.body).contains("one"), "{document}");
     assert_eq!(agent.get("/v1/secrets/hidden").await.status, StatusCode::NOT_FOUND, "to see is not to read");
