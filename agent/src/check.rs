@@ -44,7 +44,7 @@ pub fn examine(
     accounts: &dyn Accounts,
     root: &Path,
 ) -> Result<(Config, Report), Report> {
-    let config = read_source(source, defaults, accounts)?;
+    let config = read(source, defaults, accounts)?;
     let mut report = Report { config: source.title(), problems: Vec::new(), warnings: Vec::new() };
     for finding in of_socket(&config) {
         report.add(if finding.is_refusal() { Weight::Problem } else { Weight::Warning }, &finding);
@@ -62,23 +62,9 @@ pub fn examine(
 ///
 /// # Errors
 /// The report, when there is a problem in the file.
-pub fn read(path: &Path, accounts: &dyn Accounts) -> Result<Config, Report> {
-    with_defaults(|defaults| read_source(&Source::File(path.to_owned()), defaults, accounts))
-}
-
-/// Does the same with any source, under other defaults than those of a service.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_source(source: &Source, defaults: Defaults<'_>, accounts: &dyn Accounts) -> Result<Config, Report> {
+pub fn read(source: &Source, defaults: Defaults<'_>, accounts: &dyn Accounts) -> Result<Config, Report> {
     let report = |error| Report { config: source.title(), problems: of_source(&error), warnings: Vec::new() };
     source.load(accounts, defaults).map_err(report)
-}
-
-/// The defaults of an agent that is there for others, on this machine.
-fn with_defaults<T>(work: impl FnOnce(Defaults<'_>) -> T) -> T {
-    let uid = nix::unistd::geteuid().as_raw();
-    work(Defaults::of_service(uid, &socket::default(uid)))
 }
 
 fn of_socket(config: &Config) -> Vec<socket::Finding> {

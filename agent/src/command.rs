@@ -14,7 +14,7 @@ use crate::check::{self, Report};
 use crate::cli::{self, AgentArgs, CheckArgs, ClientCommand, Command, Direct, Exit, Output, RunArgs, WipeArgs};
 use crate::client::{self, Search};
 use crate::config::flags::{NoSource, Source};
-use crate::config::{Defaults, Socket};
+use crate::config::{Config, Defaults, Socket};
 use crate::direct::Question;
 use crate::environment::Environment;
 use crate::online::Audience;
@@ -98,7 +98,7 @@ fn run_command(args: &RunArgs, environment: &Environment) -> Result<ExitCode> {
         Ok(Source::Flags(flags)) if flags.secrets.is_empty() && args.source.vault_url.is_none() => None,
         Ok(source) => {
             // Whether it fits the machine the agent sees, where one has to be started.
-            let read = |defaults: Defaults<'_>| check::read_source(&source, defaults, &SystemAccounts);
+            let read = |defaults: Defaults<'_>| check::read(&source, defaults, &SystemAccounts);
             match with_defaults(&source, args.at.socket.as_deref(), true, read) {
                 Ok(config) => Some((source, config)),
                 Err(report) => return Ok(refuse(&report)?.into()),
@@ -173,7 +173,7 @@ fn question(name: SecretName, direct: &Direct, environment: &Environment) -> Res
     if direct.config.is_none() && !path.exists() {
         return Err(usage("name the vault by --vault-url or KEY_VAULT_URL, or a file by --config".to_owned()));
     }
-    let config = check::read(path, &SystemAccounts).map_err(|report| refuse(&report))?;
+    let config = read_file(path).map_err(|report| refuse(&report))?;
     Question::of_config(&name, config).ok_or_else(|| {
         writeln!(io::stderr(), "keyside: {} configures no secret '{name}'", path.display()).map(|()| Exit::Absent)
     })
@@ -189,9 +189,15 @@ fn log_if_asked(environment: &Environment) -> Result<()> {
     }
 }
 
+/// Reads a file as an agent that is there for others does.
+fn read_file(path: &Path) -> Result<Config, Report> {
+    let source = Source::File(path.to_owned());
+    with_defaults(&source, None, false, |defaults| check::read(&source, defaults, &SystemAccounts))
+}
+
 fn run_wipe(args: &WipeArgs) -> Result<Exit> {
     // Root may wipe what another user's agent left, though it could not run an agent there.
-    let config = match check::read(&args.config, &SystemAccounts) {
+    let config = match read_file(&args.config) {
         Ok(config) => config,
         Err(report) => return Ok(refuse(&report)?),
     };

@@ -207,19 +207,29 @@ mod tests {
     const ALL: &str = "changed api-token, tls-key";
     const GUID: &str = "00000000-0000-0000-0000-00000000000";
 
-    /// Every key, another value of it, and what follows: changes, or the key that takes a restart.
-    fn rows() -> Vec<(&'static str, String, String, String)> {
-        let row = |table, key: &str, old: &str, new: &str, outcome: &str| {
-            (table, format!("{key} = {old}"), format!("{key} = {new}"), outcome.to_owned())
-        };
-        let restart = |table: &'static str, key: &str, old: &str, new: &str| {
-            let place = if table == "[[on_change]]" { table.to_owned() } else { format!("{table} {key}") };
-            row(table, key, old, new, &format!("{place} has changed, which takes a restart of the agent"))
-        };
+    const EVERYBODY: &str = r#"["uid:1000", "gid:2000"]"#;
+
+    /// A key, another value of it, and what follows: changes, or the key that takes a restart.
+    type Row = (&'static str, String, String, String);
+
+    fn row(table: &'static str, key: &str, old: &str, new: &str, outcome: &str) -> Row {
+        (table, format!("{key} = {old}"), format!("{key} = {new}"), outcome.to_owned())
+    }
+
+    fn restart(table: &'static str, key: &str, old: &str, new: &str) -> Row {
+        let place = if table == "[[on_change]]" { table.to_owned() } else { format!("{table} {key}") };
+        row(table, key, old, new, &format!("{place} has changed, which takes a restart of the agent"))
+    }
+
+    /// Every key.
+    fn rows() -> Vec<Row> {
+        [rows_of_the_agent(), rows_of_secrets()].concat()
+    }
+
+    fn rows_of_the_agent() -> Vec<Row> {
         let (nobody, other) = (format!("\"{GUID}0\""), format!("\"{GUID}1\""));
-        let everybody = r#"["uid:1000", "gid:2000"]"#;
         vec![
-            row("top", "readers", everybody, "['uid:1000', 'gid:2000', 'uid:7']", ALL),
+            row("top", "readers", EVERYBODY, "['uid:1000', 'gid:2000', 'uid:7']", ALL),
             restart("[vault]", "url", "\"https://my-vault.vault.azure.net\"", "'https://other.vault.azure.net'"),
             restart("[vault]", "fallback", "[\"https://my-spare-vault.vault.azure.net\"]", "[]"),
             restart("[identity]", "kind", "\"auto\"", "'azure-ml'"),
@@ -247,6 +257,11 @@ mod tests {
             restart("[memory]", "require_locked", "false", "true"),
             row("[log]", "level", "\"info\"", "'debug'", "[log] level"),
             restart("[log]", "format", "\"auto\"", "'json'"),
+        ]
+    }
+
+    fn rows_of_secrets() -> Vec<Row> {
+        vec![
             row("[[secret]]", "name", "\"tls-key\"", "'tls'", "added tls; removed tls-key"),
             row("[[secret]]", "vault_name", "\"prod-db-password\"", "'other'", "changed db-password"),
             row(
@@ -260,7 +275,7 @@ mod tests {
             row("[[secret]]", "pem", "\"private-key\"", "'all'", "changed tls-key"),
             row("[[secret]]", "encoding", "\"text\"", "'base64'", "changed db-password"),
             row("[[secret]]", "optional", "false", "true", "changed db-password"),
-            row("[[secret]]", "readers", everybody, "['gid:2000', 'uid:1000', 'uid:7']", "changed db-password"),
+            row("[[secret]]", "readers", EVERYBODY, "['gid:2000', 'uid:1000', 'uid:7']", "changed db-password"),
             row("[[secret]]", "file", "\"db/password\"", "'db/other'", "changed db-password"),
             row("[[secret]]", "mode", "\"0440\"", "'0400'", "changed db-password"),
             row("[[secret]]", "env", "\"PGPASSWORD\"", "'OTHER'", "changed db-password; [[env_file]]"),
@@ -273,7 +288,7 @@ mod tests {
                 "changed db-password; [[env_file]]",
             ),
             row("[[env_file]]", "format", "\"shell\"", "'dotenv'", "changed api-token, db-password; [[env_file]]"),
-            row("[[env_file]]", "readers", everybody, "['gid:2000']", "[[env_file]]"),
+            row("[[env_file]]", "readers", EVERYBODY, "['gid:2000']", "[[env_file]]"),
             row("[[env_file]]", "mode", "\"0440\"", "'0400'", "changed api-token; [[env_file]]"),
             restart("[[on_change]]", "secrets", "[\"db-password\"]", "['api-token']"),
             restart("[[on_change]]", "command", "[\"/usr/bin/systemctl\", \"reload\", \"nginx.service\"]", "['/a']"),

@@ -6,6 +6,7 @@ use toml::Spanned;
 
 use super::assemble::{Assembly, Checked};
 use super::shape::{EnvFileTable, FilesTable};
+use super::variables::same_variable;
 use crate::env_file::{Format, Line};
 use crate::files::{EnvFile, Target};
 use crate::principal::Principal;
@@ -69,9 +70,7 @@ impl Assembly<'_> {
         name: &SecretName,
     ) {
         if let Some((_, first)) = lines.iter().find(|(line, _)| line.variable == *variable) {
-            let message = format!("the secrets '{first}' and '{name}' have the same variable {variable}");
-            let remedy = "name another for one of them with env = \"NAME\"";
-            self.document.report(&place.span(), format!("{message}: {remedy}"));
+            self.document.report(&place.span(), same_variable(first, name, variable));
         }
     }
 

@@ -28,15 +28,20 @@ impl Assembly<'_> {
             let Some(variable) = &secret.variable else { continue };
             let name = &secret.wanted.name;
             if let Some(first) = owners.get(variable.get_ref()) {
-                let message = format!("the secrets '{first}' and '{name}' have the same variable");
-                let remedy = "name another for one of them with env = \"NAME\"";
-                self.document.report(&variable.span(), format!("{message} {}: {remedy}", variable.get_ref()));
+                let message = same_variable(first, name, variable.get_ref());
+                self.document.report(&variable.span(), message);
             } else {
                 owners.insert(variable.get_ref().clone(), name.clone());
             }
         }
         owners
     }
+}
+
+/// What is wrong where two secrets ask for one variable, and the remedy.
+pub(super) fn same_variable(first: &SecretName, second: &SecretName, variable: &VariableName) -> String {
+    let message = format!("the secrets '{first}' and '{second}' have the same variable {variable}");
+    format!("{message}: name another for one of them with env = \"NAME\"")
 }
 
 #[cfg(test)]
