@@ -13,5 +13,6 @@ pub mod http;
 pub mod memory_scan;
 pub mod python;
 pub mod report;
+pub mod starvation;
 pub mod subscription;
 pub mod wait;

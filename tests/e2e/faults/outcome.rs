@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use keyside_tests::agent::Agent;
+use keyside_tests::starvation::Thread;
 
 use crate::row::Phase;
 
@@ -34,14 +35,23 @@ impl Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
     times: Vec<Duration>,
+    /// The same without the time in which the reader or the agent's server could have run and had no processor.
+    own: Vec<Duration>,
     order: Vec<Seen>,
+    threads: Option<[Thread; 2]>,
 }
 
 impl Reads {
     pub(crate) fn read(&mut self, agent: &Agent) {
-        let start = Instant::now();
+        let threads = self.threads.get_or_insert_with(|| {
+            [Thread::current(), Thread::named(agent.pid(), "serve").expect("an agent that listens serves")]
+        });
+        let starved = |threads: &[Thread; 2]| threads.iter().map(Thread::starved).sum::<Duration>();
+        let (before, start) = (starved(threads), Instant::now());
         let seen = Seen::of_struck(agent);
-        self.times.push(start.elapsed());
+        let took = start.elapsed();
+        self.own.push(took.saturating_sub(starved(threads) - before));
+        self.times.push(took);
         if self.order.last() != Some(&seen) {
             self.order.push(seen);
         }
@@ -69,6 +79,11 @@ impl Reads {
     pub(crate) fn max(&self) -> Duration {
         self.times.iter().copied().max().unwrap_or_default()
     }
+
+    /// What of each read was not a wait for a processor.
+    pub(crate) fn own(self) -> Vec<Duration> {
+        self.own
+    }
 }
 
 /// What came of a row in one phase.
@@ -80,6 +95,7 @@ pub(crate) struct Outcome {
     pub(crate) reads: usize,
     pub(crate) median: Duration,
     pub(crate) max: Duration,
+    pub(crate) own: Vec<Duration>,
     pub(crate) calls: usize,
     pub(crate) allowed: usize,
     pub(crate) sign_ins: usize,
@@ -89,7 +105,7 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     pub(crate) fn line(&self, name: &str) -> String {
-        let Self { phase, readers, reads, median, max, calls, allowed, sign_ins, healed } = self;
+        let Self { phase, readers, reads, median, max, calls, allowed, sign_ins, healed, .. } = self;
         let phase = phase.as_str();
         let healed = healed.map_or("left alone".to_owned(), |time| format!("fresh after {}", seconds(time)));
         format!(
@@ -117,13 +133,26 @@ pub(crate) fn markdown(rows: &[(String, Vec<Outcome>)]) -> String {
     text
 }
 
+/// All times of reads but for waits for a processor, the longest one last.
+pub(crate) fn own_times(rows: &[(String, Vec<Outcome>)]) -> Vec<Duration> {
+    let mut times: Vec<_> =
+        rows.iter().flat_map(|(_, outcomes)| outcomes).flat_map(|outcome| outcome.own.clone()).collect();
+    times.sort_unstable();
+    times
+}
+
 /// All reads of the table in one line.
 pub(crate) fn summary(rows: &[(String, Vec<Outcome>)]) -> String {
     let outcomes = || rows.iter().flat_map(|(_, outcomes)| outcomes);
     let reads: usize = outcomes().map(|outcome| outcome.reads).sum();
     let median = outcomes().map(|outcome| outcome.median).max().unwrap_or_default();
     let max = outcomes().map(|outcome| outcome.max).max().unwrap_or_default();
-    format!("{reads} reads, at the median of the slowest trial {median:.1?}, the slowest of all {max:.1?}")
+    let own = own_times(rows);
+    let (thousandth, slowest) = (own[own.len() - 1 - own.len() / 1000], own[own.len() - 1]);
+    format!(
+        "{reads} reads, at the median of the slowest trial {median:.1?}, the slowest of all {max:.1?}; without waits for a \
+         processor all but one of a thousand within {thousandth:.1?}, the slowest {slowest:.1?}"
+    )
 }
 
 fn seconds(time: Duration) -> String {

@@ -64,7 +64,8 @@ pub(crate) fn run(row: &Row, phase: Phase) -> Outcome {
     assert!(median < READ_TIME, "reads took {median:?} at the median");
 
     let healed = (row.meaning != Meaning::LeftAlone).then(|| heal(&mut scene, &agent, &mut reads, (row, phase)));
-    Outcome { phase, readers: enough.words(), reads: reads.count(), median, max, calls, allowed, sign_ins, healed }
+    let (readers, count, own) = (enough.words(), reads.count(), reads.own());
+    Outcome { phase, readers, reads: count, median, max, own, calls, allowed, sign_ins, healed }
 }
 
 /// Ends the outage and measures how long it takes until readers get what the vault has.
