@@ -146,7 +146,8 @@ impl<S: Ord + Clone> Circuit<S> {
     /// wait is left alone at once and at least so long, up to five minutes.
     pub fn failed(&mut self, subject: &S, retry_after: Option<Duration>, now: Duration, dice: f64) -> bool {
         let asked = respite(retry_after);
-        if self.phase == Phase::Closed && asked.is_zero() && self.fails_alone(subject) {
+        // Who waits as long as is asked for is whoever asked.
+        if self.phase == Phase::Closed && self.fails_alone(subject) {
             return false;
         }
         self.failures += 1;
@@ -260,6 +261,16 @@ mod tests {
         assert!(!circuit.fails_alone(&3), "it failed with the vault");
         circuit.answered(&1);
         assert!(!circuit.fails_alone(&1));
+    }
+
+    #[test]
+    fn one_that_alone_is_asked_to_wait_again_and_again_has_the_others_wait_once() {
+        let mut circuit = circuit(20);
+        assert!(circuit.failed(&1, Some(second(20)), Duration::ZERO, 0.0), "it may be the vault");
+        assert_eq!(circuit.admit(&2, second(20)), Admission::Granted);
+        assert!(circuit.answered(&2));
+        assert!(!circuit.failed(&1, Some(second(20)), second(21), 0.0));
+        assert_eq!(circuit.admit(&2, second(21)), Admission::Granted);
     }
 
     #[test]
