@@ -13,6 +13,5 @@ pub mod http;
 pub mod memory_scan;
 pub mod python;
 pub mod report;
-pub mod starvation;
 pub mod subscription;
 pub mod wait;

@@ -20,7 +20,7 @@ const QUIET: Duration = Duration::from_millis(250);
 /// How long to wait for that at most, in a directory where something always happens.
 const UNREST_MAX: Duration = Duration::from_secs(2);
 
-/// How many links may lead to a file. Source: path_resolution(7), which gives up after forty.
+/// How many links may lead to a file. Source: `path_resolution(7)`, which gives up after forty.
 const LINKS_MAX: usize = 40;
 
 /// Watches the way to one file as long as it lives.

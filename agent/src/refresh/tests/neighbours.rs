@@ -58,9 +58,9 @@ async fn who_asks_for_one_that_is_well_waits_for_none_that_hangs() {
     let running = twenty_of_which(8, HANG).await;
     pass(INTERVAL.as_secs() * 2).await;
     for _ in 0..100 {
-        let asked = running.clock.uptime();
+        let asked = tokio::time::Instant::now();
         running.demands.look(Some(name("s9"))).await.expect("the loop answers");
-        assert!(running.clock.uptime() - asked < Duration::from_secs(1), "{:?}", running.clock.uptime() - asked);
+        assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
         pass(1).await;
     }
 }
