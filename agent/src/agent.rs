@@ -22,7 +22,7 @@ use crate::environment::Environment;
 use crate::files::FilesWriter;
 use crate::hooks::{Helper, Hooks};
 use crate::lease::{self, Lease};
-use crate::logging::Levels;
+use crate::logging::{Levels, Lines};
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
 use crate::notify::Announced;
@@ -59,6 +59,8 @@ pub struct Configured {
     pub reading: Option<Reading>,
     /// How the log's level is changed.
     pub levels: Levels,
+    /// Where the log's lines go.
+    pub lines: Lines,
 }
 
 /// Runs an agent. It must be called before any thread is started, since the process gives up rights for all of them.
@@ -70,7 +72,7 @@ pub struct Configured {
 /// # Errors
 /// When a part ended with an error.
 pub fn run(configured: Configured, environment: &Environment, span: Span) -> Result<Exit> {
-    let Configured { mut config, reading, levels } = configured;
+    let Configured { mut config, reading, levels, lines } = configured;
     // Whoever waits for its secrets is better told at once.
     if let Some(error) = config.identity.ruled_out(environment) {
         return Ok(unfit(&error.into()));
@@ -85,6 +87,7 @@ pub fn run(configured: Configured, environment: &Environment, span: Span) -> Res
     };
     config.serve.limits = config.serve.limits.within(process::raise_descriptor_limit());
     let hardening = process::harden(&writable(&config, environment));
+    let _detached = lines.detach().context("no thread to log on")?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start a runtime")?;
     let arena = Arena::new(config.memory);

@@ -65,7 +65,7 @@ fn run_agent(args: &AgentArgs, environment: &Environment) -> Result<Exit> {
         Ok(found) => found,
         Err(report) => return Ok(refuse(&report)?),
     };
-    let levels = logging::start(config.log, environment.get("RUST_LOG"), io::stderr().is_terminal())?;
+    let (levels, lines) = logging::start(config.log, environment.get("RUST_LOG"), io::stderr().is_terminal())?;
     for warning in report.warnings() {
         tracing::warn!("{warning}");
     }
@@ -74,7 +74,7 @@ fn run_agent(args: &AgentArgs, environment: &Environment) -> Result<Exit> {
         AgentArgs { leased: true, .. } => Span::Leased,
         _ => Span::UntilStopped,
     };
-    agent::run(Configured { config, reading, levels }, environment, span)
+    agent::run(Configured { config, reading, levels, lines }, environment, span)
 }
 
 /// Hands on the defaults of an agent. One that somebody starts for himself, by a lease or by flags, which name no readers, is

@@ -84,7 +84,7 @@ impl Hooks {
     pub fn new(hooks: &[Hook], metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> Self {
         let names: Vec<_> = hooks.iter().map(|hook| hook.name.clone()).collect();
         for name in &names {
-            metrics.hook_available(name, true);
+            metrics.hook_known(name, Outcome::ALL.map(Outcome::as_str));
         }
         Self { names, board: Board::new(hooks), metrics, clock, queue: Queue::new(hooks) }
     }

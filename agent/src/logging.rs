@@ -1,5 +1,7 @@
 //! The log: text for a terminal, JSON lines otherwise, always on standard error.
 
+mod lines;
+
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result};
@@ -7,6 +9,8 @@ use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 use tracing_subscriber::{fmt, reload};
 
 use crate::causes::with_causes;
+
+pub use self::lines::{Detached, Lines};
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,12 +114,12 @@ impl Level {
     }
 }
 
-/// Starts logging, and answers how its level can be changed. `directives`, the content of `RUST_LOG`, goes before the
+/// Starts logging, and answers how its level and its way can be changed. `directives`, the content of `RUST_LOG`, goes before the
 /// configured level.
 ///
 /// # Errors
 /// When `directives` cannot be read, or logging was started before.
-pub fn start(settings: Settings, directives: Option<&str>, terminal: bool) -> Result<Levels> {
+pub fn start(settings: Settings, directives: Option<&str>, terminal: bool) -> Result<(Levels, Lines)> {
     let directives = directives.filter(|text| !text.is_empty());
     let filter = match directives {
         Some(text) => EnvFilter::builder()
@@ -124,7 +128,8 @@ pub fn start(settings: Settings, directives: Option<&str>, terminal: bool) -> Re
         None => settings.level.filter(),
     };
     // A line that nobody reads any more is lost; told of on the same stream, that would end the process.
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
+    let way = Lines::default();
+    let lines = fmt().with_env_filter(filter).with_writer(way.clone()).log_internal_errors(false);
     let set: Box<SetFilter>;
     let started = match (settings.format, terminal) {
         (Format::Json, _) | (Format::Auto, false) => {
@@ -141,7 +146,7 @@ pub fn start(settings: Settings, directives: Option<&str>, terminal: bool) -> Re
         }
     };
     started.map_err(anyhow::Error::from_boxed)?;
-    Ok(Levels(directives.is_none().then_some(set)))
+    Ok((Levels(directives.is_none().then_some(set)), way))
 }
 
 #[cfg(test)]

@@ -146,6 +146,14 @@ impl Metrics {
         self.hook_runs.get_or_create(&labels).inc();
     }
 
+    /// Shows a hook that can run, and how its runs may end. Prometheus sees no increase where there was no number before.
+    pub fn hook_known(&self, hook: &str, outcomes: impl IntoIterator<Item = &'static str>) {
+        for outcome in outcomes {
+            drop(self.hook_runs.get_or_create(&vec![("hook", hook.to_owned()), ("outcome", outcome.to_owned())]));
+        }
+        self.hook_available(hook, true);
+    }
+
     /// Notes whether a hook can run.
     pub fn hook_available(&self, hook: &str, is_available: bool) {
         self.hooks_available.get_or_create(&label("hook", &hook)).set(is_available.into());
@@ -263,8 +271,8 @@ mod tests {
         publish(&publisher, "db", Ok(expiring));
         metrics.asked("get", "ok", 1, Duration::ZERO);
         metrics.responded(200);
-        metrics.hook_ran("reload", "ok");
-        metrics.hook_available("reload", true);
+        metrics.hook_known("reload", ["succeeded", "failed"]);
+        metrics.hook_ran("reload", "succeeded");
         let (snapshot, gates) = (reader.snapshot(), gates());
         metrics.text(&View { used_bytes: Some(64), ..view(&snapshot, &|_| true, &gates) })
     }
@@ -300,6 +308,11 @@ mod tests {
             assert!(missing.is_empty(), "{file}: {missing:?}");
             assert!(series(asked).count() > 5, "{file}");
         }
+    }
+
+    #[test]
+    fn the_first_failure_of_a_hook_is_an_increase() {
+        assert!(everything().contains("keyside_hook_runs_total{hook=\"reload\",outcome=\"failed\"} 0\n"));
     }
 
     #[test]

@@ -186,10 +186,11 @@ impl<'a, V: Vault> Watch<'a, V> {
     }
 
     fn fly(&mut self, sources: Vec<Source>) {
-        let upstream = &self.refresh.upstream;
+        let (upstream, agenda) = (&self.refresh.upstream, &self.agenda);
         let fetch = |source: Source| {
+            let past = agenda.past(&source);
             async move {
-                let reply = upstream.fetch(&source).await;
+                let reply = upstream.fetch(&source, past).await;
                 Landed::Fetch(source, reply)
             }
             .boxed()

@@ -99,14 +99,14 @@ pub(crate) struct Reload {
 impl Reload {
     /// Does so until stopped.
     pub(crate) async fn run(mut self, mut hangup: Hangup, stop: CancellationToken) {
-        let watch = self.reading.as_ref().and_then(|reading| FileWatch::start(&reading.path));
+        let mut watch = self.reading.as_ref().and_then(|reading| FileWatch::start(&reading.path));
         // What changed before somebody watched is noticed now.
         let mut cause = Some(Cause::Change);
         loop {
             let work = async {
                 match cause.take() {
                     Some(cause) => self.reload(cause).await,
-                    None => cause = Some(next(watch.as_ref(), &mut hangup).await),
+                    None => cause = Some(next(watch.as_mut(), &mut hangup).await),
                 }
             };
             tokio::select! {
@@ -182,7 +182,7 @@ impl Reload {
     }
 }
 
-async fn next(watch: Option<&FileWatch>, hangup: &mut Hangup) -> Cause {
+async fn next(watch: Option<&mut FileWatch>, hangup: &mut Hangup) -> Cause {
     let changed = async {
         match watch {
             Some(watch) => watch.changed().await,

@@ -44,7 +44,8 @@ pub use self::rejection::RejectionWatch;
 pub use self::settings::{Kind, Settings, UnknownKind};
 pub use self::source::Source;
 
-/// A token is renewed no sooner than this after it was got, and a failed renewal is tried again after it.
+/// A token is renewed no sooner than this after it was got; a failed renewal is tried again after it, and so is a source
+/// that could not serve when a later one did.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
 
 /// A token that was just given is taken to be good for so long, even where this machine's clock says that it has expired:
@@ -76,7 +77,7 @@ pub struct SignIn {
 
 #[derive(Default)]
 struct State {
-    /// The candidate that gave the first token; it is kept to.
+    /// The candidate that gave the latest token; it is kept to unless one before it merely could not serve.
     chosen: Option<usize>,
     /// Those that were tried before it in vain.
     passed: Vec<Attempt>,
@@ -84,6 +85,13 @@ struct State {
     /// How often no source gave a token, and why the last time.
     refusals: u64,
     refused: Option<TokenError>,
+}
+
+impl State {
+    /// The candidate that alone is asked from now on; none while one before it may yet serve.
+    fn settled(&self) -> Option<usize> {
+        self.chosen.filter(|_| !self.passed.iter().any(|attempt| attempt.passing))
+    }
 }
 
 /// Who signed in, and how.
@@ -232,13 +240,13 @@ impl Identity {
         self.state().tokens.get(scope).filter(|held| held.good_until > now).map(|held| held.token.clone())
     }
 
-    /// Asks the chosen candidate, or each until one gives a token. Every try makes a credential anew, because those of
+    /// Asks the candidate that is settled on, or each until one gives a token. Every try makes a credential anew, because those of
     /// the SDK keep the token that they once had until it is about to expire.
     async fn mint(&self, scope: &str) -> Result<AccessToken, TokenError> {
-        let chosen = self.state().chosen;
+        let settled = self.state().settled();
         let mut attempts = Vec::new();
         for (index, candidate) in self.candidates.iter().enumerate() {
-            if chosen.is_some_and(|chosen| chosen != index) {
+            if settled.is_some_and(|settled| settled != index) {
                 continue;
             }
             let source = candidate.source;
@@ -265,17 +273,21 @@ impl Identity {
         Err(error)
     }
 
-    /// Keeps a token, and to the candidate that gave it after others were tried in vain.
+    /// Keeps a token, and to the candidate that gave it after others were tried in vain. Where one of those merely could not
+    /// serve, the token is good for the meantime only: it may be of an identity that nobody meant, without any rights.
     fn keep(&self, scope: &str, token: &AccessToken, index: usize, in_vain: Vec<Attempt>) {
         let now = self.clock.moment();
         let lifetime = between(now.wall, expiry(token)).max(LIFETIME_MIN);
-        let (renew_at, good_until) = (now.uptime + renew_after(lifetime), now.uptime + lifetime);
         let mut state = self.state();
-        if state.chosen.replace(index).is_none() {
-            let passed = listed(&in_vain);
-            tracing::info!(source = %self.candidates[index].source, passed, "signed in to Azure");
+        if state.settled().is_none() {
+            if state.chosen.replace(index) != Some(index) {
+                let passed = listed(&in_vain);
+                tracing::info!(source = %self.candidates[index].source, passed, "signed in to Azure");
+            }
             state.passed = in_vain;
         }
+        let pause = if state.settled().is_some() { renew_after(lifetime) } else { RENEWAL_PAUSE };
+        let (renew_at, good_until) = (now.uptime + pause, now.uptime + lifetime);
         state.tokens.insert(scope.to_owned(), Held { token: token.clone(), renew_at, good_until });
         drop(state);
         self.changed.notify_one();

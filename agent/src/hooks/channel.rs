@@ -60,6 +60,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Succeeded, Self::Failed, Self::TimedOut, Self::Unavailable];
+
     /// The word for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

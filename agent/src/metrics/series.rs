@@ -88,6 +88,17 @@ fn register_sums(registry: &mut Registry, snapshot: &Snapshot, now: Moment) {
     let oldest: Gauge = Gauge::default();
     oldest.set(ages.max().unwrap_or_default());
     registry.register_with_unit("oldest_age", "The greatest age of any secret", Unit::Seconds, oldest);
+    let published = snapshot.slots.values().filter_map(|slot| slot.published.as_ref());
+    if let Some(expires) = published.filter_map(|one| one.secret.metadata.expires).min() {
+        let next: Gauge = Gauge::default();
+        next.set(expires.as_second());
+        registry.register_with_unit(
+            "next_expiry_timestamp",
+            "When the first secret expires, or did",
+            Unit::Seconds,
+            next,
+        );
+    }
 }
 
 /// Vaults are numbered in the order in which they are tried; their names are for operators, in the status.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::item::Item;
 use super::trouble::Trouble;
-use super::upstream::Answer;
+use super::upstream::{Answer, Past};
 use super::{Dice, Settings, Source};
 use crate::clock::Moment;
 use crate::schedule::{Facts, Listing, Look, Pace, Strain};
@@ -15,6 +15,9 @@ use crate::vault::{FetchError, Listed};
 
 /// Not before something else happens.
 pub(super) const NEVER: Duration = Duration::MAX;
+
+/// A list that fails within this may be told of as late as after the next one.
+const QUICK: Duration = Duration::from_secs(2);
 
 /// When which secret is looked at, and how.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(super) struct Agenda {
     items: BTreeMap<Source, Item>,
     /// When all secrets are looked at next; never while a list is under way.
     round: Duration,
+    /// When the latest list began.
+    listed: Duration,
     /// How many lists failed in a row.
     attempt: u32,
     /// The next round is for those too that wait because the vault was out of reach.
@@ -82,6 +87,7 @@ impl Agenda {
             strain: Strain::default(),
             items: sources.into_iter().map(|source| (source, Item { due: now, ..Item::default() })).collect(),
             round: now + pace.phase(dice()),
+            listed: now,
             attempt: 0,
             for_all: false,
         }
@@ -143,7 +149,7 @@ impl Agenda {
             match self.look(now) {
                 Look::List { calls_max } => {
                     errands.list = Some(calls_max);
-                    self.round = NEVER;
+                    (self.round, self.listed) = (NEVER, now);
                     errands.fetch =
                         self.begin(|source, item| source.version.is_some() && item.trouble == Trouble::None);
                 }
@@ -164,6 +170,11 @@ impl Agenda {
                 item.due = NEVER;
             }
         }
+    }
+
+    /// What came of the last requests for a secret.
+    pub(super) fn past(&self, source: &Source) -> Past {
+        self.items.get(source).map(Item::past).unwrap_or_default()
     }
 
     /// Notes that what was fetched could not be used by all who want it, so that no list can confirm it.
@@ -199,8 +210,9 @@ impl Agenda {
                     self.round = now + self.pace.wait_failed(self.attempt, error.retry_after(), (self.dice)());
                     self.attempt += 1;
                     // A packet may be lost, and a second later all is well. A vault that asks to wait is not looked at for
-                    // long.
-                    let passes = is_first && error.retry_after().is_none();
+                    // long, and one that hung was not for long already.
+                    let was_quick = now.saturating_sub(self.listed) < QUICK;
+                    let passes = is_first && was_quick && error.retry_after().is_none();
                     let held_back = if passes { Vec::new() } else { self.not_looked_at() };
                     return Told { held_back, ..Told::default() };
                 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::agenda::{Meaning, NEVER};
 use super::trouble::Trouble;
+use super::upstream::Past;
 use super::{Dice, Source};
 use crate::clock::{Moment, between};
 use crate::schedule::{Case, Facts, Pace, Seen, Verdict};
@@ -34,6 +35,10 @@ impl Item {
     /// Which goes first: what has waited longest, and after that what may hang or fail again.
     pub(super) fn turn(&self) -> (Trouble, Duration) {
         (self.trouble.without_delay(), self.confirmed)
+    }
+
+    pub(super) fn past(&self) -> Past {
+        Past { failed: self.attempt > 0, refused: self.case.is_some() }
     }
 
     pub(super) fn is_under_way(&self) -> bool {

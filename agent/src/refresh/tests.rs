@@ -2,6 +2,7 @@
 
 mod agenda;
 mod fields;
+mod neighbours;
 mod outage;
 mod plan;
 mod revocation;

@@ -18,6 +18,9 @@ use crate::vault::{FetchError, Listed, Vault};
 /// ten seconds.
 const CONCURRENT_REQUESTS: usize = 4;
 
+/// How many of them may be for secrets whose last request failed: what hangs again and again leaves room for the others.
+const CONCURRENT_DOUBTFUL: usize = CONCURRENT_REQUESTS - 1;
+
 /// Longest time that one request may take: four times the deadline that the vault's client sets itself, a token included.
 pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_mins(2);
 
@@ -26,6 +29,7 @@ pub struct Upstream<V> {
     vaults: Vec<V>,
     gates: Gates,
     permits: Semaphore,
+    doubtful: Semaphore,
     clock: Arc<dyn Clock>,
     dice: Dice,
 }
@@ -47,6 +51,15 @@ pub struct Gate {
 enum Subject {
     List,
     Secret(Source),
+}
+
+/// What the last requests for a secret came to, as far as the next one depends on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Past {
+    /// They failed as in an outage.
+    pub(super) failed: bool,
+    /// The first vault refused it, and has not given it since.
+    pub(super) refused: bool,
 }
 
 /// What came of a request.
@@ -133,7 +146,14 @@ impl<V> Upstream<V> {
         };
         let (addresses, vaults): (Vec<_>, Vec<_>) = vaults.into_iter().unzip();
         let gates = Gates(addresses.into_iter().enumerate().map(gate).collect());
-        Self { vaults, gates, permits: Semaphore::new(CONCURRENT_REQUESTS), clock, dice }
+        Self {
+            vaults,
+            gates,
+            permits: Semaphore::new(CONCURRENT_REQUESTS),
+            doubtful: Semaphore::new(CONCURRENT_DOUBTFUL),
+            clock,
+            dice,
+        }
     }
 
     /// The ways to the vaults, for those who show how they are.
@@ -169,7 +189,7 @@ impl<V> Upstream<V> {
                 false
             }
             _ => {
-                let closed = gate.circuit().answered();
+                let closed = gate.circuit().answered(subject);
                 if closed {
                     tracing::info!(%vault, "the vault answers again");
                 }
@@ -181,13 +201,16 @@ impl<V> Upstream<V> {
 
 impl<V: Vault> Upstream<V> {
     /// Fetches a secret from the first vault, or from another one while the first is out of reach. What others say counts
-    /// only where they give the secret: whether it was taken away is for the first to say.
-    pub(super) async fn fetch(&self, source: &Source) -> Reply<(Secret, Origin)> {
+    /// only where they give the secret: whether it was taken away is for the first to say, and what that said last holds
+    /// while it is silent.
+    pub(super) async fn fetch(&self, source: &Source, past: Past) -> Reply<(Secret, Origin)> {
+        let _doubt = if past.failed { self.doubtful.acquire().await.ok() } else { None };
         let _permit = self.permits.acquire().await;
         let subject = Subject::Secret(source.clone());
         let (mut failure, mut wait, mut healed) = (None, Duration::MAX, false);
-        for (vault, gate) in self.vaults.iter().zip(self.gates.iter()) {
-            if let Admission::Refused { wait: longer } = gate.circuit().admit(self.clock.uptime()) {
+        let count = if past.refused { 1 } else { self.vaults.len() };
+        for (vault, gate) in self.vaults.iter().zip(self.gates.iter()).take(count) {
+            if let Admission::Refused { wait: longer } = gate.circuit().admit(&subject, self.clock.uptime()) {
                 wait = wait.min(longer);
                 continue;
             }
@@ -215,7 +238,7 @@ impl<V: Vault> Upstream<V> {
         let (Some(vault), Some(gate)) = (self.vaults.first(), self.gates.iter().next()) else {
             return Reply { answer: Answer::HeldBack { wait: Duration::MAX }, healed: false };
         };
-        if let Admission::Refused { wait } = gate.circuit().admit(self.clock.uptime()) {
+        if let Admission::Refused { wait } = gate.circuit().admit(&Subject::List, self.clock.uptime()) {
             return Reply { answer: Answer::HeldBack { wait }, healed: false };
         }
         let listed = timeout(REQUEST_TIME_MAX, vault.list(calls_max)).await.unwrap_or_else(|_| Err(late()));

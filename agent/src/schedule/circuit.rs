@@ -22,6 +22,8 @@ pub struct Circuit<S> {
     phase: Phase,
     failures: u32,
     failing: BTreeSet<S>,
+    /// Those that failed while the vault answered others, and have not been answered since: that is a matter of theirs.
+    alone: BTreeSet<S>,
     subjects: usize,
     limit: Duration,
     probe_time_max: Duration,
@@ -74,12 +76,21 @@ impl<S: Ord + Clone> Circuit<S> {
     /// `probe_time_max` is given up.
     #[must_use]
     pub fn new(subjects: usize, limit: Duration, probe_time_max: Duration) -> Self {
-        Self { phase: Phase::Closed, failures: 0, failing: BTreeSet::new(), subjects, limit, probe_time_max }
+        Self {
+            phase: Phase::Closed,
+            failures: 0,
+            failing: BTreeSet::new(),
+            alone: BTreeSet::new(),
+            subjects,
+            limit,
+            probe_time_max,
+        }
     }
 
-    /// Goes by other numbers from now on, as given to [`Self::new`], and forgets nothing.
+    /// Goes by other numbers from now on, as given to [`Self::new`], and forgets only who fails alone: those may be gone.
     pub fn adapt(&mut self, subjects: usize, limit: Duration) {
         (self.subjects, self.limit) = (subjects, limit);
+        self.alone.clear();
     }
 
     /// How it is at present.
@@ -103,9 +114,13 @@ impl<S: Ord + Clone> Circuit<S> {
         }
     }
 
-    /// Lets a request through, or not. The one that is let through when the wait is over is the probe.
-    pub fn admit(&mut self, now: Duration) -> Admission {
+    /// Lets a request about `subject` through, or not. The one that is let through when the wait is over is the probe, which
+    /// is none that fails whatever the vault does.
+    pub fn admit(&mut self, subject: &S, now: Duration) -> Admission {
         let admission = self.permits(now);
+        if admission == Admission::Granted && self.phase != Phase::Closed && self.fails_alone(subject) {
+            return Admission::Refused { wait: PROBE_WAIT };
+        }
         if let (Admission::Granted, Phase::Open { openings, .. } | Phase::HalfOpen { openings, .. }) =
             (admission, self.phase)
         {
@@ -114,24 +129,31 @@ impl<S: Ord + Clone> Circuit<S> {
         admission
     }
 
-    /// Notes that the vault answered, be it with a refusal. Answers whether that closes the circuit.
-    pub fn answered(&mut self) -> bool {
+    /// Notes that the vault answered about `subject`, be it with a refusal. Answers whether that closes the circuit.
+    pub fn answered(&mut self, subject: &S) -> bool {
         let was_open = self.phase != Phase::Closed;
         self.phase = Phase::Closed;
         self.failures = 0;
-        self.failing.clear();
+        let failing = std::mem::take(&mut self.failing);
+        if self.are_few(&failing) {
+            self.alone.extend(failing);
+        }
+        self.alone.remove(subject);
         was_open
     }
 
     /// Notes that a request about `subject` failed. Answers whether that opens the circuit. A vault that says how long to
     /// wait is left alone at once and at least so long, up to five minutes.
     pub fn failed(&mut self, subject: &S, retry_after: Option<Duration>, now: Duration, dice: f64) -> bool {
+        let asked = respite(retry_after);
+        // Who waits as long as is asked for is whoever asked.
+        if self.phase == Phase::Closed && self.fails_alone(subject) {
+            return false;
+        }
         self.failures += 1;
         self.failing.insert(subject.clone());
-        let asked = respite(retry_after);
-        let many = self.failures >= FAILURES_MAX && self.failing.len() >= SUBJECTS_MIN.min(self.subjects);
         let (until, openings) = match self.phase {
-            Phase::Closed if many || !asked.is_zero() => (now + asked + backoff(0, self.limit, dice), 1),
+            Phase::Closed if self.is_enough() || !asked.is_zero() => (now + asked + backoff(0, self.limit, dice), 1),
             Phase::Closed => return false,
             // It was under way when the circuit opened.
             Phase::Open { until, openings } => (until.max(now + asked), openings),
@@ -140,6 +162,22 @@ impl<S: Ord + Clone> Circuit<S> {
         let was_closed = self.phase == Phase::Closed;
         self.phase = Phase::Open { until, openings };
         was_closed
+    }
+
+    /// Whether so much has failed that it must be the vault.
+    fn is_enough(&self) -> bool {
+        let others = self.subjects.saturating_sub(self.alone.len());
+        self.failures >= FAILURES_MAX && self.failing.len() >= SUBJECTS_MIN.min(others)
+    }
+
+    /// Whether a failure of this one says nothing about the vault.
+    fn fails_alone(&self, subject: &S) -> bool {
+        self.are_few(&self.alone) && self.alone.contains(subject)
+    }
+
+    /// Whether it can be a matter of theirs that these fail. Where it is most, it is the vault after all.
+    fn are_few(&self, failing: &BTreeSet<S>) -> bool {
+        failing.len() * 2 <= self.subjects
     }
 }
 
@@ -186,28 +224,68 @@ mod tests {
     #[test]
     fn an_answer_between_failures_starts_the_count_anew() {
         let mut circuit = circuit(20);
-        for subject in 0..50 {
+        for subject in 0..9 {
             circuit.failed(&subject, None, LIMIT, 0.5);
             if subject % 3 == 2 {
-                assert!(!circuit.answered(), "it was never open");
+                assert!(!circuit.answered(&99), "it was never open");
             }
         }
         assert_eq!(circuit.state(), CircuitState::Closed);
     }
 
     #[test]
+    fn those_that_go_on_failing_while_the_vault_answers_others_count_no_more_unless_they_are_most() {
+        for (failing, opens) in [(2, false), (10, false), (11, true)] {
+            let mut circuit = circuit(20);
+            for subject in 0..failing {
+                circuit.failed(&subject, None, LIMIT, 0.5);
+                circuit.answered(&99);
+            }
+            let opened =
+                (0..40).fold(false, |opened, turn| opened | circuit.failed(&(turn % failing), None, LIMIT, 0.5));
+            assert_eq!(opened, opens, "{failing}");
+        }
+    }
+
+    #[test]
+    fn one_that_fails_alone_is_no_probe_and_its_answer_makes_it_like_the_others() {
+        let mut circuit = circuit(20);
+        circuit.failed(&1, None, LIMIT, 0.5);
+        circuit.answered(&2);
+        for subject in 2..20 {
+            circuit.failed(&subject, None, LIMIT, 0.0);
+        }
+        assert_eq!(circuit.admit(&1, LIMIT), Admission::Refused { wait: PROBE_WAIT });
+        assert_eq!(circuit.admit(&2, LIMIT), Admission::Granted);
+        assert!(circuit.answered(&2));
+        assert!(!circuit.fails_alone(&3), "it failed with the vault");
+        circuit.answered(&1);
+        assert!(!circuit.fails_alone(&1));
+    }
+
+    #[test]
+    fn one_that_alone_is_asked_to_wait_again_and_again_has_the_others_wait_once() {
+        let mut circuit = circuit(20);
+        assert!(circuit.failed(&1, Some(second(20)), Duration::ZERO, 0.0), "it may be the vault");
+        assert_eq!(circuit.admit(&2, second(20)), Admission::Granted);
+        assert!(circuit.answered(&2));
+        assert!(!circuit.failed(&1, Some(second(20)), second(21), 0.0));
+        assert_eq!(circuit.admit(&2, second(21)), Admission::Granted);
+    }
+
+    #[test]
     fn one_probe_passes_when_the_wait_is_over_and_decides() {
         let mut circuit = opened(second(100));
-        assert_eq!(circuit.admit(second(100)), Admission::Refused { wait: second(1) });
-        assert_eq!(circuit.admit(second(101)), Admission::Granted);
+        assert_eq!(circuit.admit(&1, second(100)), Admission::Refused { wait: second(1) });
+        assert_eq!(circuit.admit(&1, second(101)), Admission::Granted);
         assert_eq!(circuit.state(), CircuitState::HalfOpen);
-        assert_eq!(circuit.admit(second(101)), Admission::Refused { wait: PROBE_WAIT }, "one only");
+        assert_eq!(circuit.admit(&1, second(101)), Admission::Refused { wait: PROBE_WAIT }, "one only");
         assert!(!circuit.failed(&9, None, second(102), 1.0), "it was open before");
-        assert_eq!(circuit.admit(second(103)), Admission::Refused { wait: second(1) });
-        assert_eq!(circuit.admit(second(104)), Admission::Granted);
-        assert!(circuit.answered());
-        assert_eq!(circuit.admit(second(104)), Admission::Granted);
-        assert_eq!(circuit.admit(second(104)), Admission::Granted, "closed");
+        assert_eq!(circuit.admit(&1, second(103)), Admission::Refused { wait: second(1) });
+        assert_eq!(circuit.admit(&1, second(104)), Admission::Granted);
+        assert!(circuit.answered(&1));
+        assert_eq!(circuit.admit(&1, second(104)), Admission::Granted);
+        assert_eq!(circuit.admit(&1, second(104)), Admission::Granted, "closed");
     }
 
     #[test]
@@ -217,7 +295,7 @@ mod tests {
             let Admission::Refused { wait } = circuit.permits(now) else { panic!("open") };
             waits.push(wait.as_secs());
             now += wait;
-            assert_eq!(circuit.admit(now), Admission::Granted);
+            assert_eq!(circuit.admit(&1, now), Admission::Granted);
             circuit.failed(&1, None, now, 1.0);
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 120, 120, 120]);
@@ -238,8 +316,8 @@ mod tests {
     #[test]
     fn a_probe_that_never_ends_is_given_up() {
         let mut circuit = opened(Duration::ZERO);
-        assert_eq!(circuit.admit(second(1)), Admission::Granted);
+        assert_eq!(circuit.admit(&1, second(1)), Admission::Granted);
         assert_eq!(circuit.permits(second(60)), Admission::Refused { wait: PROBE_WAIT });
-        assert_eq!(circuit.admit(second(61)), Admission::Granted);
+        assert_eq!(circuit.admit(&1, second(61)), Admission::Granted);
     }
 }

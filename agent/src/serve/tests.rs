@@ -2,6 +2,7 @@
 
 mod changing;
 mod contract;
+mod crowd;
 mod limits;
 mod malformed;
 mod operation;

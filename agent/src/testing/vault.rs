@@ -35,6 +35,7 @@ struct Contents {
     hidden: Vec<SecretName>,
     fault: Option<Fault>,
     faults: BTreeMap<SecretName, Fault>,
+    slow: BTreeMap<SecretName, Duration>,
     list_fault: Option<Fault>,
     latency: Option<Duration>,
 }
@@ -122,13 +123,21 @@ impl FakeVault {
         contents.faults.extend(fault.map(|fault| (name(vault_name), fault)));
     }
 
+    /// Takes so long for every answer about one secret.
+    pub(crate) fn slow_down(&self, vault_name: &str, latency: Duration) {
+        self.contents().slow.insert(name(vault_name), latency);
+    }
+
     /// Takes so long for every answer.
     pub(crate) fn answer_after(&self, latency: Duration) {
         self.contents().latency = Some(latency);
     }
 
-    async fn think(&self) {
-        let latency = self.contents().latency;
+    async fn think(&self, about: Option<&SecretName>) {
+        let latency = {
+            let contents = self.contents();
+            about.and_then(|name| contents.slow.get(name).copied()).or(contents.latency)
+        };
         if let Some(latency) = latency {
             tokio::time::sleep(latency).await;
         }
@@ -188,7 +197,7 @@ impl Vault for FakeVault {
             contents.asked.push(name.clone());
             (contents.secrets.get(name).cloned(), contents.fault.or_else(|| contents.faults.get(name).copied()))
         };
-        self.think().await;
+        self.think(Some(name)).await;
         if let Some(fault) = fault {
             return Err(fault());
         }
@@ -201,7 +210,7 @@ impl Vault for FakeVault {
     }
 
     async fn list(&self, calls_max: usize) -> Result<Listed, FetchError> {
-        self.think().await;
+        self.think(None).await;
         let mut contents = self.contents();
         let fault = contents.fault.or(contents.list_fault);
         if let Some(fault) = fault {

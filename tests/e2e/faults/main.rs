@@ -2,6 +2,7 @@
 //! steady state and during a rotation.
 
 mod budget;
+mod control;
 mod crowd;
 mod outcome;
 mod row;

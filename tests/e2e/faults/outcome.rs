@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use keyside_tests::agent::Agent;
 
+use crate::control;
 use crate::row::Phase;
 
 /// What a reader got.
@@ -34,11 +35,14 @@ impl Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
     times: Vec<Duration>,
+    /// How long somebody else took, who was asked at the same time and has nothing to do.
+    control: Vec<Duration>,
     order: Vec<Seen>,
 }
 
 impl Reads {
     pub(crate) fn read(&mut self, agent: &Agent) {
+        self.control.push(control::ask());
         let start = Instant::now();
         let seen = Seen::of_struck(agent);
         self.times.push(start.elapsed());
@@ -56,18 +60,41 @@ impl Reads {
         &self.order
     }
 
+    /// How long reads took, and the control.
+    pub(crate) fn times(self) -> [Times; 2] {
+        [self.times, self.control].map(Times::new)
+    }
+}
+
+/// How long many of the same took, in order.
+#[derive(Clone, Debug)]
+pub(crate) struct Times(Vec<Duration>);
+
+impl Times {
+    fn new(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        Self(times)
+    }
+
     pub(crate) fn count(&self) -> usize {
-        self.times.len()
+        self.0.len()
     }
 
     pub(crate) fn median(&self) -> Duration {
-        let mut times = self.times.clone();
-        times.sort_unstable();
-        times[times.len() / 2]
+        self.0[self.0.len() / 2]
     }
 
     pub(crate) fn max(&self) -> Duration {
-        self.times.iter().copied().max().unwrap_or_default()
+        self.0.last().copied().unwrap_or_default()
+    }
+
+    /// What all but one of a thousand stay within.
+    pub(crate) fn of_a_thousand(&self) -> Duration {
+        self.0[self.0.len() - 1 - self.0.len() / 1_000]
+    }
+
+    fn all<'a>(times: impl Iterator<Item = &'a Self>) -> Self {
+        Self::new(times.flat_map(|times| times.0.iter().copied()).collect())
     }
 }
 
@@ -77,9 +104,8 @@ pub(crate) struct Outcome {
     pub(crate) phase: Phase,
     /// What readers got while it lasted.
     pub(crate) readers: String,
-    pub(crate) reads: usize,
-    pub(crate) median: Duration,
-    pub(crate) max: Duration,
+    pub(crate) reads: Times,
+    pub(crate) control: Times,
     pub(crate) calls: usize,
     pub(crate) allowed: usize,
     pub(crate) sign_ins: usize,
@@ -89,8 +115,8 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     pub(crate) fn line(&self, name: &str) -> String {
-        let Self { phase, readers, reads, median, max, calls, allowed, sign_ins, healed } = self;
-        let phase = phase.as_str();
+        let Self { phase, readers, reads, calls, allowed, sign_ins, healed, .. } = self;
+        let (phase, median, max, reads) = (phase.as_str(), reads.median(), reads.max(), reads.count());
         let healed = healed.map_or("left alone".to_owned(), |time| format!("fresh after {}", seconds(time)));
         format!(
             "{name:34} {phase:9} readers: {readers:28} {reads:4} reads, median {median:>9.1?}, max {max:>9.1?}; \
@@ -117,13 +143,22 @@ pub(crate) fn markdown(rows: &[(String, Vec<Outcome>)]) -> String {
     text
 }
 
-/// All reads of the table in one line.
+/// All reads of the table in one line, and what they are held to: the machine's own delays, as the control shows them.
 pub(crate) fn summary(rows: &[(String, Vec<Outcome>)]) -> String {
     let outcomes = || rows.iter().flat_map(|(_, outcomes)| outcomes);
-    let reads: usize = outcomes().map(|outcome| outcome.reads).sum();
-    let median = outcomes().map(|outcome| outcome.median).max().unwrap_or_default();
-    let max = outcomes().map(|outcome| outcome.max).max().unwrap_or_default();
-    format!("{reads} reads, at the median of the slowest trial {median:.1?}, the slowest of all {max:.1?}")
+    let (reads, control) = (outcomes().map(|outcome| &outcome.reads), outcomes().map(|outcome| &outcome.control));
+    let slowest = reads.clone().map(Times::median).max().unwrap_or_default();
+    let words = |times: &Times| {
+        format!("of a thousand all but one within {:.1?}, the slowest {:.1?}", times.of_a_thousand(), times.max())
+    };
+    let (reads, control) = (Times::all(reads), Times::all(control));
+    format!(
+        "{} reads, at the median of the slowest trial {slowest:.1?}, {}; of who has nothing to do: at the median {:.1?}, {}",
+        reads.count(),
+        words(&reads),
+        control.median(),
+        words(&control)
+    )
 }
 
 fn seconds(time: Duration) -> String {

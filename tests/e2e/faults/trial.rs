@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// What the machine may add to what the rules promise.
 const SLACK: Duration = Duration::from_secs(3);
 
-/// The longest time for which a read is answered from memory, at the median.
+/// The longest time for which a read is answered from memory, at the median, beyond what the machine itself takes.
 const READ_TIME: Duration = Duration::from_millis(10);
 
 /// The respite that a vault is granted at most.
@@ -60,11 +60,11 @@ pub(crate) fn run(row: &Row, phase: Phase) -> Outcome {
     let allowed = allowed(row, phase, start.elapsed()) * row.requests;
     assert!(calls <= allowed, "{calls} calls, {allowed} allowed in {:?}", start.elapsed());
     assert!(sign_ins <= allowed, "{sign_ins} sign-ins, {allowed} allowed in {:?}", start.elapsed());
-    let (median, max) = (reads.median(), reads.max());
-    assert!(median < READ_TIME, "reads took {median:?} at the median");
-
     let healed = (row.meaning != Meaning::LeftAlone).then(|| heal(&mut scene, &agent, &mut reads, (row, phase)));
-    Outcome { phase, readers: enough.words(), reads: reads.count(), median, max, calls, allowed, sign_ins, healed }
+    let (readers, [reads, control]) = (enough.words(), reads.times());
+    let (median, other) = (reads.median(), control.median());
+    assert!(median < other + READ_TIME, "reads took {median:?} at the median, and who has nothing to do {other:?}");
+    Outcome { phase, readers, reads, control, calls, allowed, sign_ins, healed }
 }
 
 /// Ends the outage and measures how long it takes until readers get what the vault has.

@@ -1,5 +1,7 @@
 //! Tests of the identity: which source is kept to, when tokens are renewed, and what platforms are asked.
 
+mod choice;
+
 use std::collections::VecDeque;
 
 use azure_core::time::OffsetDateTime;
@@ -25,12 +27,15 @@ struct FakeMint {
     log: Arc<Mutex<Vec<&'static str>>>,
     /// Answers to come, per request; afterwards all succeed.
     failures: Arc<Mutex<VecDeque<bool>>>,
+    /// Whether a source that fails merely cannot serve now.
+    passing: bool,
 }
 
 impl FakeMint {
     fn new(failures: &[bool]) -> Self {
         let failures = failures.iter().copied().collect::<VecDeque<_>>();
-        Self { clock: TimerClock::start(), log: Arc::default(), failures: Arc::new(Mutex::new(failures)) }
+        let failures = Arc::new(Mutex::new(failures));
+        Self { clock: TimerClock::start(), log: Arc::default(), failures, passing: false }
     }
 
     fn log(&self) -> Vec<&'static str> {
@@ -61,7 +66,7 @@ impl Mint for FakeMint {
             log.len()
         };
         if self.failures.lock().expect("no panic").pop_front().unwrap_or(false) {
-            return Err("down".to_owned().into());
+            return Err(Obstacle { reason: "down".to_owned(), passing: self.passing });
         }
         // By the time that it really is, whatever the machine's clock was set to.
         let expires = new_year() + jiff::SignedDuration::try_from(self.clock.uptime() + HOUR).expect("in range");
@@ -113,53 +118,6 @@ async fn a_clock_that_is_set_by_a_day_makes_no_token_old_and_no_request_sign_in(
         assert_eq!(token(&identity).await.expect("a token"), "token-2");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn auto_takes_the_first_that_yields_a_token_and_keeps_to_it() {
-    let mint = FakeMint::new(&[true, true, false]);
-    let environment = Environment::from([
-        ("AZURE_TENANT_ID", "t"),
-        ("AZURE_CLIENT_ID", "c"),
-        ("AZURE_CLIENT_SECRET", "s"),
-        ("AZURE_FEDERATED_TOKEN_FILE", "/t"),
-        ("IDENTITY_ENDPOINT", "http://127.0.0.1:1/"),
-        ("IDENTITY_HEADER", "h"),
-    ]);
-    let identity = mint.identity(Kind::Auto, &environment);
-    let log = Log::default();
-    let logging = log.start();
-    assert_eq!(token(&identity).await.expect("a token"), "token-3");
-    drop(logging);
-    let signed_in = identity.sign_in(SCOPE).await.expect("the same token");
-    assert_eq!((signed_in.source, signed_in.passed.len()), (Source::AppService, 3));
-    assert_eq!(signed_in.platform, Some((Uri::from_static("http://127.0.0.1:1"), Reach::Direct)));
-    assert_eq!(identity.source(), Some(Source::AppService));
-    let passed =
-        "client secret: down; client certificate: AZURE_CLIENT_CERTIFICATE_PATH is not set; workload identity: down";
-    let signed_in = log.text();
-    assert!(signed_in.contains(&format!("source=App Service identity passed=\"{passed}\"")), "{signed_in}");
-
-    identity.reject("token-3");
-    assert_eq!(token(&identity).await.expect("a token"), "token-4");
-    assert_eq!(mint.log(), ["client secret", "workload", "platform", "platform"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn when_none_yields_a_token_every_reason_is_told() {
-    let mint = FakeMint::new(&[true, true]);
-    let identity = mint.identity(Kind::Auto, &Environment::default());
-    let error = token(&identity).await.expect_err("no token").to_string();
-    for part in [
-        "client secret: AZURE_CLIENT_SECRET is not set",
-        "Azure ML identity: MSI_ENDPOINT",
-        "IMDS: down",
-        "Azure CLI: down",
-    ] {
-        assert!(error.contains(part), "{error}");
-    }
-    assert_eq!(identity.source(), None);
-    assert_eq!(token(&identity).await.expect("the next try succeeds"), "token-3");
 }
 
 #[tokio::test(start_paused = true)]

@@ -250,6 +250,26 @@ async fn a_fallback_never_gives_what_the_first_vault_denies() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fallback_never_brings_back_what_the_first_vault_refused_before_it_fell_silent() {
+    // Two answers, or one, which alone decides nothing.
+    for (seconds, state) in [(300, State::Revoked), (61, State::Stale)] {
+        let (running, other) = with_fallback().await;
+        running.vault.fail_one("vault-db", Some(|| FetchError::NotFound));
+        running.vault.hide_from_lists("vault-db");
+        pass(seconds).await;
+        assert_eq!(running.slot("db").state(), state);
+        running.vault.fail(Some(unavailable));
+        pass(3_600).await;
+        assert_eq!(running.slot("db").state(), state);
+        assert_eq!(other.asked_for("vault-db"), 0);
+        running.vault.fail(None);
+        running.vault.fail_one("vault-db", None);
+        pass(600).await;
+        assert_eq!((running.slot("db").state(), vault_of(&running, "db").as_str()), (State::Fresh, "vault 0"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_fallback_denies_revokes_nothing_and_its_own_failures_are_its_own() {
     let (running, other) = with_fallback().await;
     running.vault.fail(Some(unavailable));

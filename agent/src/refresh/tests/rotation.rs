@@ -1,7 +1,7 @@
 //! How rotations are noticed, and at what cost.
 
 use super::*;
-use crate::testing::vault::denied;
+use crate::testing::vault::{denied, unavailable};
 
 /// Counts what a stretch of time costs: fetches and pages of lists.
 async fn cost(vault: &FakeVault, seconds: u64) -> (usize, usize) {
@@ -176,7 +176,20 @@ async fn what_is_due_after_a_suspension_is_done_within_seconds() {
     pass(30).await;
     assert_eq!(running.value("s1").as_deref(), Some("two"));
     running.clock.suspend(13 * 3_600);
-    vault.fail(Some(crate::testing::vault::unavailable));
+    vault.fail(Some(unavailable));
     pass(30).await;
     assert!(running.states().iter().all(|state| *state == State::TooStale), "{:?}", running.states());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_demand_for_all_tells_of_a_change_also_where_one_of_them_stays_as_it_was() {
+    let running = Setup::of(&two_secrets(Otherwise::NotFound)).start();
+    pass(1).await;
+    running.vault.rotate("vault-db", 'c', b"three");
+    running.vault.rotate("vault-token", 'd', b"four");
+    running.vault.fail_one("vault-db", Some(unavailable));
+    let publication = running.demands.look(None).await.expect("the loop answers");
+    assert_eq!(publication, Publication::Applied(2), "of the other one");
+    assert_eq!((running.value("db").as_deref(), running.value("token").as_deref()), (Some("one"), Some("four")));
+    assert_eq!(running.slot("db").failure.map(|failure| failure.code), Some("unavailable"), "whoever asked is told");
 }
