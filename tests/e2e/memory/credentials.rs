@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aho_corasick::AhoCorasick;
 use keyside_tests::agent::Agent;
 use keyside_tests::estate::{CLIENT, CLIENT_SECRET, Estate, ISSUER, PLATFORM_SECRET, SUBJECT, TENANT, VAULT};
 use keyside_tests::memory_scan::{self, Count, Findings, Scanner};
@@ -44,8 +45,10 @@ fn web_tokens(pid: u32) -> BTreeSet<String> {
         // Header, claims and an RSA signature.
         (parts.len() == 3 && parts[2] >= 342 && parts[1] > 100).then_some(text)
     };
+    // Every one begins with the base64 of `{"`.
+    let beginnings = AhoCorasick::new(["eyJ"]).expect("one pattern");
     let tokens_in = |memory: Vec<u8>| -> Vec<String> {
-        memchr::memmem::find_iter(&memory, b"eyJ").filter_map(|at| token(&memory[at..])).collect()
+        beginnings.find_iter(&memory).filter_map(|found| token(&memory[found.start()..])).collect()
     };
     memory_scan::memory(pid).flat_map(tokens_in).collect()
 }
