@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use base64ct::{Base64, Encoding as _};
 use keyside_tests::memory_scan::Scanner;
 
+use super::stuck::ESCAPE_AT;
+
 /// Text with all that JSON escapes, before and after a rotation.
 pub(crate) const TEXT: [&str; 2] =
     ["t1\"4fQ7\\mZk2Xw9\nrT1bV8y\tLcé0pHs6Ju3Gd", "t2\"9hJ3\\nRs6Pd0\ngU5eA2o\tKiö7xWq4Ft8Mb"];
@@ -31,10 +33,11 @@ pub(crate) const BROKEN: [(&str, [&str; 2]); 4] = [
 const LONG_BYTES: usize = 24_000;
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// A value of such a length, another for each seed.
+/// A value of such a length, another for each seed, of which JSON is sent in two parts.
 pub(crate) fn long(seed: u64) -> String {
     let mut dice = fastrand::Rng::with_seed(seed);
-    (0..LONG_BYTES).map(|_| char::from(ALPHABET[dice.usize(..ALPHABET.len())])).collect()
+    let mut character = |at| if at == ESCAPE_AT { '"' } else { char::from(ALPHABET[dice.usize(..ALPHABET.len())]) };
+    (0..LONG_BYTES).map(&mut character).collect()
 }
 
 /// Bytes that are no text.

@@ -156,7 +156,7 @@ impl Story {
                 }
             }
         }
-        self.look("after 1,100 reads, values and JSON");
+        self.look("after 1,400 reads, values and JSON");
         let readers: Vec<_> = (0..64)
             .map(|number| {
                 let path = ["/v1/secrets/long/value", "/v1/secrets/text", "/v1/secrets/bytes"][number % 3];
