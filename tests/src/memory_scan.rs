@@ -11,8 +11,8 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 pub use self::forms::Form;
 use self::forms::{Text, forms};
-pub use self::pages::is_allowed;
 use self::pages::{Mapping, contents, mappings};
+pub use self::pages::{has_secret_memory, is_allowed};
 
 /// The shortest part of a form that counts as found.
 const FRAGMENT_BYTES: usize = 12;

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::FileExt as _;
 
+use crate::report::skipped;
+
 /// Memory is mapped, and what the kernel says of it is counted, in pages of this size on the machines that run this.
 const PAGE_BYTES: u64 = 4096;
 
@@ -16,6 +18,18 @@ const PRESENT_OR_SWAPPED: u64 = 0b11 << 62;
 #[must_use]
 pub fn is_allowed(pid: u32) -> bool {
     File::open(format!("/proc/{pid}/mem")).is_ok()
+}
+
+/// Whether this kernel has secret memory and lets programs have it; if not, says loudly what is skipped. Before Linux 6.5 it
+/// takes a parameter at its start (`Documentation/admin-guide/kernel-parameters.txt`, `secretmem.enable`).
+#[must_use]
+pub fn has_secret_memory() -> bool {
+    let setting = std::fs::read_to_string("/sys/module/secretmem/parameters/enable");
+    let has = setting.is_ok_and(|setting| setting.trim() == "Y");
+    if !has {
+        skipped("this kernel has no memfd_secret: what is kept there was not looked at");
+    }
+    has
 }
 
 /// A range of addresses, and what `/proc/PID/smaps` says of it.
