@@ -140,6 +140,14 @@ impl Agent {
     /// When it does not end in time.
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::SIGTERM);
+        self.end()
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub fn end(&mut self) -> ExitStatus {
         wait::until("the agent's end", || self.process.try_wait().expect("the agent can be asked"))
     }
 }

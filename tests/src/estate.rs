@@ -39,7 +39,7 @@ pub const SUBJECT: &str = "system:serviceaccount:ml:trainer";
 pub const PLATFORM_SECRET: &str = "platform-secret-3kP9v";
 
 /// The client secret of the agent's service principal.
-pub const CLIENT_SECRET: &str = "client-secret-7Q~x";
+pub const CLIENT_SECRET: &str = "Kx8~Qz.3vRm_Wt5yBn7LdT2pHs9";
 
 /// The emulator and a folder for one scenario. Everything is gone when it is dropped.
 #[derive(Debug)]
@@ -188,9 +188,13 @@ pub(crate) fn write_config(folder: &Path, keys: &str, more: &str) -> PathBuf {
     path
 }
 
-pub(crate) fn open_to_all(folder: &Path) {
+/// Lets every user read a file, or enter a folder.
+///
+/// # Panics
+/// When it is not our own.
+pub fn open_to_all(path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).expect("own folder");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("our own");
 }
 
 /// One vault, and each way of signing in that Azure has; all of them may read.
