@@ -142,7 +142,7 @@ fn admit<G: Gate>(stream: G::Stream, server: &Arc<Server>, connections: &mut Joi
     };
     match server.connections.admit(caller.uid()) {
         Ok(admission) => {
-            let visitor = Visitor { caller, door: G::DOOR, _admission: admission };
+            let visitor = Visitor { caller, door: G::DOOR, admission };
             connections.spawn(converse(stream, visitor, Arc::clone(server)));
         }
         Err(problem) => {
