@@ -119,7 +119,8 @@ pub fn examine(settings: &Settings) -> Vec<Finding> {
     findings.extend(uploaded(settings, folder));
     match fs::symlink_metadata(&settings.file) {
         Ok(found) => findings.extend(judge(&settings.file, &found).err()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        // Of a folder that is none it was said above.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
         Err(cause) => findings.push(Finding::Unwritable { file: file(), cause }),
     }
     findings

@@ -89,8 +89,7 @@ impl Work {
     fn write_line(&mut self, line: &[u8]) -> bool {
         let mut retry = RETRY_MIN;
         let mut is_told = false;
-        loop {
-            let Err(error) = self.file.append(line) else { break };
+        while let Err(error) = self.file.append(line) {
             if !is_told && (retry == RETRY_MAX || error.kind() != io::ErrorKind::WouldBlock) {
                 is_told = true;
                 self.tell_trouble(&error);
