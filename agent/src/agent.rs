@@ -149,7 +149,8 @@ impl Opened {
         });
         let has_hooks = span != Span::OneLook && !config.hooks.is_empty();
         let helper = has_hooks.then(|| start_helper(config, environment)).transpose()?;
-        let opened = Self { listeners, writer: writer.transpose()?, lease: lease.as_ref().map(Lease::file), audit, helper };
+        let opened =
+            Self { listeners, writer: writer.transpose()?, lease: lease.as_ref().map(Lease::file), audit, helper };
         Ok((opened, lease))
     }
 }

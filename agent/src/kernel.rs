@@ -66,13 +66,7 @@ pub fn peer_process(socket: BorrowedFd<'_>) -> Option<OwnedFd> {
     // JUSTIFICATION: no binding knows this option.
     // SAFETY: the kernel writes at most `length` bytes into the number, whose size that is.
     let answer = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            SO_PEERPIDFD,
-            (&raw mut handle).cast(),
-            &raw mut length,
-        )
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_PEERPIDFD, (&raw mut handle).cast(), &raw mut length)
     };
     // JUSTIFICATION: the kernel passes a descriptor by number, and ownership begins where that is read.
     // SAFETY: the kernel has just made it for this call, so nothing else owns it.
@@ -262,7 +256,8 @@ mod tests {
             eprintln!("SKIPPED: this kernel has no SO_PEERPIDFD (Linux 6.5)");
             return;
         };
-        let about = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", handle.as_raw_fd())).expect("a description");
+        let about =
+            std::fs::read_to_string(format!("/proc/self/fdinfo/{}", handle.as_raw_fd())).expect("a description");
         let pid = about.lines().find_map(|line| line.strip_prefix("Pid:")).expect("a process id");
         assert_eq!(pid.trim(), std::process::id().to_string());
     }

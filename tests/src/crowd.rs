@@ -56,7 +56,13 @@ const OVER_THE_LIMIT: usize = 300;
 /// # Panics
 /// When a read is not answered with 200, or this is not root.
 #[must_use]
-pub fn read_among(socket: &Path, path: &str, (reader, other): (User<'_>, User<'_>), flood: Flood, reads: usize) -> Latency {
+pub fn read_among(
+    socket: &Path,
+    path: &str,
+    (reader, other): (User<'_>, User<'_>),
+    flood: Flood,
+    reads: usize,
+) -> Latency {
     let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         scope.spawn(|| other.act(|| make(flood, socket, path, (&stop, &done))));

@@ -83,7 +83,10 @@ mod tests {
         let rows = [
             ("connections = 0", "line 7: [limits] connections: invalid value"),
             ("connections = 100000", "line 7: [limits] connections must not be more than an agent can serve, 65536"),
-            ("connections_per_user = 600", "line 7: [limits] connections_per_user must not be more than connections, 512"),
+            (
+                "connections_per_user = 600",
+                "line 7: [limits] connections_per_user must not be more than connections, 512",
+            ),
             ("waits_per_user = 129", "line 7: [limits] waits_per_user must not be more than connections_per_user, 128"),
             ("request_time = '0s'", "line 7: [limits] request_time: 0s is out of range: use from 1s to 1h"),
             ("refresh_burst = 0", "line 7: [limits] refresh_burst: invalid value"),

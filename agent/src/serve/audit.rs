@@ -13,10 +13,10 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 pub use self::file::AuditFile;
+use self::line::Lost;
 pub(super) use self::line::{Entry, Event};
 pub use self::place::{Finding, examine, uploaded_folder};
 pub(super) use self::writer::Writer;
-use self::line::Lost;
 use super::documents;
 use crate::metrics::Metrics;
 

@@ -191,7 +191,11 @@ mod tests {
         fs::set_permissions(job.path().join("outputs"), Permissions::from_mode(0o755)).expect("changed");
         symlink("outputs", job.path().join("elsewhere")).expect("a link");
         let file = job.path().join("elsewhere/audit");
-        assert!(found(file.clone())[0].contains("lies under 'outputs', which a job uploads"), "{:?}", found(file.clone()));
+        assert!(
+            found(file.clone())[0].contains("lies under 'outputs', which a job uploads"),
+            "{:?}",
+            found(file.clone())
+        );
         assert!(examine(&Settings { file, allow_upload: true }).is_empty(), "said twice");
     }
 
