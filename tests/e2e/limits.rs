@@ -139,8 +139,8 @@ fn where_all_connections_are_taken_a_user_with_few_still_gets_one() {
     drop(greedy);
 }
 
-/// How much worse a reader's 99th percentile may be while another floods, on a machine that other tests keep busy: what is
-/// unfair is worse by the number of the other's connections, a hundred. The bench shows the real factor.
+/// How much longer the middle read may take while another user floods, on a machine that other tests keep busy: what is
+/// unfair takes longer by the number of the other's connections, a hundred. The bench shows the real factor.
 const FACTOR: u32 = 20;
 
 #[test]
@@ -159,7 +159,7 @@ fn a_flood_of_one_user_does_not_drown_another() {
             latency.p50, latency.p99, latency.max, latency.others
         ));
     }
-    let quiet = measured[0].1.p99.max(Duration::from_millis(1));
+    let quiet = measured[0].1.p50;
     for (flood, latency) in &measured[1..] {
         assert!(latency.p50 < quiet * FACTOR && latency.others > 0, "{flood:?}: {latency:?}, quiet {quiet:?}");
     }

@@ -113,7 +113,11 @@ async fn welcome<G: Gate>(gate: G, server: Arc<Server>, grace: Duration) {
             () = server.stop.cancelled() => break,
             Some(ended) = connections.join_next() => report(ended),
             accepted = gate.accept() => match accepted {
-                Ok(stream) => admit::<G>(stream, &server, &mut connections),
+                Ok(stream) => {
+                    admit::<G>(stream, &server, &mut connections);
+                    // Who asks over an open connection waits for one newcomer at most, not for all that one user sends.
+                    tokio::task::yield_now().await;
+                }
                 Err(error) => {
                     tracing::warn!(error = with_causes(&error), "no connection can be accepted for a moment");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
