@@ -1,17 +1,24 @@
 //! What one user cannot take from another: connections, time, waits, and the server's attention.
 
+use std::ffi::OsStr;
 use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use keyside_tests::agent::Agent;
+use keyside_tests::binaries;
 use keyside_tests::crowd::{Flood, read_among};
 use keyside_tests::estate::Estate;
 use keyside_tests::http::{self, Connection};
 use keyside_tests::report::{root_or_skip, say};
 use keyside_tests::user::User;
 use keyside_tests::wait;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr};
 
 const READER: u32 = 61_101;
 const OTHER: u32 = 61_102;
@@ -137,6 +144,65 @@ fn where_all_connections_are_taken_a_user_with_few_still_gets_one() {
     assert_eq!(statuses, [200; 20]);
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     drop(greedy);
+}
+
+/// Connects without waiting, again and again, until the agent's queue is full or there is no descriptor left.
+fn fill_the_queue(socket: &Path) -> Vec<OwnedFd> {
+    let address = UnixAddr::new(socket).expect("a short path");
+    let connect = || {
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let stream = nix::sys::socket::socket(AddressFamily::Unix, SockType::Stream, flags, None).ok()?;
+        nix::sys::socket::connect(stream.as_raw_fd(), &address).ok()?;
+        Some(stream)
+    };
+    std::iter::from_fn(connect).collect()
+}
+
+#[test]
+fn a_full_queue_of_one_user_delays_another_by_a_moment() {
+    if !root_or_skip("only root can be other users") {
+        return;
+    }
+    let estate = estate();
+    let agent = agent(&estate, "");
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).expect("up to the hard one");
+    agent.signal(Signal::SIGSTOP);
+    let flood = User::alone(OTHER).act(|| fill_the_queue(agent.socket()));
+    agent.signal(Signal::SIGCONT);
+    let start = Instant::now();
+    assert_eq!(User::alone(READER).act(|| http::get(agent.socket(), PATH).status), 200);
+    let took = start.elapsed();
+    say(&format!("behind {} connections of another user: {took:?}", flood.len()));
+    assert!(flood.len() > 1_000 && took < Duration::from_secs(10), "{} {took:?}", flood.len());
+}
+
+#[test]
+fn few_descriptors_are_shared_so_that_all_are_served_and_the_vault_is_asked() {
+    if !root_or_skip("only root can be other users") {
+        return;
+    }
+    let estate = estate();
+    let own = nix::unistd::geteuid();
+    let secret = format!("[[secret]]\nname = 'db'\nfile = false\nreaders = ['uid:{own}', 'uid:{READER}']\n");
+    let config = estate.config(&secret);
+    let mut command = Command::new("prlimit");
+    command.arg("--nofile=128:128").arg(binaries::path("keyside")).env_clear().env("PATH", "/usr/bin:/bin");
+    // 32 connections are what 128 descriptors leave, and eight for each user.
+    let mut agent = Agent::start_by(
+        command,
+        &[OsStr::new("--config"), config.as_os_str()],
+        &estate.socket(),
+        &estate.folder().join("agent.log"),
+        &estate.variables(),
+    );
+    agent.wait_until_ready();
+    let flood: Vec<_> =
+        (0..6).flat_map(|user| User::alone(OTHER + user).act(|| [(); 100].map(|()| connect(agent.socket())))).collect();
+    assert_eq!(User::alone(READER).act(|| [(); 20].map(|()| http::get(agent.socket(), PATH).status)), [200; 20]);
+    agent.refresh();
+    assert!(!agent.log().contains("no connection can be accepted"), "{}", agent.log());
+    drop(flood);
 }
 
 /// How much longer the middle read may take while another user floods, on a machine that other tests keep busy: what is
