@@ -161,8 +161,9 @@ fn serve(listeners: Listeners, settings: &Settings, mut sources: Sources, stop: 
     });
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime to serve on")?;
-    // At the end of this every connection has let go of the server, and with it of the audit's queue.
     let outcome = runtime.block_on(accept::everyone(listeners, server, grace));
+    // Connections that were cut off let go of the server only now, and with it of the audit's queue.
+    drop(runtime);
     writer.into_iter().for_each(audit::Writer::finish);
     outcome
 }

@@ -11,7 +11,8 @@ use super::problem::{Code, Problem};
 /// How much the server takes upon itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections in all. The default, 512, leaves half of the usual 1024 descriptors to the rest of the agent.
+    /// Connections in all. The default, 512, is what the usual 1024 descriptors are enough for, but for a few: see
+    /// [`Self::within`].
     pub connections: usize,
     /// Connections of one user. The default, 128, is 8 ranks with 16 data loaders each, and a quarter of all.
     pub connections_per_user: usize,

@@ -14,11 +14,11 @@ fn readers_are_known_by_user_and_by_any_of_their_groups() {
     let secret = |name: &str, reader: &str| {
         format!("[[secret]]\nname = '{name}'\nvault_name = 'db'\nfile = false\nreaders = ['{reader}']\n")
     };
-    let by_uid = secret("by-uid", &format!("uid:{TRAINER}"));
-    let by_gid = secret("by-gid", &format!("gid:{ML}"));
+    let to_user = secret("by-uid", &format!("uid:{TRAINER}"));
+    let to_group = secret("by-gid", &format!("gid:{ML}"));
     // Names that every machine has.
     let named = secret("by-user", "user:root") + &secret("by-group", "group:root");
-    let agent = estate.agent(&(by_uid + &by_gid + &named));
+    let agent = estate.agent(&(to_user + &to_group + &named));
     let many: Vec<u32> = (63_000..63_300).chain([ML]).collect();
     let user = |uid, gid, groups| User { uid, gid, groups };
     let rows = [
