@@ -32,6 +32,7 @@ use crate::process;
 use crate::record::Record;
 use crate::refresh::{self, Budget, Plan, Pulse, Refresh, Upstream, Wanted};
 use crate::reload::{self, Reading, Reload};
+use crate::serve::audit::AuditFile;
 use crate::serve::{self, Access, Heart, Listeners};
 use crate::signals::Signals;
 use crate::store::{self, Reader};
@@ -134,6 +135,7 @@ struct Opened {
     credentials: Option<credentials::Listeners>,
     writer: Option<FilesWriter>,
     lease: Option<Arc<File>>,
+    audit: Option<AuditFile>,
     /// What the service manager kept for this agent, perhaps.
     kept: Vec<(String, OwnedFd)>,
     /// Commands get the limits and the rights that the agent was started with.
@@ -154,15 +156,22 @@ impl Opened {
         let listeners = (span != Span::OneLook).then(bind).transpose()?;
         let bind = || credentials::bind(config.credentials.as_ref(), passed.credentials);
         let credentials = (span != Span::OneLook).then(bind).transpose().context("could not listen for units")?;
+        let audit = config.serve.audit.clone().filter(|_| span != Span::OneLook);
+        let audit = audit.map(AuditFile::open).transpose().context("no audit can be written")?;
         let writer = config.files.as_ref().map(|settings| {
             FilesWriter::open(settings, files::RETIRE_AFTER, Instant::now()).context("no files can be written")
         });
         let has_hooks = span != Span::OneLook && !config.hooks.is_empty();
         let helper = has_hooks.then(|| start_helper(config, environment)).transpose()?;
-        let lease_file = lease.as_ref().map(Lease::file);
-        let credentials = credentials.flatten();
-        let opened =
-            Self { listeners, credentials, writer: writer.transpose()?, lease: lease_file, kept: passed.kept, helper };
+        let opened = Self {
+            listeners,
+            credentials: credentials.flatten(),
+            writer: writer.transpose()?,
+            lease: lease.as_ref().map(Lease::file),
+            audit,
+            kept: passed.kept,
+            helper,
+        };
         Ok((opened, lease))
     }
 }
@@ -179,7 +188,9 @@ fn writable(config: &Config, environment: &Environment) -> Vec<PathBuf> {
     let credentials = config.credentials.as_ref().and_then(|of| of.socket.parent()).map(Into::into);
     let files = config.files.as_ref().map(|files| files.directory.clone());
     let identity = config.identity.writable(environment);
-    [socket, credentials, files, identity].into_iter().flatten().filter(|directory| directory.is_dir()).collect()
+    // Where it is rotated, a file is made anew.
+    let audit = config.serve.audit.as_ref().and_then(|audit| audit.file.parent()).map(Into::into);
+    [socket, credentials, files, identity, audit].into_iter().flatten().filter(|directory| directory.is_dir()).collect()
 }
 
 /// The parts, connected and not yet running.
@@ -267,7 +278,7 @@ impl Parts {
         let reader = self.reader.clone();
         tasks.start_unfailing("warm restart", |stop| keeper.run(reader, watched, stop));
         if let Some(listeners) = opened.listeners {
-            let (settings, sources) = (self.config.serve.clone(), self.sources(demands, readers));
+            let (settings, sources) = (self.config.serve.clone(), self.sources((demands, readers), opened.audit));
             tasks.start("serve", |stop| serve::run(listeners, settings, sources, stop));
         }
         let units = self.config.credentials.as_ref().map(|of| Arc::new(of.units.clone())).unwrap_or_default();
@@ -325,7 +336,11 @@ impl Parts {
         keeper
     }
 
-    fn sources(&self, demands: refresh::Demands, access: watch::Receiver<Arc<Access>>) -> serve::Sources {
+    fn sources(
+        &self,
+        (demands, access): (refresh::Demands, watch::Receiver<Arc<Access>>),
+        audit: Option<AuditFile>,
+    ) -> serve::Sources {
         let identity = Arc::clone(&self.identity);
         serve::Sources {
             reader: self.reader.clone(),
@@ -343,6 +358,7 @@ impl Parts {
                 hardening: self.hardening.clone(),
                 hooks: self.hooks.board.clone(),
             },
+            audit,
             metrics: Arc::clone(&self.metrics),
             pulse: self.refresh.pulse.clone(),
             heart: self.heart.clone(),

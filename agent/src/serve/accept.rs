@@ -28,6 +28,8 @@ trait Gate: Send + Sync + 'static {
     const DOOR: Door;
 
     fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    /// The user alone, which decides whether there is room, and takes one system call.
+    fn uid(stream: &Self::Stream) -> io::Result<Option<u32>>;
     fn caller(stream: &Self::Stream) -> io::Result<Caller>;
     /// Writes as much as goes without waiting.
     fn try_write(stream: &Self::Stream, bytes: &[u8]) -> io::Result<usize>;
@@ -39,6 +41,10 @@ impl Gate for UnixListener {
 
     async fn accept(&self) -> io::Result<UnixStream> {
         self.accept().await.map(|(stream, _)| stream)
+    }
+
+    fn uid(stream: &UnixStream) -> io::Result<Option<u32>> {
+        stream.peer_cred().map(|credentials| Some(credentials.uid()))
     }
 
     fn caller(stream: &UnixStream) -> io::Result<Caller> {
@@ -56,6 +62,10 @@ impl Gate for TcpListener {
 
     async fn accept(&self) -> io::Result<TcpStream> {
         self.accept().await.map(|(stream, _)| stream)
+    }
+
+    fn uid(_: &TcpStream) -> io::Result<Option<u32>> {
+        Ok(None)
     }
 
     fn caller(_: &TcpStream) -> io::Result<Caller> {
@@ -113,15 +123,26 @@ async fn answer_watchdog(server: Arc<Server>) {
         () = server.sources.heart.answer() => {}
     }
 }
+/// How many connections that there is no room for are turned away before others are heard again: a queue that one user has
+/// filled is emptied so much sooner, and it takes as long as one answer.
+const TURNED_AWAY_AT_ONCE: usize = 8;
 
 async fn welcome<G: Gate>(gate: G, server: Arc<Server>, grace: Duration) {
     let mut connections = JoinSet::new();
+    let mut turned_away = 0;
     loop {
         tokio::select! {
             () = server.stop.cancelled() => break,
             Some(ended) = connections.join_next() => report(ended),
             accepted = gate.accept() => match accepted {
-                Ok(stream) => admit::<G>(stream, &server, &mut connections),
+                Ok(stream) => {
+                    let is_in = admit::<G>(stream, &server, &mut connections);
+                    turned_away = if is_in { 0 } else { (turned_away + 1) % TURNED_AWAY_AT_ONCE };
+                    // Who asks over an open connection waits for one newcomer at most, not for all that one user sends.
+                    if turned_away == 0 {
+                        tokio::task::yield_now().await;
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(error = with_causes(&error), "no connection can be accepted for a moment");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -140,23 +161,28 @@ async fn welcome<G: Gate>(gate: G, server: Arc<Server>, grace: Duration) {
     }
 }
 
-fn admit<G: Gate>(stream: G::Stream, server: &Arc<Server>, connections: &mut JoinSet<()>) {
-    let caller = match G::caller(&stream) {
-        Ok(caller) => caller,
-        Err(error) => {
-            tracing::warn!(error = with_causes(&error), "the kernel does not say who is calling");
-            return;
-        }
-    };
-    match server.connections.admit(caller.uid()) {
-        Ok(admission) => {
-            let visitor = Visitor { caller, door: G::DOOR, _admission: admission };
-            connections.spawn(converse(stream, visitor, Arc::clone(server)));
-        }
-        Err(problem) => {
-            tracing::debug!(%caller, code = problem.code.as_str(), "turned away");
+/// Whether there was room.
+fn admit<G: Gate>(stream: G::Stream, server: &Arc<Server>, connections: &mut JoinSet<()>) -> bool {
+    let admitted = G::uid(&stream).map(|uid| server.connections.admit(uid));
+    let known = match admitted {
+        Ok(Ok(admission)) => G::caller(&stream).map(|caller| (caller, admission)),
+        Ok(Err(problem)) => {
+            tracing::debug!(code = problem.code.as_str(), "turned away");
             // There is no room to wait for who does not read it.
             drop(G::try_write(&stream, farewell(&problem).as_bytes()));
+            return false;
+        }
+        Err(error) => Err(error),
+    };
+    match known {
+        Ok((caller, admission)) => {
+            let visitor = Visitor { caller, door: G::DOOR, admission };
+            connections.spawn(converse(stream, visitor, Arc::clone(server)));
+            true
+        }
+        Err(error) => {
+            tracing::warn!(error = with_causes(&error), "the kernel does not say who is calling");
+            false
         }
     }
 }

@@ -14,9 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::admission::Admission;
 use super::body::Body;
 use super::condition::IfNoneMatch;
-use super::limits::{Admission, HEAD_BYTES_MAX, HEADERS_MAX};
+use super::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 use super::peer::Caller;
 use super::problem::{Code, Problem};
 use super::request::{Call, Door, understand};
@@ -32,7 +33,7 @@ const LAST_CALL: Duration = Duration::from_millis(250);
 pub(super) struct Visitor {
     pub(super) caller: Caller,
     pub(super) door: Door,
-    pub(super) _admission: Admission,
+    pub(super) admission: Admission,
 }
 
 /// Serves one connection until its end, or until it has been silent or stuck for too long.
@@ -79,6 +80,10 @@ pub(super) async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, visito
                 tracing::debug!(caller = %visitor.caller, "the connection was silent or stuck for too long");
                 return;
             }
+            () = visitor.admission.revoked() => {
+                tracing::debug!(caller = %visitor.caller, "the connection gives way to another user's");
+                return;
+            }
             _ = progress.changed() => {}
             () = server.stop.cancelled(), if !leaving && (begun || last_call.is_none()) => {
                 if begun {
@@ -107,11 +112,13 @@ async fn respond(
     request: Request<Incoming>,
     allow_time: impl Fn(Duration),
 ) -> Response<Body> {
+    let _asking = visitor.admission.ask().await;
     let answer = async {
         if !request.body().is_end_stream() {
             return Err(Problem::from(Code::BodyRefused));
         }
-        let call = understand(request.method(), request.uri(), request.headers(), visitor.door)?;
+        let call = understand(request.method(), request.uri(), request.headers(), visitor.door)
+            .inspect_err(|problem| server.note_misunderstood(&visitor.caller, request.uri().path(), problem))?;
         allow_time(match &call {
             Call::List { wait, .. } | Call::Secret { wait, .. } => wait.unwrap_or_default(),
             Call::Refresh { .. } => server.limits.refresh_time,

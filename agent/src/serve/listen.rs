@@ -280,6 +280,7 @@ mod tests {
             tcp: None,
             access: crate::serve::Access::default(),
             limits: crate::serve::Limits::default(),
+            audit: None,
             grace: Duration::ZERO,
         };
         let listeners = bind(&settings, Passed::take().expect("passed").agent).expect("nothing is made at the path");

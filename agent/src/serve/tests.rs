@@ -1,8 +1,10 @@
 //! The server over a real socket.
 
+mod auditing;
 mod changing;
 mod contract;
 mod crowd;
+mod hiding;
 mod limits;
 mod malformed;
 mod operation;
