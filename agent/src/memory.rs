@@ -110,6 +110,12 @@ impl Arena {
         Self::new(Settings { best: Protection::Unprotected, require_locked: false })
     }
 
+    /// The same memory, of which only what is locked is handed out, whatever the settings say.
+    #[must_use]
+    pub fn locked_only(&self) -> Self {
+        Self { settings: Settings { require_locked: true, ..self.settings }, ..self.clone() }
+    }
+
     /// A buffer that can take `capacity` bytes before it has to move.
     ///
     /// # Errors
@@ -148,7 +154,8 @@ impl Arena {
     fn piece(&self, capacity: usize) -> Result<Piece, MemoryExhausted> {
         let length = capacity.max(1).next_multiple_of(GRAIN_BYTES);
         let mut chunks = self.chunks();
-        if let Some(piece) = chunks.iter().find_map(|chunk| chunk.take(length)) {
+        let fits = |chunk: &&Arc<Chunk>| !self.settings.require_locked || chunk.protection != Protection::Unprotected;
+        if let Some(piece) = chunks.iter().filter(fits).find_map(|chunk| chunk.take(length)) {
             return Ok(piece);
         }
         let number = self.kept.is_some().then_some(chunks.len());

@@ -53,13 +53,18 @@ pub trait Custody: Send + 'static {
 
 /// Whether values outlive a restart, and why not. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Standing(Arc<Mutex<Option<&'static str>>>);
+pub struct Standing {
+    obstacle: Arc<Mutex<Option<&'static str>>>,
+    /// How many descriptors the service manager keeps, where it says so. What is more it closes without a word.
+    most: Option<usize>,
+}
 
 impl Standing {
     /// What the configuration and the environment allow.
     #[must_use]
     pub fn of(configured: Option<bool>, settings: memory::Settings, environment: &Environment) -> Self {
-        let offered = environment.get("FDSTORE").and_then(|most| most.parse::<u32>().ok()).is_some_and(|most| most > 0);
+        let most = environment.get("FDSTORE").and_then(|most| most.parse().ok());
+        let offered = most.is_some_and(|most| most > 0);
         let obstacle = match configured {
             Some(false) => Some("it is switched off"),
             _ if settings.best != Protection::SecretMemory => Some("values are not in memfd_secret"),
@@ -67,7 +72,7 @@ impl Standing {
             None if !offered => Some("the service manager does not say that it keeps descriptors"),
             _ => None,
         };
-        Self(Arc::new(Mutex::new(obstacle)))
+        Self { obstacle: Arc::new(Mutex::new(obstacle)), most }
     }
 
     /// Whether they do.
@@ -77,11 +82,11 @@ impl Standing {
     }
 
     fn obstacle(&self) -> Option<&'static str> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set(&self, obstacle: Option<&'static str>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = obstacle;
+        *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) = obstacle;
     }
 }
 
@@ -101,6 +106,8 @@ enum Unkept {
     NoSecretMemory,
     #[error("there is no memory for the index")]
     Memory(#[from] MemoryExhausted),
+    #[error("the memory of values has {0} descriptors, and the service manager keeps fewer")]
+    Full(usize),
     #[error("the service manager cannot be told")]
     Custody(#[source] io::Error),
 }
@@ -109,6 +116,7 @@ impl Unkept {
     fn word(&self) -> &'static str {
         match self {
             Self::NoSecretMemory | Self::Memory(_) => "the kernel gives no memfd_secret, or no more of it",
+            Self::Full(_) => "the service manager keeps too few descriptors: raise FileDescriptorStoreMax=",
             Self::Custody(_) => "the service manager does not listen",
         }
     }
@@ -122,6 +130,8 @@ pub struct Keeper<C> {
     standing: Standing,
     /// Tells what this agent keeps from what others did.
     agent: u64,
+    /// What the service manager keeps of it.
+    kept: Vec<Part>,
     directory: Option<Directory>,
     /// What the directory leads to: the index, where it lies, and the values that it leads to.
     written: Option<(Index, Locked, Vec<SecretValue>)>,
@@ -134,7 +144,8 @@ impl<C: Custody> Keeper<C> {
     #[must_use]
     pub fn new(custody: C, arena: Arena, standing: Standing, passed: Vec<(String, OwnedFd)>) -> Self {
         let found = Found::of(passed);
-        Self { custody, arena, standing, agent: fastrand::u64(..), directory: None, written: None, found }
+        let agent = fastrand::u64(..);
+        Self { custody, arena, standing, agent, kept: Vec::new(), directory: None, written: None, found }
     }
 
     /// Publishes what agents before this one kept and today's configuration wants.
@@ -174,6 +185,14 @@ impl<C: Custody> Keeper<C> {
             self.standing.set(Some(error.word()));
             self.give_up();
         }
+        if !self.standing.is_on() {
+            // Nobody takes them, and an open descriptor is a way to the memory.
+            drop(self.arena.take_descriptors());
+        }
+        self.give_up_found();
+    }
+
+    fn give_up_found(&mut self) {
         for name in std::mem::take(&mut self.found).wipe() {
             self.forget(&name);
         }
@@ -185,17 +204,10 @@ impl<C: Custody> Keeper<C> {
             return Ok(());
         }
         let bytes = serde_json::to_vec(&index).unwrap_or_default();
-        let stored = self.arena.store(&bytes)?;
+        let stored = self.store(&bytes)?;
         let place = stored.place().ok_or(Unkept::NoSecretMemory)?;
         // The index leads only to what is in keeping already.
-        for (number, descriptor) in self.arena.take_descriptors() {
-            self.keep(Part::Chunk(number), &descriptor)?;
-        }
-        if self.directory.is_none() {
-            let (page, descriptor) = Region::create(PAGE_BYTES).map_err(|_| Unkept::NoSecretMemory)?;
-            self.directory = Some(Directory::new(page));
-            self.keep(Part::Root, &descriptor)?;
-        }
+        self.keep_new()?;
         if let Some(directory) = &mut self.directory {
             directory.lead_to(place, checksum(&bytes));
         }
@@ -203,8 +215,37 @@ impl<C: Custody> Keeper<C> {
         Ok(())
     }
 
-    fn keep(&self, part: Part, descriptor: &OwnedFd) -> Result<(), Unkept> {
-        self.custody.keep(&part.name(self.agent), descriptor.as_fd()).map_err(Unkept::Custody)
+    /// Stores an index, in locked memory or not at all: a mapping that is not locked would take later values in, too.
+    fn store(&mut self, index: &[u8]) -> Result<Locked, MemoryExhausted> {
+        let arena = self.arena.locked_only();
+        arena.store(index).or_else(|_| {
+            // What agents before this one kept is locked as well.
+            self.give_up_found();
+            arena.store(index)
+        })
+    }
+
+    /// Has all memory kept that is not yet. Where there is no room beside what agents before this one kept, that goes first.
+    fn keep_new(&mut self) -> Result<(), Unkept> {
+        let chunks = self.arena.take_descriptors().into_iter();
+        let mut new: Vec<_> = chunks.map(|(number, descriptor)| (Part::Chunk(number), descriptor)).collect();
+        if self.directory.is_none() {
+            let (page, descriptor) = Region::create(PAGE_BYTES).map_err(|_| Unkept::NoSecretMemory)?;
+            self.directory = Some(Directory::new(page));
+            new.push((Part::Root, descriptor));
+        }
+        let (own, most) = (self.kept.len() + new.len(), self.standing.most.unwrap_or(usize::MAX));
+        if own > most {
+            return Err(Unkept::Full(own));
+        }
+        if own > most.saturating_sub(self.found.count()) {
+            self.give_up_found();
+        }
+        for (part, descriptor) in new {
+            self.custody.keep(&part.name(self.agent), descriptor.as_fd()).map_err(Unkept::Custody)?;
+            self.kept.push(part);
+        }
+        Ok(())
     }
 
     fn forget(&self, name: &str) {
@@ -213,12 +254,12 @@ impl<C: Custody> Keeper<C> {
         }
     }
 
-    /// Takes back what can be taken back. Without its first page, nothing is found in the rest.
+    /// Takes back what can be taken back.
     fn give_up(&mut self) {
-        if self.directory.take().is_some() {
-            self.forget(&Part::Root.name(self.agent));
+        for part in std::mem::take(&mut self.kept) {
+            self.forget(&part.name(self.agent));
         }
-        self.written = None;
+        (self.directory, self.written) = (None, None);
     }
 
     fn leave(self) {

@@ -74,6 +74,14 @@ fn nothing_is_stored_unprotected_where_locking_is_required() {
     assert!(error.to_string().contains("memlock"), "{error}");
 }
 
+#[test]
+fn who_wants_locked_memory_only_gets_no_room_in_other() {
+    let arena = Arena::unlocked();
+    let _first = arena.store(b"leaves most of a chunk free").expect("memory");
+    assert!(arena.locked_only().store(b"hunter2").is_err());
+    assert!(arena.store(b"hunter2").is_ok(), "whoever else asks still does");
+}
+
 /// The flags of the mapping of this process that holds `address`, as `VmFlags` of `proc_pid_smaps(5)` has them.
 fn flags_of_mapping(address: *const u8) -> Vec<String> {
     let smaps = std::fs::read_to_string("/proc/self/smaps").expect("smaps");

@@ -115,13 +115,14 @@ fn judge(kept: &Kept, estate: &Estate, today: Today<'_>, arena: &Arena) -> Resul
     Ok((wanted.name.clone(), Published::new(secret, fetched, origin.clone())))
 }
 
-/// Copies a value into memory that no other process knows.
+/// Copies a value into memory that no other process knows. As long as the memory of before is there as well, the kernel may
+/// lock no more: then it is better to have the vault asked again than to hold values that can be swapped out from now on.
 fn value(kept: &Kept, estate: &Estate, arena: &Arena) -> Result<Locked, Unfit> {
     let chunk = estate.chunk(kept.chunk).ok_or(Unfit::NoValue)?;
     if kept.length > VALUE_BYTES_MAX.min(chunk.len()) {
         return Err(Unfit::NoValue);
     }
-    let mut buffer = arena.buffer(kept.length)?;
+    let mut buffer = arena.locked_only().buffer(kept.length)?;
     let copied = buffer
         .fill(kept.length, |room| if chunk.read(kept.offset, room) { Ok(room.len()) } else { Err(Unfit::NoValue) })?;
     copied.map(|()| buffer.freeze())

@@ -117,6 +117,11 @@ impl Found {
         found
     }
 
+    /// How many descriptors the service manager keeps for it.
+    pub(super) fn count(&self) -> usize {
+        self.names.len()
+    }
+
     /// Wipes all of it, and answers the names under which it is to be forgotten.
     pub(super) fn wipe(mut self) -> Vec<String> {
         self.estates.values_mut().for_each(Estate::wipe);

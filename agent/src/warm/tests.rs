@@ -16,16 +16,23 @@ type Seen = (Vec<u8>, State);
 
 /// Keeps what it is given, as systemd does.
 #[derive(Clone, Debug, Default)]
-struct Shelf(Arc<Mutex<Vec<(String, OwnedFd)>>>);
+struct Shelf {
+    kept: Arc<Mutex<Vec<(String, OwnedFd)>>>,
+    /// How many it keeps at most; what is more it closes, and says nothing.
+    most: Option<usize>,
+}
 
 impl Custody for Shelf {
     fn keep(&self, name: &str, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-        self.0.lock().expect("not poisoned").push((name.to_owned(), descriptor.try_clone_to_owned()?));
+        let mut kept = self.kept.lock().expect("not poisoned");
+        if self.most.is_none_or(|most| kept.len() < most) {
+            kept.push((name.to_owned(), descriptor.try_clone_to_owned()?));
+        }
         Ok(())
     }
 
     fn forget(&self, name: &str) -> io::Result<()> {
-        self.0.lock().expect("not poisoned").retain(|(known, _)| known != name);
+        self.kept.lock().expect("not poisoned").retain(|(known, _)| known != name);
         Ok(())
     }
 }
@@ -33,13 +40,13 @@ impl Custody for Shelf {
 impl Shelf {
     /// Copies of all that it has, as the next process gets them.
     fn hand_out(&self) -> Vec<(String, OwnedFd)> {
-        let kept = self.0.lock().expect("not poisoned");
+        let kept = self.kept.lock().expect("not poisoned");
         kept.iter().map(|(name, descriptor)| (name.clone(), descriptor.try_clone().expect("a copy"))).collect()
     }
 }
 
-fn on() -> Standing {
-    Standing(Arc::default())
+fn on(shelf: &Shelf) -> Standing {
+    Standing { obstacle: Arc::default(), most: shelf.most }
 }
 
 /// An agent with these secrets, in secret memory; none on a machine whose kernel has none.
@@ -57,7 +64,7 @@ impl Agent {
         let wanted: Vec<_> = names.iter().map(|local| Wanted::named(name(local))).collect();
         let (publisher, reader) = store::channel(wanted.iter().map(|one| (one.name.clone(), false)));
         let arena = Arena::keeping(Settings::default());
-        let keeper = Keeper::new(shelf.clone(), arena.clone(), on(), shelf.hand_out());
+        let keeper = Keeper::new(shelf.clone(), arena.clone(), on(shelf), shelf.hand_out());
         Some(Self { keeper, publisher, reader, arena, wanted })
     }
 
@@ -258,11 +265,48 @@ fn memory_that_is_not_secret_is_not_kept_and_that_is_said() {
     let mut agent = start!(&shelf, &["db"]);
     let settings = Settings { best: Protection::Locked, require_locked: false };
     agent.arena = Arena::keeping(settings);
-    agent.keeper = Keeper::new(shelf.clone(), agent.arena.clone(), on(), Vec::new());
+    agent.keeper = Keeper::new(shelf.clone(), agent.arena.clone(), on(&shelf), Vec::new());
     agent.publish("db", 'a', b"one");
     agent.update();
     assert!(shelf.hand_out().is_empty());
     assert_eq!(agent.keeper.standing.to_string(), "off: the kernel gives no memfd_secret, or no more of it");
+}
+
+/// A value that takes a mapping of its own.
+static LONG: [u8; 40 * 1024] = [b'x'; 40 * 1024];
+
+#[test]
+fn a_shelf_that_holds_what_one_agent_has_is_enough_for_two() {
+    let shelf = Shelf { most: Some(3), ..Shelf::default() };
+    let first = start!(&shelf, &["db", "token"]);
+    first.publish("db", 'a', &LONG);
+    first.publish("token", 'b', &LONG);
+    first.stop();
+    for second in [160, 170, 180] {
+        let mut next = start!(&shelf, &["db", "token"]);
+        next.adopt_at(moment(second));
+        next.update();
+        assert_eq!((next.seen("db"), next.seen("token")), (Some(stale(&LONG)), Some(stale(&LONG))), "{second}");
+        assert_eq!(next.keeper.standing.to_string(), "on");
+        next.stop();
+    }
+}
+
+#[test]
+fn what_the_shelf_has_no_room_for_is_not_thought_to_be_kept() {
+    let shelf = Shelf { most: Some(2), ..Shelf::default() };
+    let mut agent = start!(&shelf, &["db", "token"]);
+    agent.publish("db", 'a', &LONG);
+    agent.update();
+    assert_eq!(shelf.hand_out().len(), 2);
+    agent.publish("token", 'b', &LONG);
+    agent.update();
+    let expected = "off: the service manager keeps too few descriptors: raise FileDescriptorStoreMax=";
+    assert_eq!(agent.keeper.standing.to_string(), expected);
+    assert!(shelf.hand_out().is_empty(), "nor is what was kept before");
+    agent.publish("db", 'c', &LONG.repeat(2));
+    agent.update();
+    assert!(agent.arena.take_descriptors().is_empty(), "and no descriptor stays open");
 }
 
 #[test]

@@ -144,6 +144,31 @@ fn what_no_agent_gave_is_closed_and_told() {
     assert_eq!(agent.value("db-password"), b"first-7fKq2m");
 }
 
+#[test]
+fn where_no_more_can_be_locked_no_value_is_taken_over_into_memory_that_can_be_swapped() {
+    if !has_secret_memory() {
+        return;
+    }
+    let estate = Estate::start(SECRETS);
+    let mut manager = Manager::start(&estate);
+    // Room for the 68 KiB that one agent locks, and not for as much beside it.
+    manager.memlock = Some(100 * 1024);
+    let config = estate.config(DB);
+    for restart in 0..3 {
+        let mut agent = manager.start_agent(&config, &estate, Vault::Up);
+        agent.wait_until_ready();
+        wait_for_keeping(&manager);
+        assert_eq!(agent.value("db-password"), b"first-7fKq2m");
+        let operation = agent.get("/v1/status").json()["operation"].clone();
+        assert_eq!(
+            (&operation["memory_protection"], &operation["warm_restart"]),
+            (&"memfd_secret".into(), &"on".into())
+        );
+        assert_eq!(agent.log().contains("there is no memory for it"), restart > 0, "{}", agent.log());
+        assert!(agent.stop().success());
+    }
+}
+
 /// Reads the secret over a connection of its own.
 fn read(socket: &Path) -> std::io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;

@@ -29,6 +29,8 @@ pub(crate) struct Manager {
     socket: PathBuf,
     heard: Arc<Mutex<Heard>>,
     pub(crate) listener: UnixListener,
+    /// How many bytes an agent may lock, where that is limited.
+    pub(crate) memlock: Option<u64>,
 }
 
 impl Manager {
@@ -42,7 +44,7 @@ impl Manager {
         std::thread::spawn(move || while hear(&ears, &told).is_some() {});
         std::fs::create_dir_all(estate.socket().parent().expect("a parent")).expect("made");
         let listener = UnixListener::bind(estate.socket()).expect("bound");
-        Self { socket, heard, listener }
+        Self { socket, heard, listener, memlock: None }
     }
 
     fn heard(&self) -> MutexGuard<'_, Heard> {
@@ -84,8 +86,14 @@ impl Manager {
         let names: Vec<_> = passed.iter().map(|(name, _)| *name).collect();
         let places = waiting.iter().enumerate().map(|(index, from)| format!("{}<&{}", index + 3, from.as_raw_fd()));
         let closed = waiting.iter().map(|from| format!("{}<&-", from.as_raw_fd()));
-        let script =
-            format!("export LISTEN_PID=$$; exec \"$0\" \"$@\" {}", places.chain(closed).collect::<Vec<_>>().join(" "));
+        // Root needs to lose the right to lock without a limit.
+        let limited =
+            |bytes| format!("setpriv --bounding-set=-ipc_lock --inh-caps=-ipc_lock prlimit --memlock={bytes}:{bytes}");
+        let limits = self.memlock.map(limited).unwrap_or_default();
+        let script = format!(
+            "export LISTEN_PID=$$; exec {limits} \"$0\" \"$@\" {}",
+            places.chain(closed).collect::<Vec<_>>().join(" ")
+        );
         let mut command = Command::new("bash");
         command.args(["-c", &script]).arg(binaries::path("keyside"));
         let mut variables = estate.variables();

@@ -91,7 +91,7 @@ fn what_was_never_the_agents_is_closed_and_forgotten() {
     ] {
         shelf.keep(name, descriptor).expect("kept");
     }
-    agent.keeper = Keeper::new(shelf.clone(), agent.arena.clone(), on(), shelf.hand_out());
+    agent.keeper = Keeper::new(shelf.clone(), agent.arena.clone(), on(&shelf), shelf.hand_out());
     agent.adopt_at(moment(160));
     assert_eq!(agent.seen("db"), None);
     agent.update();
