@@ -7,7 +7,7 @@ mod writer;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -37,7 +37,6 @@ pub struct Settings {
 #[derive(Debug)]
 pub(super) struct Audit {
     queue: mpsc::Sender<Entry>,
-    lost: Mutex<Option<Lost>>,
     standing: Arc<Standing>,
     metrics: Arc<Metrics>,
 }
@@ -47,12 +46,19 @@ pub(super) struct Audit {
 struct Standing {
     file: PathBuf,
     trouble: Mutex<Option<String>>,
+    /// What found no room since the last line that did.
+    lost: Mutex<Option<Lost>>,
 }
 
 impl Standing {
     /// Held only to change or copy a text; nothing waits or fails inside.
     fn set(&self, trouble: Option<String>) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// Held only to count; nothing waits or fails inside.
+    fn lost(&self) -> MutexGuard<'_, Option<Lost>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -63,17 +69,18 @@ impl Audit {
     /// When there is no thread to be had.
     pub(super) fn start(file: AuditFile, metrics: &Arc<Metrics>) -> io::Result<(Self, Writer)> {
         let (queue, entries) = mpsc::channel(LINES_WAITING_MAX);
-        let standing = Arc::new(Standing { file: file.path().to_owned(), trouble: Mutex::default() });
+        let standing =
+            Arc::new(Standing { file: file.path().to_owned(), trouble: Mutex::default(), lost: Mutex::default() });
         metrics.audited(0);
         metrics.audit_lost(0);
         let writer = Writer::start(file, entries, (Arc::clone(&standing), Arc::clone(metrics)))?;
-        Ok((Self { queue, lost: Mutex::default(), standing, metrics: Arc::clone(metrics) }, writer))
+        Ok((Self { queue, standing, metrics: Arc::clone(metrics) }, writer))
     }
 
-    /// Has a line written. One that finds no room is lost: it is counted, and told of before the next that finds some.
+    /// Has a line written. One that finds no room is lost: it is counted, and told of before the next that finds some, or at
+    /// the end.
     pub(super) fn note(&self, mut entry: Entry) {
-        // Held only to count; nothing waits or fails inside.
-        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lost = self.standing.lost();
         entry.lost = lost.take();
         if let Err(TrySendError::Full(entry) | TrySendError::Closed(entry)) = self.queue.try_send(entry) {
             *lost = Some(Lost::and_one(entry.lost, entry.at));

@@ -114,11 +114,13 @@ async fn respond(
 ) -> Response<Body> {
     let _asking = visitor.admission.ask().await;
     let answer = async {
-        if !request.body().is_end_stream() {
-            return Err(Problem::from(Code::BodyRefused));
-        }
-        let call = understand(request.method(), request.uri(), request.headers(), visitor.door)
-            .inspect_err(|problem| server.note_misunderstood(&visitor.caller, request.uri().path(), problem))?;
+        let call = if request.body().is_end_stream() {
+            understand(request.method(), request.uri(), request.headers(), visitor.door)
+        } else {
+            Err(Problem::from(Code::BodyRefused))
+        };
+        let call =
+            call.inspect_err(|problem| server.note_misunderstood(&visitor.caller, request.uri().path(), problem))?;
         allow_time(match &call {
             Call::List { wait, .. } | Call::Secret { wait, .. } => wait.unwrap_or_default(),
             Call::Refresh { .. } => server.limits.refresh_time,

@@ -27,6 +27,29 @@ impl Form {
     }
 }
 
+/// A look at the vault that somebody has asked for, who may leave before it is over.
+pub(super) struct Looking<'a> {
+    server: &'a Server,
+    caller: &'a Caller,
+    name: Option<&'a SecretName>,
+    verdict: &'static str,
+}
+
+impl Looking<'_> {
+    /// The caller is told this.
+    pub(super) fn end<T>(mut self, outcome: &Result<T, Problem>) {
+        self.verdict = outcome.as_ref().map_or_else(|problem| problem.code.as_str(), |_| "looked");
+    }
+}
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        let Self { server, caller, name, verdict } = *self;
+        let event = || Event { route: REFRESH, secret: name.cloned(), version: None, verdict };
+        server.note(caller, server.generation(), event);
+    }
+}
+
 impl Server {
     /// Writes down what came of a request for a secret that the caller may read.
     pub(super) fn note_secret(
@@ -56,11 +79,9 @@ impl Server {
         self.note(caller, self.generation(), event);
     }
 
-    /// Writes down what came of asking for a look at the vault.
-    pub(super) fn note_look<T>(&self, caller: &Caller, name: Option<&SecretName>, outcome: &Result<T, Problem>) {
-        let verdict = outcome.as_ref().map_or_else(|problem| problem.code.as_str(), |_| "looked");
-        let event = || Event { route: REFRESH, secret: name.cloned(), version: None, verdict };
-        self.note(caller, self.generation(), event);
+    /// Writes down what comes of asking for a look at the vault, once the answer is dropped.
+    pub(super) fn note_look<'a>(&'a self, caller: &'a Caller, name: Option<&'a SecretName>) -> Looking<'a> {
+        Looking { server: self, caller, name, verdict: "left" }
     }
 
     /// Writes down a request about secrets that made no sense. What it names is no name, and is not repeated.

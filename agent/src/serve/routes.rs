@@ -211,8 +211,9 @@ impl Server {
         if let Some(name) = &name {
             self.allow(caller, name, REFRESH)?;
         }
+        let looking = self.note_look(caller, name.as_ref());
         let outcome = self.look(caller, name.as_ref()).await;
-        self.note_look(caller, name.as_ref(), &outcome);
+        looking.end(&outcome);
         Ok(json(&outcome?))
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use super::Settings;
@@ -92,7 +92,7 @@ impl AuditFile {
         let file = options.open(path).map_err(unwritable)?;
         let found = file.metadata().map_err(unwritable)?;
         judge(path, &found)?;
-        self.open = Some(Open::new(file, &found));
+        self.open = Some(Open { is_torn: is_torn(path, &found), ..Open::new(file, &found) });
         Ok(())
     }
 }
@@ -105,13 +105,13 @@ impl Open {
     /// One write for each line: to a pipe it is whole or nothing up to 4 KiB (`PIPE_BUF` in pipe(7)), and what a full disk
     /// cut off is taken back.
     fn write_whole(&mut self, line: &[u8], length: u64) -> io::Result<()> {
-        if self.is_torn {
-            self.write_all_or_nothing(b"\n")?;
+        let separate = self.is_torn.then(|| [b"\n", line].concat());
+        let outcome = self.write_all_or_nothing(separate.as_deref().unwrap_or(line));
+        if outcome.is_ok() {
             self.is_torn = false;
-        }
-        let outcome = self.write_all_or_nothing(line);
-        if outcome.is_err() && self.is_regular && self.file.metadata().is_ok_and(|now| now.len() > length) {
-            self.is_torn = self.file.set_len(length).is_err();
+        } else if self.is_regular && self.file.metadata().is_ok_and(|now| now.len() > length) {
+            // What ended in the middle of a line before does so again.
+            self.is_torn |= self.file.set_len(length).is_err();
         }
         outcome
     }
@@ -126,6 +126,17 @@ impl Open {
             }
         }
     }
+}
+
+/// Whether a file that was there ends in the middle of a line, because an agent before this one was killed when the disk was
+/// full, or the machine lost its power. Whoever may not read it does not see that.
+fn is_torn(path: &Path, found: &Metadata) -> bool {
+    let last = || {
+        let mut last = [0];
+        let file = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+        file.read_exact_at(&mut last, found.len().saturating_sub(1)).map(|()| last)
+    };
+    found.is_file() && found.len() > 0 && last().is_ok_and(|last: [u8; 1]| last != *b"\n")
 }
 
 /// A pipe that nobody has open for reading cannot be opened for writing (`ENXIO` in fifo(7)).

@@ -33,14 +33,26 @@ pub(in crate::serve) struct Event {
 /// Lines that nobody will read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lost {
-    count: u64,
+    pub(super) count: u64,
     since: Timestamp,
+    latest: Timestamp,
 }
 
 impl Lost {
-    /// One more than before, the first of them at `at`.
+    /// One more than before, the latest of them at `at`.
     pub(super) fn and_one(before: Option<Self>, at: Timestamp) -> Self {
-        before.map_or(Self { count: 1, since: at }, |lost| Self { count: lost.count + 1, ..lost })
+        let first = Self { count: 0, since: at, latest: at };
+        let before = before.unwrap_or(first);
+        Self { count: before.count + 1, latest: at, ..before }
+    }
+
+    /// The line that tells of it where no other line comes after it.
+    pub(super) fn last_line(&self) -> Vec<u8> {
+        self.line_at(self.latest)
+    }
+
+    fn line_at(&self, time: Timestamp) -> Vec<u8> {
+        text(&LostLine { time, lost: self.count, since: self.since })
     }
 }
 
@@ -74,7 +86,7 @@ impl Entry {
 
     /// The line, and before it the one that tells what was lost.
     pub(super) fn lines(&self) -> impl Iterator<Item = Vec<u8>> {
-        let lost = self.lost.map(|lost| text(&LostLine { time: self.at, lost: lost.count, since: lost.since }));
+        let lost = self.lost.map(|lost| lost.line_at(self.at));
         let who = self.who;
         let line = text(&Line {
             time: self.at,

@@ -72,6 +72,16 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Reads on until there are so many lines.
+fn read_until(count: usize, mut pipe: &File, text: &mut String) -> Vec<Value> {
+    until("the lines come", || {
+        // Nothing to read yet is an error here.
+        drop(pipe.read_to_string(text));
+        text.lines().count() >= count
+    });
+    lines(text)
+}
+
 fn listen(pipe: &Path) -> File {
     // Without waiting for somebody who writes.
     File::options().read(true).custom_flags(libc::O_NONBLOCK).open(pipe).expect("the pipe")
@@ -145,24 +155,47 @@ fn what_found_no_room_is_counted_and_told_of_in_its_place() {
 
     let pipe = listen(&scene.path());
     let mut text = String::new();
-    let mut read_until = |count| {
-        until("the lines come", || {
-            // Nothing to read yet is an error here.
-            drop((&pipe).read_to_string(&mut text));
-            text.lines().count() >= count
-        });
-        lines(&text)
-    };
-    let waited = read_until(LINES_WAITING_MAX + 1);
+    let waited = read_until(LINES_WAITING_MAX + 1, &pipe, &mut text);
     assert_eq!(waited.last().expect("the last")["verdict"], "given");
     audit.note(entry(all + 1));
-    let told = read_until(LINES_WAITING_MAX + 3);
+    let told = read_until(LINES_WAITING_MAX + 3, &pipe, &mut text);
     let lost = &told[LINES_WAITING_MAX + 1];
     assert_eq!((&lost["lost"], &lost["since"]), (&10.into(), &json!(at(all - 9))));
     assert_eq!(told.last().expect("the last")["time"], json!(at(all + 1)));
     assert_eq!(audit.standing().trouble, None);
     drop(audit);
     writer.finish();
+}
+
+#[test]
+fn what_was_lost_last_is_told_of_at_the_end() {
+    let scene = Scene::with_pipe();
+    let (audit, writer) = scene.start();
+    audit.note(entry(0));
+    until("the first line waits", || audit.standing().trouble.is_some());
+    let all = i64::try_from(LINES_WAITING_MAX).expect("a few thousand") + 10;
+    (1..=all).for_each(|second| audit.note(entry(second)));
+    let (pipe, mut text) = (listen(&scene.path()), String::new());
+    read_until(LINES_WAITING_MAX + 1, &pipe, &mut text);
+    drop(audit);
+    writer.finish();
+    let told = read_until(LINES_WAITING_MAX + 2, &pipe, &mut text);
+    let lost = json!({"time": at(all), "lost": 10, "since": at(all - 9)});
+    assert_eq!(told.last(), Some(&lost), "nobody asks any more, and it is told all the same");
+}
+
+#[test]
+fn a_line_that_an_agent_before_could_not_finish_spoils_no_other() {
+    let scene = Scene::new();
+    fs::write(scene.path(), "{\"time\":").expect("written");
+    let (audit, writer) = scene.start();
+    audit.note(entry(0));
+    audit.note(entry(1));
+    drop(audit);
+    writer.finish();
+    let text = fs::read_to_string(scene.path()).expect("the audit");
+    let (torn, rest) = text.split_once('\n').expect("a line of its own");
+    assert_eq!((torn, lines(rest).len()), ("{\"time\":", 2));
 }
 
 #[test]

@@ -79,6 +79,10 @@ impl Work {
             }
             self.is_stopped_within(GATHERING);
         }
+        let lost = *self.standing.lost();
+        if lost.is_some_and(|lost| !self.write_line(&lost.last_line())) {
+            self.tell_of_lost(0);
+        }
     }
 
     /// Whether all lines of the entry were written, and not given up because the agent ends.
@@ -120,6 +124,12 @@ impl Work {
             lines += 1;
         }
         self.metrics.audit_lost(lines);
+        self.tell_of_lost(lines);
+    }
+
+    /// Tells the log of what the audit will not tell.
+    fn tell_of_lost(&self, more: u64) {
+        let lines = self.standing.lost().map_or(0, |lost| lost.count) + more;
         tracing::error!(lines, file = %self.file.path().display(), "the last lines of the audit are lost");
     }
 

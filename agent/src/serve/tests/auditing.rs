@@ -47,6 +47,7 @@ async fn every_answer_about_a_secret_is_there_with_its_word() {
     agent.ask("POST", "/v1/refresh?name=db", &[]).await;
     agent.ask("POST", "/v1/refresh", &[]).await;
     agent.get("/v1/refresh").await;
+    agent.send(b"GET /v1/secrets/db/value HTTP/1.1\r\nHost: keyside\r\nContent-Length: 5\r\n\r\nhello");
     agent.revoke("db").await;
     agent.get("/v1/secrets/db").await;
     for page in ["/v1/secrets", "/v1/status", "/metrics", "/healthz", "/readyz", "/nowhere"] {
@@ -67,6 +68,7 @@ async fn every_answer_about_a_secret_is_there_with_its_word() {
         "/v1/refresh db looked -",
         "/v1/refresh - looked -",
         "/v1/refresh - method_not_allowed -",
+        "/v1/secrets/{name}/value - body_refused -",
         "/v1/secrets/{name} db revoked -",
     ];
     assert_eq!(lines.iter().map(in_short).collect::<Vec<_>>(), expected);
@@ -77,7 +79,21 @@ async fn every_answer_about_a_secret_is_there_with_its_word() {
         assert_eq!(line["exited"], Value::Null, "it has not");
     }
     assert_eq!((&lines[0]["generation"], &lines[0]["version"]), (&1.into(), &"a".repeat(32).into()));
-    assert!(lines[13]["generation"].as_u64() > lines[0]["generation"].as_u64());
+    assert!(lines[14]["generation"].as_u64() > lines[0]["generation"].as_u64());
+}
+
+#[tokio::test]
+async fn a_look_is_there_though_its_caller_does_not_wait_for_the_end() {
+    use tokio::io::AsyncWriteExt as _;
+    let folder = tempfile::tempdir().expect("a directory");
+    let agent = Setup { hung: true, ..audited(&folder) }.start();
+    let mut stream = tokio::net::UnixStream::connect(&agent.socket).await.expect("connected");
+    stream.write_all(b"POST /v1/refresh?name=db HTTP/1.1\r\nHost: keyside\r\n\r\n").await.expect("sent");
+    agent.get("/healthz").await;
+    drop(stream);
+    agent.get("/healthz").await;
+    let lines = lines_after_the_end(agent, &folder).await;
+    assert_eq!(lines.iter().map(in_short).collect::<Vec<_>>(), ["/v1/refresh db left -"]);
 }
 
 #[tokio::test]
