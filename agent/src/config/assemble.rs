@@ -100,7 +100,9 @@ impl Assembly<'_> {
         let path = self.socket(api.socket.as_ref(), defaults);
         let files = files.map(|table| self.files(table, env_files, &path, &secrets));
         let credentials = self.credentials(credentials, &path, &secrets);
-        let audit = audit.map(|table| audit_settings(&mut self.document, table, (&path, files.as_ref())));
+        let sockets = std::iter::once(path.as_path()).chain(credentials.as_ref().map(|of| of.socket.as_path()));
+        let sockets: Vec<_> = sockets.collect();
+        let audit = audit.map(|table| audit_settings(&mut self.document, table, (&sockets, files.as_ref())));
         let serve = self.serve(api, (path, limits?, audit), defaults.operator_uid, &secrets);
         let (vault, fallback) = vaults?;
         Some(Config {

@@ -12,7 +12,7 @@ use crate::socket::{lease_file, lock_file};
 pub(super) fn audit_settings(
     document: &mut Document<'_>,
     table: AuditTable,
-    (socket, files): (&Path, Option<&files::Settings>),
+    (sockets, files): (&[&Path], Option<&files::Settings>),
 ) -> Settings {
     let AuditTable { file, allow_upload } = table;
     let (span, file) = (file.span(), file.into_inner());
@@ -24,9 +24,10 @@ pub(super) fn audit_settings(
         let remedy = "name another folder, or set allow_upload = true, too";
         document.report(&span, format!("[audit] a job uploads what is under '{folder}' when it ends: {remedy}"));
     }
-    let is_taken = [socket.to_owned(), lock_file(socket), lease_file(socket)].contains(&file);
+    let has_taken = |socket: &&Path| [socket.to_path_buf(), lock_file(socket), lease_file(socket)].contains(&file);
+    let is_taken = sockets.iter().any(has_taken);
     if is_taken || files.is_some_and(|files| file.starts_with(&files.directory)) {
-        let message = "file takes the place of the socket, of what is beside it, or of the secrets' files";
+        let message = "file takes the place of a socket, of what is beside it, or of the secrets' files";
         document.report(&span, format!("[audit] {message}: name another"));
     }
     Settings { file, allow_upload }
@@ -49,13 +50,15 @@ mod tests {
             ("file = '/job/outputs/a'", vec![uploaded]),
             ("file = 'logs/a'", vec!["must be an absolute path", uploaded]),
             ("file = '/job/outputs/a'\nallow_upload = true", vec![]),
-            ("file = '/run/keyside/agent.sock'", vec!["takes the place of the socket"]),
-            ("file = '/run/keyside/agent.sock.lock'", vec!["takes the place of the socket"]),
-            ("file = '/run/keyside/secrets/a'", vec!["takes the place of the socket"]),
+            ("file = '/run/keyside/agent.sock'", vec!["takes the place of a socket"]),
+            ("file = '/run/keyside/agent.sock.lock'", vec!["takes the place of a socket"]),
+            ("file = '/run/keyside/credentials.sock'", vec!["takes the place of a socket"]),
+            ("file = '/run/keyside/credentials.sock.lock'", vec!["takes the place of a socket"]),
+            ("file = '/run/keyside/secrets/a'", vec!["takes the place of a socket"]),
             ("allow_upload = true", vec!["missing field `file`"]),
         ];
         for (keys, expected) in rows {
-            let told = parse(&format!("{SMALLEST}[files]\n[audit]\n{keys}\n")).err().unwrap_or_default();
+            let told = parse(&format!("{SMALLEST}[files]\n[credentials]\n[audit]\n{keys}\n")).err().unwrap_or_default();
             assert_eq!(told.len(), expected.len(), "{keys}: {told:?}");
             for part in expected {
                 assert!(told.iter().any(|one| one.contains(part)), "{keys}: {told:?}");
