@@ -26,6 +26,7 @@ use crate::logging::Levels;
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
 use crate::notify::Announced;
+use crate::passed::Passed;
 use crate::process;
 use crate::record::Record;
 use crate::refresh::{self, Budget, Plan, Pulse, Refresh, Upstream, Wanted};
@@ -34,7 +35,7 @@ use crate::serve::{self, Access, Listeners};
 use crate::signals::Signals;
 use crate::store::{self, Reader};
 use crate::tasks::Tasks;
-use crate::{files, hooks, notify, socket};
+use crate::{credentials, files, hooks, notify, socket};
 
 /// How long tasks may take to end beyond the time that answers under way have: they only put things away.
 const TIDYING: Duration = Duration::from_secs(1);
@@ -123,6 +124,7 @@ fn is_taken(error: &anyhow::Error) -> bool {
 /// What is opened in the file system, or started, while the process still may.
 struct Opened {
     listeners: Option<Listeners>,
+    credentials: Option<credentials::Listeners>,
     writer: Option<FilesWriter>,
     lease: Option<Arc<File>>,
     /// Commands get the limits and the rights that the agent was started with.
@@ -138,14 +140,19 @@ impl Opened {
         // An agent that answers and has no lease would be taken for one that somebody else looks after.
         let lease =
             (span == Span::Leased).then(|| Lease::open(&config.serve.socket).context("no lease")).transpose()?;
-        let bind = || serve::bind(&config.serve).context("could not listen");
+        let passed = Passed::take().context("what the service manager passes does not fit")?;
+        let bind = || serve::bind(&config.serve, passed.agent).context("could not listen");
         let listeners = (span != Span::OneLook).then(bind).transpose()?;
+        let bind = || credentials::bind(config.credentials.as_ref(), passed.credentials);
+        let credentials = (span != Span::OneLook).then(bind).transpose().context("could not listen for units")?;
         let writer = config.files.as_ref().map(|settings| {
             FilesWriter::open(settings, files::RETIRE_AFTER, Instant::now()).context("no files can be written")
         });
         let has_hooks = span != Span::OneLook && !config.hooks.is_empty();
         let helper = has_hooks.then(|| start_helper(config, environment)).transpose()?;
-        let opened = Self { listeners, writer: writer.transpose()?, lease: lease.as_ref().map(Lease::file), helper };
+        let lease_file = lease.as_ref().map(Lease::file);
+        let credentials = credentials.flatten();
+        let opened = Self { listeners, credentials, writer: writer.transpose()?, lease: lease_file, helper };
         Ok((opened, lease))
     }
 }
@@ -159,9 +166,10 @@ fn start_helper(config: &Config, environment: &Environment) -> Result<Helper> {
 /// Where the process, and what it may have to start, must be able to write.
 fn writable(config: &Config, environment: &Environment) -> Vec<PathBuf> {
     let socket = config.serve.socket.parent().map(Into::into);
+    let credentials = config.credentials.as_ref().and_then(|of| of.socket.parent()).map(Into::into);
     let files = config.files.as_ref().map(|files| files.directory.clone());
     let identity = config.identity.writable(environment);
-    [socket, files, identity].into_iter().flatten().filter(|directory| directory.is_dir()).collect()
+    [socket, credentials, files, identity].into_iter().flatten().filter(|directory| directory.is_dir()).collect()
 }
 
 /// The parts, connected and not yet running.
@@ -226,6 +234,13 @@ impl Parts {
             let (settings, sources) = (self.config.serve.clone(), self.sources(demands, watched));
             tasks.start("serve", |stop| serve::run(listeners, settings, sources, stop));
         }
+        let units = self.config.credentials.as_ref().map(|of| Arc::new(of.units.clone())).unwrap_or_default();
+        let (units, watched) = watch::channel(units);
+        if let Some(listeners) = opened.credentials {
+            let wait = self.config.credentials.as_ref().map_or(credentials::WAIT, |of| of.wait);
+            let sources = (self.reader.clone(), watched);
+            tasks.start("credentials", |stop| credentials::run(listeners, wait, sources, stop));
+        }
         let mut files = None;
         if let Some(mut writer) = opened.writer {
             files = Some(writer.take_changes());
@@ -243,7 +258,7 @@ impl Parts {
         let reload = Reload {
             reading,
             running: self.config,
-            parts: reload::Parts { access, plans: queue.take_plans(), files, levels },
+            parts: reload::Parts { access, units, plans: queue.take_plans(), files, levels },
             record: self.record,
             announced: announced.clone(),
             clock: self.clock,

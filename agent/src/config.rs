@@ -1,6 +1,7 @@
 //! The configuration file: its shape, and the checked configuration that the rest of the agent works with.
 
 mod assemble;
+mod credentials;
 pub mod difference;
 pub mod document;
 mod env_files;
@@ -62,8 +63,12 @@ pub struct Config {
     pub serve: serve::Settings,
     /// The files, if any are wanted.
     pub files: Option<files::Settings>,
+    /// Where units get credentials, if any may have some.
+    pub credentials: Option<crate::credentials::Settings>,
     /// How values are kept.
     pub memory: memory::Settings,
+    /// Whether values outlive a restart in the service manager's keeping; none where that depends on what it offers.
+    pub warm_restart: Option<bool>,
     /// What is done when secrets change.
     pub hooks: Vec<Hook>,
     /// The log.

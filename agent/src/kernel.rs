@@ -53,20 +53,20 @@ pub fn peer_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
     }
 }
 
-/// The sockets that the service manager passed to this process (`sd_listen_fds(3)`). Only the first call gets them.
+/// What the service manager passed to this process, by name (`sd_listen_fds_with_names(3)`). Only the first call gets it.
 ///
 /// # Errors
 /// When the service manager's variables make no sense or name descriptors that are not open.
-pub fn inherited_sockets() -> io::Result<Vec<OwnedFd>> {
+pub fn passed_descriptors() -> io::Result<Vec<(String, OwnedFd)>> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     if TAKEN.swap(true, Ordering::Relaxed) {
         return Ok(Vec::new());
     }
-    let passed = sd_notify::listen_fds()?;
+    let passed = sd_notify::listen_fds_with_names()?;
     // JUSTIFICATION: the service manager passes descriptors by number, and ownership begins where that is read.
-    // SAFETY: they were open when `listen_fds` marked them, they belong to this process by the protocol, which also
-    // says that nothing else uses them, and this function owns them once.
-    Ok(passed.map(|raw| unsafe { OwnedFd::from_raw_fd(raw) }).collect())
+    // SAFETY: they were open when they were marked, they belong to this process by the protocol, which also says that nothing
+    // else uses them, and this function owns them once.
+    Ok(passed.map(|(raw, name)| (name, unsafe { OwnedFd::from_raw_fd(raw) })).collect())
 }
 
 /// Whether the caller's descriptor is the only one that anybody has of this file, which must be open for writing and

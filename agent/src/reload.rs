@@ -14,6 +14,7 @@ use crate::check::Report;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::difference::Changes;
+use crate::credentials::Units;
 use crate::files;
 use crate::logging::Levels;
 use crate::notify::Announced;
@@ -76,6 +77,8 @@ enum Cause {
 pub struct Parts {
     /// The server's.
     pub access: watch::Sender<Arc<Access>>,
+    /// That of the socket for credentials.
+    pub units: watch::Sender<Arc<Units>>,
     /// The refresh loop's.
     pub plans: Plans,
     /// The files', where there are any.
@@ -164,7 +167,7 @@ impl Reload {
     /// The files go last, and wait for the values of what is new: what is shown there is whole. A reader who loses a secret
     /// loses it at the socket first, and one who gains a secret gains it only after its values of before are gone.
     async fn apply_to_parts(&self, config: &Config, changes: &Changes) -> Result<(), String> {
-        let Parts { access, plans, files, levels } = &self.parts;
+        let Parts { access, units, plans, files, levels } = &self.parts;
         let tried = match files.as_ref().zip(config.files.clone()) {
             Some((files, settings)) => Some(files.try_out(settings).await.map_err(|error| with_causes(&error))?),
             None => None,
@@ -172,6 +175,7 @@ impl Reload {
         let plan = Plan { wanted: config.wanted.clone(), settings: config.rotation };
         plans.follow(plan, changes.to_more_readers.clone()).await.map_err(|error| with_causes(&error))?;
         access.send_replace(Arc::new(config.serve.access.clone()));
+        units.send_replace(config.credentials.as_ref().map(|of| Arc::new(of.units.clone())).unwrap_or_default());
         if let Some(tried) = tried {
             tried.follow();
         }

@@ -45,6 +45,7 @@ use crate::store::Reader;
 pub use self::access::Access;
 pub use self::limits::Limits;
 pub use self::listen::{Listeners, bind};
+pub(crate) use self::listen::{SocketFile, bind_path, compare};
 
 /// The operator's settings for the socket.
 #[derive(Clone, Debug)]

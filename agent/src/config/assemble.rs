@@ -10,11 +10,12 @@ use super::document::{Document, Parsed, Problem};
 use super::on_change::{self, OnChangeTable};
 use super::rotation::{fallback, rotation_settings};
 use super::shape::{
-    ApiTable, EnvFileTable, FilesTable, IdentityTable, LogTable, MemoryTable, Principals, RotationTable, SecretTable,
-    Top, VaultTable,
+    ApiTable, CredentialsTable, EnvFileTable, FilesTable, IdentityTable, LogTable, MemoryTable, Principals,
+    RotationTable, SecretTable, Top, VaultTable,
 };
 use super::{Config, Defaults, GRACE, Socket};
 use crate::azure::identity;
+use crate::credentials::UnitPattern;
 use crate::encoding::Encoding;
 use crate::files::{self, EnvFile, Mode, Target};
 use crate::principal::{Accounts, Principal};
@@ -28,7 +29,9 @@ use crate::{logging, memory, serve};
 /// # Errors
 /// Every problem that can be found without looking at the machine beyond its accounts, in the order of their lines.
 pub(super) fn assemble(text: &str, accounts: &dyn Accounts, defaults: Defaults<'_>) -> Result<Config, Vec<Problem>> {
-    let mut assembly = Assembly { document: Document::parse(text), accounts };
+    let document = Document::parse(text);
+    let has_credentials = document.has("credentials");
+    let mut assembly = Assembly { document, accounts, has_credentials };
     let config = assembly.config(defaults);
     let mut problems = assembly.document.problems;
     problems.sort_by_key(|problem| problem.line);
@@ -42,6 +45,7 @@ pub(super) fn assemble(text: &str, accounts: &dyn Accounts, defaults: Defaults<'
 pub(super) struct Assembly<'a> {
     pub(super) document: Document<'a>,
     accounts: &'a dyn Accounts,
+    pub(super) has_credentials: bool,
 }
 
 /// Longest path of a Unix socket.
@@ -55,6 +59,7 @@ pub(super) struct Checked {
     pub(super) readers: Vec<Principal>,
     target: Option<Target>,
     pub(super) variable: Option<Spanned<VariableName>>,
+    pub(super) units: Vec<UnitPattern>,
 }
 
 impl Assembly<'_> {
@@ -68,10 +73,11 @@ impl Assembly<'_> {
         let rotation = self.document.table::<RotationTable>("rotation");
         let rotation = rotation.map(|table| rotation_settings(&mut self.document, &table));
         let vaults = vault.map(|table| (table.url.0.clone(), fallback(&mut self.document, table)));
-        let memory = self.document.table::<MemoryTable>("memory").map(memory_settings);
+        let memory = self.document.table::<MemoryTable>("memory");
         let log = self.document.table::<LogTable>("log").map(|table| log_settings(&table, defaults.log));
         let api = self.document.table::<ApiTable>("api");
         let files = self.document.optional_table::<FilesTable>("files");
+        let credentials = self.document.optional_table::<CredentialsTable>("credentials");
         if !self.document.has("secret") {
             self.document.report_at_end("no secret is configured: add a [[secret]] table with a name".to_owned());
         }
@@ -89,6 +95,7 @@ impl Assembly<'_> {
         let api = api?;
         let path = self.socket(api.socket.as_ref(), defaults);
         let files = files.map(|table| self.files(table, env_files, &path, &secrets));
+        let credentials = self.credentials(credentials, &path, &secrets);
         let serve = self.serve(api, path, defaults.operator_uid, &secrets);
         let (vault, fallback) = vaults?;
         Some(Config {
@@ -100,7 +107,9 @@ impl Assembly<'_> {
             variables,
             serve,
             files,
-            memory: memory?,
+            credentials,
+            warm_restart: memory.as_ref()?.warm_restart,
+            memory: memory_settings(&memory?),
             hooks,
             log: log?,
         })
@@ -149,7 +158,8 @@ impl Assembly<'_> {
             Some(readers) => self.principals(&readers),
             None => common.map(<[_]>::to_vec),
         };
-        if readers.as_ref().is_some_and(Vec::is_empty) {
+        let units = self.units(&table);
+        if readers.as_ref().is_some_and(Vec::is_empty) && units.is_empty() {
             let remedy = "name them here or for all secrets, as in readers = [\"user:trainer\"]";
             self.document.report(&span, format!("nobody may read '{name}', it has no readers: {remedy}"));
         }
@@ -166,7 +176,7 @@ impl Assembly<'_> {
             lines: Vec::new(),
             name,
         };
-        Checked { span, wanted, readers, target, variable }
+        Checked { span, wanted, readers, target, variable, units }
     }
 
     fn target(&mut self, table: &SecretTable, files: Option<&FilesTable>, readers: &[Principal]) -> Option<Target> {
@@ -226,6 +236,11 @@ impl Assembly<'_> {
             (Socket::Named(path), _) | (Socket::Default(path), None) => return path.to_owned(),
             (Socket::Default(_), Some(path)) => path,
         };
+        self.socket_path(path)
+    }
+
+    /// A path that a socket can have.
+    pub(super) fn socket_path(&mut self, path: &Spanned<PathBuf>) -> PathBuf {
         if !path.get_ref().is_absolute() {
             self.document
                 .report(&path.span(), "socket must be an absolute path, as in /run/keyside/agent.sock".to_owned());
@@ -315,10 +330,10 @@ fn identity_settings(table: IdentityTable) -> identity::Settings {
     }
 }
 
-fn memory_settings(table: MemoryTable) -> memory::Settings {
+fn memory_settings(table: &MemoryTable) -> memory::Settings {
     let default = memory::Settings::default();
     memory::Settings {
-        best: table.backend.map_or(default.best, |backend| backend.0),
+        best: table.backend.as_ref().map_or(default.best, |backend| backend.0),
         require_locked: table.require_locked,
     }
 }

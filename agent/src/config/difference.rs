@@ -6,6 +6,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::Config;
+use crate::credentials::UnitPattern;
 use crate::files::Target;
 use crate::principal::Principal;
 use crate::refresh::Wanted;
@@ -84,6 +85,7 @@ struct Known<'a> {
     readers: &'a [Principal],
     target: Option<&'a Target>,
     variables: Vec<&'a str>,
+    units: &'a [UnitPattern],
     group: Option<u32>,
     /// What the modes of all files that hold it let anybody do.
     bits: u32,
@@ -92,7 +94,11 @@ struct Known<'a> {
 impl Known<'_> {
     fn shows_to_more_than(&self, other: &Self) -> bool {
         let is_known = |reader| other.readers.contains(reader);
-        !self.readers.iter().all(is_known) || self.bits & !other.bits != 0 || self.group != other.group
+        let is_known_unit = |unit| other.units.contains(unit);
+        !self.readers.iter().all(is_known)
+            || !self.units.iter().all(is_known_unit)
+            || self.bits & !other.bits != 0
+            || self.group != other.group
     }
 }
 
@@ -116,6 +122,7 @@ fn known<'a>(config: &'a Config, wanted: &'a Wanted) -> Known<'a> {
         readers: config.serve.access.readers.get(name).map_or(&[], Vec::as_slice),
         target,
         variables: config.variables.iter().filter(|(_, of)| *of == name).map(|(one, _)| one.as_str()).collect(),
+        units: config.credentials.iter().find_map(|of| of.units.get(name)).map_or(&[], Vec::as_slice),
         group: config.files.as_ref().and_then(|files| files.group),
         bits: target.into_iter().chain(holding).fold(0, |bits, target| bits | target.mode.bits()),
     }
@@ -124,6 +131,7 @@ fn known<'a>(config: &'a Config, wanted: &'a Wanted) -> Known<'a> {
 fn restarts(old: &Config, new: &Config) -> Vec<NeedsRestart> {
     let directory = |config: &Config| config.files.as_ref().map(|files| files.directory.clone());
     let (before, after) = (&old.identity, &new.identity);
+    let credentials = old.credentials.as_ref().zip(new.credentials.as_ref());
     let keys = [
         ("[vault] url", old.vault != new.vault),
         ("[vault] fallback", old.fallback != new.fallback),
@@ -138,8 +146,12 @@ fn restarts(old: &Config, new: &Config) -> Vec<NeedsRestart> {
         ("[api] listen", old.serve.tcp != new.serve.tcp),
         ("[files], whether there is such a table,", old.files.is_some() != new.files.is_some()),
         ("[files] directory", old.files.is_some() && new.files.is_some() && directory(old) != directory(new)),
+        ("[credentials], whether there is such a table,", old.credentials.is_some() != new.credentials.is_some()),
+        ("[credentials] socket", credentials.is_some_and(|(old, new)| old.socket != new.socket)),
+        ("[credentials] wait", credentials.is_some_and(|(old, new)| old.wait != new.wait)),
         ("[memory] backend", old.memory.best != new.memory.best),
         ("[memory] require_locked", old.memory.require_locked != new.memory.require_locked),
+        ("[memory] warm_restart", old.warm_restart != new.warm_restart),
         ("[log] format", old.log.format != new.log.format),
         ("[[on_change]]", old.hooks != new.hooks),
     ];
@@ -207,6 +219,7 @@ mod tests {
     const ALL: &str = "changed api-token, tls-key";
     const GUID: &str = "00000000-0000-0000-0000-00000000000";
 
+    const UNITS: &str = r#"["train.service", "train@*.service"]"#;
     const EVERYBODY: &str = r#"["uid:1000", "gid:2000"]"#;
 
     /// A key, another value of it, and what follows: changes, or the key that takes a restart.
@@ -254,6 +267,9 @@ mod tests {
             row("[files]", "require_noswap", "false", "true", "[files]"),
             row("[files]", "on_stop", "\"remove\"", "'keep'", "[files]"),
             restart("[memory]", "backend", "\"memfd_secret\"", "'mlock'"),
+            restart("[credentials]", "socket", "\"/run/keyside/credentials.sock\"", "'/run/x.sock'"),
+            restart("[credentials]", "wait", "\"1m\"", "'2m'"),
+            restart("[memory]", "warm_restart", "true", "false"),
             restart("[memory]", "require_locked", "false", "true"),
             row("[log]", "level", "\"info\"", "'debug'", "[log] level"),
             restart("[log]", "format", "\"auto\"", "'json'"),
@@ -278,6 +294,7 @@ mod tests {
             row("[[secret]]", "readers", EVERYBODY, "['gid:2000', 'uid:1000', 'uid:7']", "changed db-password"),
             row("[[secret]]", "file", "\"db/password\"", "'db/other'", "changed db-password"),
             row("[[secret]]", "mode", "\"0440\"", "'0400'", "changed db-password"),
+            row("[[secret]]", "units", UNITS, "['train.service']", "changed db-password"),
             row("[[secret]]", "env", "\"PGPASSWORD\"", "'OTHER'", "changed db-password; [[env_file]]"),
             row("[[env_file]]", "path", "\"app.env\"", "'other.env'", "[[env_file]]"),
             row(

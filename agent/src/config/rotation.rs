@@ -36,6 +36,9 @@ pub(super) type FullRefresh = Length<INTERVAL_MIN, DAY>;
 /// How long denials must go on until they count, such as `15m`.
 pub(super) type RevokeAfter = Length<1, DAY>;
 
+/// How long a unit waits for a credential, such as `1m`. Who wants more than an hour wants the unit to start again.
+pub(super) type Wait = Length<1, 3_600>;
+
 /// A length of time within bounds in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Length<const SHORTEST: u64, const LONGEST: u64>(pub(super) Duration);

@@ -9,9 +9,10 @@ use thiserror::Error;
 use toml::Spanned;
 
 use super::document::Parsed;
-use super::rotation::{FullRefresh, MaxStale, PollInterval, RevokeAfter};
+use super::rotation::{FullRefresh, MaxStale, PollInterval, RevokeAfter, Wait};
 use crate::azure::cloud::VaultUrl;
 use crate::azure::identity;
+use crate::credentials::UnitPattern;
 use crate::encoding::Encoding;
 use crate::env_file::Format;
 use crate::files::{Mode, OnStop, RelativePath};
@@ -89,6 +90,14 @@ pub(super) struct MemoryTable {
     pub(super) backend: Option<Parsed<Protection>>,
     #[serde(default)]
     pub(super) require_locked: bool,
+    pub(super) warm_restart: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CredentialsTable {
+    pub(super) socket: Option<Spanned<PathBuf>>,
+    pub(super) wait: Option<Parsed<Wait>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -113,6 +122,7 @@ pub(super) struct SecretTable {
     pub(super) file: Option<Spanned<FileKey>>,
     pub(super) mode: Option<Spanned<Parsed<Mode>>>,
     pub(super) env: Option<Spanned<EnvKey>>,
+    pub(super) units: Option<Spanned<Vec<Spanned<Parsed<UnitPattern>>>>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -23,6 +23,10 @@ use super::request::{Call, Door, understand};
 use super::routes::{Asked, Server, refusal};
 use crate::causes::with_causes;
 
+/// How long a connection without a request may still bring one when the agent stops. A client writes its request as soon as it
+/// is connected; who keeps silent for longer wants nothing.
+const LAST_CALL: Duration = Duration::from_millis(250);
+
 /// The other end of a connection.
 #[derive(Debug)]
 pub(super) struct Visitor {
@@ -59,8 +63,11 @@ pub(super) async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, visito
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let mut leaving = false;
+    let mut last_call = None;
     loop {
         let Progress { begun, until } = *progress.borrow_and_update();
+        // Whoever has connected just now has its request on the way, and would take the end of the connection for a failure.
+        let until = last_call.filter(|_| !begun).map_or(until, |last_call| until.min(last_call));
         tokio::select! {
             outcome = connection.as_mut() => {
                 if let Err(error) = outcome {
@@ -73,12 +80,13 @@ pub(super) async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, visito
                 return;
             }
             _ = progress.changed() => {}
-            () = server.stop.cancelled(), if !leaving => {
-                if !begun {
-                    return;
+            () = server.stop.cancelled(), if !leaving && (begun || last_call.is_none()) => {
+                if begun {
+                    leaving = true;
+                    connection.as_mut().graceful_shutdown();
+                } else {
+                    last_call = Some(Instant::now() + LAST_CALL);
                 }
-                leaving = true;
-                connection.as_mut().graceful_shutdown();
             }
         }
     }

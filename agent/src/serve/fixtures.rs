@@ -164,7 +164,7 @@ impl Setup {
             metrics,
             pulse: refresh.pulse.clone(),
         };
-        let listeners = bind(&settings).expect("bound");
+        let listeners = bind(&settings, Vec::new()).expect("bound");
         let tcp = listeners.tcp.as_ref().map(|listener| listener.local_addr().expect("an address"));
         let mut tasks = JoinSet::new();
         if self.dead {

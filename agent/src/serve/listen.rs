@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use super::Settings;
 use crate::causes::with_causes;
-use crate::kernel::inherited_sockets;
 use crate::lease::is_in_place;
 use crate::socket::{lock_file, make_directory};
 
@@ -29,7 +28,7 @@ pub struct Listeners {
     pub(super) file: Option<SocketFile>,
 }
 
-/// Binds everything that the settings ask for; a socket that the service manager passes replaces the one of the path.
+/// Binds everything that the settings ask for; sockets that the service manager passed replace the one of the path.
 ///
 /// The directory of the socket is made, open to all for reading, when it is missing. A socket that is left over from an
 /// agent that died is replaced. The socket itself is open to everyone, because access is decided for each request.
@@ -37,18 +36,19 @@ pub struct Listeners {
 /// # Errors
 /// `AddrInUse` when another agent answers there, `AlreadyExists` when something else is in the way, and whatever the
 /// operating system answers.
-pub fn bind(settings: &Settings) -> io::Result<Listeners> {
+pub fn bind(settings: &Settings, passed: Vec<UnixListener>) -> io::Result<Listeners> {
     let tcp = settings.tcp.map(bind_address).transpose()?;
-    let inherited: Vec<_> = inherited_sockets()?.into_iter().map(UnixListener::from).collect();
-    let (unix, file) = if inherited.is_empty() {
-        let (listener, file) = bind_path(&settings.socket).map_err(|error| at(settings.socket.display(), &error))?;
+    let (unix, file) = if passed.is_empty() {
+        let (listener, file) =
+            bind_path(&settings.socket, 0o666).map_err(|error| at(settings.socket.display(), &error))?;
         (vec![listener], Some(file))
     } else {
-        (inherited, None)
+        for listener in &passed {
+            compare(listener, &settings.socket);
+        }
+        (passed, None)
     };
-    // The address of anything but a Unix socket is an error here, not a puzzle at the first connection.
     for listener in &unix {
-        listener.local_addr()?;
         listener.set_nonblocking(true)?;
     }
     if let Some(listener) = &tcp {
@@ -66,12 +66,26 @@ fn bind_address(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).map_err(|error| at(address, &error))
 }
 
-fn bind_path(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+/// Says so where a socket that was passed is elsewhere than everybody is told.
+pub(crate) fn compare(listener: &UnixListener, configured: &Path) {
+    let address = listener.local_addr();
+    let passed = address.as_ref().ok().and_then(|address| address.as_pathname());
+    if passed != Some(configured) {
+        tracing::warn!(
+            ?passed,
+            configured = %configured.display(),
+            "the service manager listens elsewhere than the configuration says: clients that go by it find nobody"
+        );
+    }
+}
+
+/// Makes a socket with this mode (`access`), in the place of one that is left over.
+pub(crate) fn bind_path(path: &Path, access: u32) -> io::Result<(UnixListener, SocketFile)> {
     make_directory(path, nix::unistd::geteuid().as_raw())?;
     let _lock = lock(path, LOCK_PATIENCE)?;
     remove_left_over(path)?;
     let listener = UnixListener::bind(path)?;
-    fs::set_permissions(path, Permissions::from_mode(0o666))?;
+    fs::set_permissions(path, Permissions::from_mode(access))?;
     let made = fs::symlink_metadata(path)?;
     Ok((listener, SocketFile { path: path.to_owned(), device: made.dev(), inode: made.ino() }))
 }
@@ -122,7 +136,7 @@ fn remove_left_over(path: &Path) -> io::Result<()> {
 
 /// The socket in the file system, removed on drop, unless another one has taken its place.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
@@ -141,6 +155,7 @@ impl Drop for SocketFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::passed::Passed;
 
     fn mode(path: &Path) -> u32 {
         fs::symlink_metadata(path).expect("there").mode() & 0o777
@@ -150,7 +165,7 @@ mod tests {
     fn the_socket_is_open_to_all_in_a_directory_that_is_not() {
         let base = tempfile::tempdir().expect("a directory");
         let path = base.path().join("made/agent.sock");
-        let (_listener, file) = bind_path(&path).expect("bound");
+        let (_listener, file) = bind_path(&path, 0o666).expect("bound");
         assert_eq!((mode(&path), mode(path.parent().expect("a parent"))), (0o666, 0o755));
         drop(file);
         assert!(!path.exists(), "removed with its owner");
@@ -161,8 +176,8 @@ mod tests {
         let base = tempfile::tempdir().expect("a directory");
         let path = base.path().join("agent.sock");
         drop(UnixListener::bind(&path).expect("bound"));
-        let (_listener, _file) = bind_path(&path).expect("the left-over one is replaced");
-        assert_eq!(bind_path(&path).expect_err("answers").kind(), io::ErrorKind::AddrInUse);
+        let (_listener, _file) = bind_path(&path, 0o666).expect("the left-over one is replaced");
+        assert_eq!(bind_path(&path, 0o666).expect_err("answers").kind(), io::ErrorKind::AddrInUse);
         assert!(path.exists());
     }
 
@@ -171,7 +186,7 @@ mod tests {
         let base = tempfile::tempdir().expect("a directory");
         let path = base.path().join("agent.sock");
         fs::write(&path, "precious").expect("written");
-        let error = bind_path(&path).expect_err("refused");
+        let error = bind_path(&path, 0o666).expect_err("refused");
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert!(error.to_string().contains("no socket: remove it"), "{error}");
         assert_eq!(fs::read(&path).expect("still there"), b"precious");
@@ -181,7 +196,7 @@ mod tests {
     fn a_socket_that_took_the_place_of_ours_is_left_alone() {
         let base = tempfile::tempdir().expect("a directory");
         let path = base.path().join("agent.sock");
-        let (_listener, file) = bind_path(&path).expect("bound");
+        let (_listener, file) = bind_path(&path, 0o666).expect("bound");
         fs::rename(&path, base.path().join("moved")).expect("moved away");
         let _other = UnixListener::bind(&path).expect("bound");
         drop(file);
@@ -203,7 +218,7 @@ mod tests {
         let base = tempfile::tempdir().expect("a directory");
         let path = base.path().join("agent.lock");
         for _ in 0..2 {
-            let _bound = bind_path(&path).expect("bound");
+            let _bound = bind_path(&path, 0o666).expect("bound");
             UnixStream::connect(&path).expect("a socket, not the lock");
         }
     }
@@ -218,7 +233,7 @@ mod tests {
             let (started, start) = std::sync::mpsc::channel();
             let second = || {
                 started.send(()).expect("the test listens");
-                bind_path(&path).map(drop)
+                bind_path(&path, 0o666).map(drop)
             };
             std::thread::scope(|scope| {
                 let second = scope.spawn(second);
@@ -267,9 +282,9 @@ mod tests {
             limits: crate::serve::Limits::default(),
             grace: Duration::ZERO,
         };
-        let listeners = bind(&settings).expect("nothing is made at the path");
+        let listeners = bind(&settings, Passed::take().expect("passed").agent).expect("nothing is made at the path");
         assert_eq!((listeners.unix.len(), listeners.file.is_none()), (1, true));
         listeners.unix[0].accept().expect("the caller in the queue");
-        assert!(inherited_sockets().expect("no more").is_empty(), "only the first call gets them");
+        assert!(Passed::take().expect("no more").agent.is_empty(), "only the first call gets them");
     }
 }
