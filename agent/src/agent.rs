@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,16 +26,17 @@ use crate::lease::{self, Lease};
 use crate::logging::Levels;
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
-use crate::notify::Announced;
+use crate::notify::{Announced, ServiceManager};
 use crate::passed::Passed;
 use crate::process;
 use crate::record::Record;
 use crate::refresh::{self, Budget, Plan, Pulse, Refresh, Upstream, Wanted};
 use crate::reload::{self, Reading, Reload};
-use crate::serve::{self, Access, Listeners};
+use crate::serve::{self, Access, Heart, Listeners};
 use crate::signals::Signals;
 use crate::store::{self, Reader};
 use crate::tasks::Tasks;
+use crate::warm::{Keeper, Standing, Today};
 use crate::{credentials, files, hooks, notify, socket};
 
 /// How long tasks may take to end beyond the time that answers under way have: they only put things away.
@@ -88,10 +90,12 @@ pub fn run(configured: Configured, environment: &Environment, span: Span) -> Res
     let hardening = process::harden(&writable(&config, environment));
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start a runtime")?;
-    let arena = Arena::new(config.memory);
+    let keeps = span == Span::UntilStopped;
+    let standing = Standing::of(if keeps { config.warm_restart } else { Some(false) }, config.memory, environment);
+    let arena = if standing.is_on() { Arena::keeping(config.memory) } else { Arena::new(config.memory) };
     let (socket, files) = (config.serve.socket.clone(), config.files.as_ref().map(|files| files.directory.clone()));
     let outcome = runtime.block_on(async {
-        let parts = match Parts::new(config, hardening, environment, arena.clone()) {
+        let parts = match Parts::new(config, hardening, environment, (arena.clone(), standing)) {
             Ok(parts) => parts,
             Err(error) => return Ok(unfit(&error)),
         };
@@ -127,6 +131,8 @@ struct Opened {
     credentials: Option<credentials::Listeners>,
     writer: Option<FilesWriter>,
     lease: Option<Arc<File>>,
+    /// What the service manager kept for this agent, perhaps.
+    kept: Vec<(String, OwnedFd)>,
     /// Commands get the limits and the rights that the agent was started with.
     helper: Option<Helper>,
 }
@@ -152,7 +158,8 @@ impl Opened {
         let helper = has_hooks.then(|| start_helper(config, environment)).transpose()?;
         let lease_file = lease.as_ref().map(Lease::file);
         let credentials = credentials.flatten();
-        let opened = Self { listeners, credentials, writer: writer.transpose()?, lease: lease_file, helper };
+        let opened =
+            Self { listeners, credentials, writer: writer.transpose()?, lease: lease_file, kept: passed.kept, helper };
         Ok((opened, lease))
     }
 }
@@ -180,6 +187,8 @@ struct Parts {
     refresh: Refresh<Counted<KeyVault>>,
     reader: Reader,
     arena: Arena,
+    warm_restart: Standing,
+    heart: Heart,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     hooks: Hooks,
@@ -187,7 +196,12 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(config: Config, hardening: process::Report, environment: &Environment, arena: Arena) -> Result<Self> {
+    fn new(
+        config: Config,
+        hardening: process::Report,
+        environment: &Environment,
+        (arena, standing): (Arena, Standing),
+    ) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let settings = azure::Settings {
             vault_url: config.vault.clone(),
@@ -218,7 +232,22 @@ impl Parts {
         };
         let hooks = Hooks::new(&config.hooks, Arc::clone(&metrics), Arc::clone(&clock));
         let record = Record::new(clock.now());
-        Ok(Self { config, hardening, identity, refresh, reader, arena, clock, metrics, hooks, record })
+        let heart = Heart::default();
+        let warm_restart = standing;
+        Ok(Self {
+            config,
+            hardening,
+            identity,
+            refresh,
+            reader,
+            arena,
+            warm_restart,
+            heart,
+            clock,
+            metrics,
+            hooks,
+            record,
+        })
     }
 
     async fn run_until_stopped(self, opened: Opened, (reading, levels): (Option<Reading>, Levels)) -> Result<()> {
@@ -226,12 +255,16 @@ impl Parts {
         let stop = CancellationToken::new();
         let mut tasks = Tasks::new(stop.clone());
         let (demands, mut queue) = refresh::demands();
-        let (access, watched) = watch::channel(Arc::new(self.config.serve.access.clone()));
+        let (access, readers) = watch::channel(Arc::new(self.config.serve.access.clone()));
         let grace = self.config.serve.grace + TIDYING;
         tracing::info!(vault = %self.config.vault, secrets = self.config.wanted.len(), "started");
 
+        let keeper = self.take_over(opened.kept);
+        let (wanted, watched) = watch::channel(Arc::new(self.config.wanted.clone()));
+        let reader = self.reader.clone();
+        tasks.start_unfailing("warm restart", |stop| keeper.run(reader, watched, stop));
         if let Some(listeners) = opened.listeners {
-            let (settings, sources) = (self.config.serve.clone(), self.sources(demands, watched));
+            let (settings, sources) = (self.config.serve.clone(), self.sources(demands, readers));
             tasks.start("serve", |stop| serve::run(listeners, settings, sources, stop));
         }
         let units = self.config.credentials.as_ref().map(|of| Arc::new(of.units.clone())).unwrap_or_default();
@@ -258,18 +291,35 @@ impl Parts {
         let reload = Reload {
             reading,
             running: self.config,
-            parts: reload::Parts { access, units, plans: queue.take_plans(), files, levels },
+            parts: reload::Parts { access, units, wanted, plans: queue.take_plans(), files, levels },
             record: self.record,
             announced: announced.clone(),
             clock: self.clock,
         };
         tasks.start_unfailing("reload", |stop| reload.run(hangup, stop));
-        let pulse = self.refresh.pulse.clone();
+        let (pulse, heart) = (self.refresh.pulse.clone(), self.heart);
         tasks.start_unfailing("refresh", |stop| self.refresh.run(queue, stop));
         tasks.start_unfailing("identity", |stop| self.identity.refresh_ahead(stop));
         tasks.start_unfailing("notify", |stop| notify::follow(self.reader, announced, stop));
-        tasks.start_unfailing("watchdog", |stop| notify::keep_alive(move || pulse.is_alive(), stop));
+        tasks.start_unfailing("watchdog", |stop| async move {
+            let alive = || async { pulse.is_alive() && heart.beats().await };
+            notify::keep_alive(alive, stop).await;
+        });
         signals.join(tasks, stop, grace).await
+    }
+
+    /// Publishes what an agent before this one left, and answers who keeps it up for the next one.
+    fn take_over(&self, kept: Vec<(String, OwnedFd)>) -> Keeper<ServiceManager> {
+        let keeper = Keeper::new(ServiceManager, self.arena.clone(), self.warm_restart.clone(), kept);
+        let vaults: Vec<_> = self.refresh.upstream.gates().iter().map(|gate| gate.origin.clone()).collect();
+        let today = Today {
+            wanted: &self.config.wanted,
+            vaults: &vaults,
+            max_stale: self.config.rotation.max_stale,
+            now: self.clock.moment(),
+        };
+        keeper.adopt(&self.refresh.publisher, today);
+        keeper
     }
 
     fn sources(&self, demands: refresh::Demands, access: watch::Receiver<Arc<Access>>) -> serve::Sources {
@@ -284,6 +334,7 @@ impl Parts {
                 vault: self.config.vault.to_string(),
                 started: self.clock.now(),
                 arena: self.arena.clone(),
+                warm_restart: self.warm_restart.clone(),
                 identity: Arc::new(move || identity.source().map(|source| source.to_string())),
                 config: self.record.clone(),
                 hardening: self.hardening.clone(),
@@ -291,6 +342,7 @@ impl Parts {
             },
             metrics: Arc::clone(&self.metrics),
             pulse: self.refresh.pulse.clone(),
+            heart: self.heart.clone(),
         }
     }
 

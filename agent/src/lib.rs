@@ -44,3 +44,4 @@ pub mod tasks;
 mod testing;
 pub mod variable;
 pub mod vault;
+pub mod warm;

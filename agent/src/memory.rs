@@ -5,23 +5,28 @@
 #![expect(unsafe_code, reason = "mapping memory and lending its bytes is what this module is for")]
 
 mod free_list;
+mod mapping;
 mod protection;
+mod region;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
-use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mlock, mmap, mmap_anonymous, munmap};
+use nix::sys::mman::munmap;
 use thiserror::Error;
 use zeroize::Zeroize;
 
 use self::free_list::FreeList;
+use self::mapping::{map_anonymous, map_locked, map_secret_descriptor, secret_descriptor};
 pub use self::protection::{Protection, UnknownBackend};
+pub use self::region::{Region, Unmappable};
 
 /// Pieces start and end at multiples of this many bytes: a cache line, so that neighbours do not share one.
 const GRAIN_BYTES: usize = 64;
@@ -54,18 +59,49 @@ pub struct MemoryExhausted {
     cause: Errno,
 }
 
+/// Descriptors of mappings, each with the number of its mapping.
+type Descriptors = Vec<(usize, OwnedFd)>;
+
 /// Hands out wiped pieces of locked memory. Clones share the mappings.
 #[derive(Clone)]
 pub struct Arena {
     settings: Settings,
     chunks: Arc<Mutex<Vec<Arc<Chunk>>>>,
+    /// The descriptors of secret memory that nobody has taken yet, each with the number of its mapping; none where they are
+    /// closed at once.
+    kept: Option<Arc<Mutex<Descriptors>>>,
+}
+
+/// Where a value lies in secret memory that can outlive the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The number of the mapping.
+    pub chunk: usize,
+    /// Where in it the value begins, in bytes.
+    pub offset: usize,
+    /// How many bytes it has.
+    pub length: usize,
 }
 
 impl Arena {
     /// An arena without any mapping yet.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, chunks: Arc::default() }
+        Self { settings, chunks: Arc::default(), kept: None }
+    }
+
+    /// An arena whose secret memory can be given into somebody's keeping: [`Self::take_descriptors`].
+    #[must_use]
+    pub fn keeping(settings: Settings) -> Self {
+        Self { kept: Some(Arc::default()), ..Self::new(settings) }
+    }
+
+    /// The descriptors of mappings that were made since the last call, each with the number of its mapping.
+    #[must_use]
+    pub fn take_descriptors(&self) -> Vec<(usize, OwnedFd)> {
+        let take =
+            |kept: &Arc<Mutex<Vec<_>>>| std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
+        self.kept.as_ref().map(take).unwrap_or_default()
     }
 
     /// An arena that does not ask for protection: for tests that count nothing.
@@ -115,10 +151,13 @@ impl Arena {
         if let Some(piece) = chunks.iter().find_map(|chunk| chunk.take(length)) {
             return Ok(piece);
         }
-        let chunk = Arc::new(
-            Chunk::map(length.next_multiple_of(CHUNK_BYTES), self.settings)
-                .map_err(|cause| MemoryExhausted { bytes: capacity, cause })?,
-        );
+        let number = self.kept.is_some().then_some(chunks.len());
+        let (chunk, descriptor) = Chunk::map(length.next_multiple_of(CHUNK_BYTES), self.settings, number)
+            .map_err(|cause| MemoryExhausted { bytes: capacity, cause })?;
+        if let (Some(kept), Some(descriptor)) = (&self.kept, descriptor) {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).push((chunks.len(), descriptor));
+        }
+        let chunk = Arc::new(chunk);
         let piece = chunk.take(length).expect("a fresh chunk is at least as long as the piece");
         chunks.push(chunk);
         Ok(piece)
@@ -210,6 +249,20 @@ pub struct Locked {
     length: usize,
 }
 
+impl Locked {
+    /// Where it lies, if that can outlive the process.
+    #[must_use]
+    pub fn place(&self) -> Option<Place> {
+        Some(Place { chunk: self.piece.chunk.number?, offset: self.piece.offset, length: self.length })
+    }
+
+    /// Has the bytes stay where they are when this is dropped, for who has the memory in keeping. The kernel zeroes them once
+    /// nobody has. Does nothing where they cannot outlive the process.
+    pub fn leave(&self) {
+        self.piece.left.store(self.piece.chunk.number.is_some(), Ordering::Relaxed);
+    }
+}
+
 impl AsRef<[u8]> for Locked {
     fn as_ref(&self) -> &[u8] {
         &self.piece.bytes()[..self.length]
@@ -227,6 +280,8 @@ struct Piece {
     chunk: Arc<Chunk>,
     offset: usize,
     length: usize,
+    /// Whether the bytes are left where they are.
+    left: AtomicBool,
 }
 
 impl Piece {
@@ -255,6 +310,9 @@ impl Piece {
 
 impl Drop for Piece {
     fn drop(&mut self) {
+        if *self.left.get_mut() {
+            return;
+        }
         self.bytes_mut().zeroize();
         self.chunk.free().give_back(self.offset, self.length);
     }
@@ -265,6 +323,8 @@ struct Chunk {
     address: NonNull<u8>,
     length: usize,
     protection: Protection,
+    /// Its number among those whose memory can outlive the process.
+    number: Option<usize>,
     free: Mutex<FreeList>,
 }
 
@@ -277,18 +337,22 @@ unsafe impl Sync for Chunk {}
 
 impl Chunk {
     /// Maps `length` bytes with the best protection that the settings ask for and the kernel grants.
-    fn map(length: usize, settings: Settings) -> Result<Self, Errno> {
+    fn map(length: usize, settings: Settings, number: Option<usize>) -> Result<(Self, Option<OwnedFd>), Errno> {
         let size = NonZeroUsize::new(length).ok_or(Errno::EINVAL)?;
-        let secret = || map_secret_memory(size).map(|address| (address, Protection::SecretMemory));
-        let locked = || map_locked(size).map(|address| (address, Protection::Locked));
+        let secret = || {
+            let descriptor = secret_descriptor(size)?;
+            let address = map_secret_descriptor(&descriptor, size)?;
+            Ok((address, Protection::SecretMemory, number.map(|_| descriptor)))
+        };
+        let locked = || map_locked(size).map(|address| (address, Protection::Locked, None));
         let plain = |cause| {
             if settings.require_locked {
                 return Err(cause);
             }
-            map_anonymous(size).map(|address| (address, Protection::Unprotected))
+            map_anonymous(size).map(|address| (address, Protection::Unprotected, None))
         };
-        let (address, protection) = match settings.best {
-            Protection::SecretMemory => secret().or_else(|_| locked()).or_else(plain)?,
+        let (address, protection, descriptor) = match settings.best {
+            Protection::SecretMemory => secret().or_else(|_: Errno| locked()).or_else(plain)?,
             Protection::Locked => locked().or_else(plain)?,
             Protection::Unprotected => plain(Errno::ENOMEM)?,
         };
@@ -298,7 +362,9 @@ impl Chunk {
                 "no locked memory left: values go to memory that can be swapped; raise the memlock limit"
             );
         }
-        Ok(Self { address, length, protection, free: Mutex::new(FreeList::new(length)) })
+        let number = number.filter(|_| descriptor.is_some());
+        let free = Mutex::new(FreeList::new(length));
+        Ok((Self { address, length, protection, number, free }, descriptor))
     }
 
     /// Held only to change a short list; nothing waits or fails inside.
@@ -308,7 +374,7 @@ impl Chunk {
 
     fn take(self: &Arc<Self>, length: usize) -> Option<Piece> {
         let offset = self.free().take(length)?;
-        Some(Piece { chunk: Arc::clone(self), offset, length })
+        Some(Piece { chunk: Arc::clone(self), offset, length, left: AtomicBool::new(false) })
     }
 }
 
@@ -318,55 +384,5 @@ impl Drop for Chunk {
         // SAFETY: address and length are those of the mapping, and no piece is left that could lend its bytes. An error
         // would mean that the mapping does not exist, and there is nothing to do about it here.
         let _ = unsafe { munmap(self.address.cast(), self.length) };
-    }
-}
-
-/// Maps memory that only this process's own page tables reach (`memfd_secret(2)`, Linux 5.14 and later).
-fn map_secret_memory(size: NonZeroUsize) -> Result<NonNull<u8>, Errno> {
-    // JUSTIFICATION: neither libc nor nix wraps this system call.
-    // SAFETY: it takes one integer and returns a descriptor or -1; no memory is involved.
-    let answer = unsafe { libc::syscall(libc::SYS_memfd_secret, libc::O_CLOEXEC) };
-    let raw = i32::try_from(Errno::result(answer)?).map_err(|_| Errno::EBADF)?;
-    // JUSTIFICATION: ownership begins where the kernel hands the number over.
-    // SAFETY: the kernel has just opened this descriptor for us, and nothing else knows it.
-    let descriptor = unsafe { OwnedFd::from_raw_fd(raw) };
-    nix::unistd::ftruncate(&descriptor, i64::try_from(size.get()).map_err(|_| Errno::EINVAL)?)?;
-    // JUSTIFICATION: mapping is unsafe in every binding, because it can replace what lies at an address.
-    // SAFETY: the kernel chooses the address, so nothing is replaced. The descriptor is closed on return, so nobody can
-    // shorten the file below the mapping.
-    let address = unsafe {
-        mmap(None, size, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, &descriptor, 0)?
-    };
-    advise(address, size, &[MmapAdvise::MADV_DONTFORK]);
-    Ok(address.cast())
-}
-
-fn map_locked(size: NonZeroUsize) -> Result<NonNull<u8>, Errno> {
-    let address = map_anonymous(size)?;
-    // JUSTIFICATION: locking is unsafe in the binding because it takes an address.
-    // SAFETY: the range is the mapping just made.
-    if let Err(cause) = unsafe { mlock(address.cast(), size.get()) } {
-        // SAFETY: the range is the mapping just made, and nothing points into it yet.
-        let _ = unsafe { munmap(address.cast(), size.get()) };
-        return Err(cause);
-    }
-    Ok(address)
-}
-
-fn map_anonymous(size: NonZeroUsize) -> Result<NonNull<u8>, Errno> {
-    // JUSTIFICATION: as for the mapping of secret memory.
-    // SAFETY: the kernel chooses the address, so nothing is replaced.
-    let address =
-        unsafe { mmap_anonymous(None, size, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_PRIVATE)? };
-    advise(address, size, &[MmapAdvise::MADV_DONTDUMP, MmapAdvise::MADV_WIPEONFORK]);
-    Ok(address.cast())
-}
-
-/// Asks for each advice, best effort: an old kernel that knows one of them not still locks the memory.
-fn advise(address: NonNull<std::ffi::c_void>, size: NonZeroUsize, advices: &[MmapAdvise]) {
-    for &advice in advices {
-        // JUSTIFICATION: advice is unsafe in the binding because some kinds discard contents.
-        // SAFETY: the range is a mapping that is still empty, so no advice can lose anything.
-        let _ = unsafe { madvise(address, size.get(), advice) };
     }
 }

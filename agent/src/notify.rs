@@ -1,16 +1,20 @@
-//! What systemd is told: ready, what the state is, that the agent lives, and that it stops.
+//! What systemd is told: ready, what the state is, that the agent lives, that it stops, and what to keep for the next one.
 
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::causes::with_causes;
 use crate::secret::SecretName;
 use crate::store::{Reader, Snapshot};
 use crate::tasks::stopped_within;
+use crate::warm::Custody;
 
 /// Whether the service manager was told that the agent is ready. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -86,27 +90,49 @@ async fn follow_with(
 }
 
 /// Tells the service manager that the agent lives, twice in each interval that it grants, as `sd_watchdog_enabled(3)`
-/// advises. Does nothing where it grants none.
-pub async fn keep_alive(alive: impl Fn() -> bool, stop: CancellationToken) {
+/// advises; and once that it does not, where that is so. Does nothing where it grants none.
+pub async fn keep_alive<F: Future<Output = bool>>(alive: impl Fn() -> F, stop: CancellationToken) {
     match sd_notify::watchdog_enabled() {
         Some(interval) => keep_alive_with(interval, alive, stop, send).await,
         None => stop.cancelled().await,
     }
 }
 
-async fn keep_alive_with(
+async fn keep_alive_with<F: Future<Output = bool>>(
     interval: Duration,
-    alive: impl Fn() -> bool,
+    alive: impl Fn() -> F,
     stop: CancellationToken,
     mut send: impl FnMut(&[NotifyState<'_>]),
 ) {
+    let mut told = false;
     loop {
-        if alive() {
+        // Who takes half of the time until the next meal to answer does not live.
+        let lives = timeout(interval / 4, alive()).await.unwrap_or(false);
+        if lives {
             send(&[NotifyState::Watchdog]);
+        } else if !told {
+            tracing::error!("a part of the agent hangs: unless it goes on, the service manager ends the agent");
+            send(&[NotifyState::Status("a part of the agent hangs")]);
         }
+        told = !lives;
         if stopped_within(&stop, interval / 2).await {
             return;
         }
+    }
+}
+
+/// The service manager, as who keeps descriptors (`FDSTORE=1` and `FDSTOREREMOVE=1` of `sd_notify(3)`). It does not say whether
+/// it does: `FileDescriptorStoreMax=` of the unit allows it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ServiceManager;
+
+impl Custody for ServiceManager {
+    fn keep(&self, name: &str, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        sd_notify::notify_with_fds(&[NotifyState::FdStore, NotifyState::FdName(name)], &[descriptor])
+    }
+
+    fn forget(&self, name: &str) -> io::Result<()> {
+        sd_notify::notify(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)])
     }
 }
 
@@ -166,15 +192,29 @@ mod tests {
     async fn the_watchdog_is_fed_only_while_the_agent_lives() {
         let interval = Duration::from_secs(10);
         let start = Instant::now();
-        let stop = CancellationToken::new();
-        let mut meals = 0;
-        let alive = || start.elapsed() < Duration::from_secs(20);
-        let feed = keep_alive_with(interval, alive, stop.clone(), |_| meals += 1);
-        let end = async {
-            tokio::time::sleep(Duration::from_mins(1)).await;
-            stop.cancel();
-        };
-        tokio::join!(feed, end);
-        assert_eq!(meals, 4, "at 0, 5, 10 and 15 s");
+        for silent in [false, true] {
+            let stop = CancellationToken::new();
+            let (mut meals, mut states) = (0, 0);
+            let begun = Instant::now();
+            let alive = || async move {
+                let dies = begun.elapsed() >= Duration::from_secs(20);
+                if dies && silent {
+                    std::future::pending::<()>().await;
+                }
+                !dies
+            };
+            let count = |told: &[NotifyState<'_>]| match told {
+                [NotifyState::Watchdog] => meals += 1,
+                _ => states += 1,
+            };
+            let feed = keep_alive_with(interval, alive, stop.clone(), count);
+            let end = async {
+                tokio::time::sleep(Duration::from_mins(1)).await;
+                stop.cancel();
+            };
+            tokio::join!(feed, end);
+            assert_eq!((meals, states), (4, 1), "at 0, 5, 10 and 15 s, and then a word");
+        }
+        assert!(start.elapsed() > Duration::from_mins(2), "both were tried");
     }
 }

@@ -19,7 +19,7 @@ use crate::files;
 use crate::logging::Levels;
 use crate::notify::Announced;
 use crate::record::Record;
-use crate::refresh::{Plan, Plans};
+use crate::refresh::{Plan, Plans, Wanted};
 use crate::serve::Access;
 use crate::signals::Hangup;
 
@@ -79,6 +79,8 @@ pub struct Parts {
     pub access: watch::Sender<Arc<Access>>,
     /// That of the socket for credentials.
     pub units: watch::Sender<Arc<Units>>,
+    /// That of what is kept for the next agent.
+    pub wanted: watch::Sender<Arc<Vec<Wanted>>>,
     /// The refresh loop's.
     pub plans: Plans,
     /// The files', where there are any.
@@ -167,13 +169,14 @@ impl Reload {
     /// The files go last, and wait for the values of what is new: what is shown there is whole. A reader who loses a secret
     /// loses it at the socket first, and one who gains a secret gains it only after its values of before are gone.
     async fn apply_to_parts(&self, config: &Config, changes: &Changes) -> Result<(), String> {
-        let Parts { access, units, plans, files, levels } = &self.parts;
+        let Parts { access, units, wanted, plans, files, levels } = &self.parts;
         let tried = match files.as_ref().zip(config.files.clone()) {
             Some((files, settings)) => Some(files.try_out(settings).await.map_err(|error| with_causes(&error))?),
             None => None,
         };
         let plan = Plan { wanted: config.wanted.clone(), settings: config.rotation };
         plans.follow(plan, changes.to_more_readers.clone()).await.map_err(|error| with_causes(&error))?;
+        wanted.send_replace(Arc::new(config.wanted.clone()));
         access.send_replace(Arc::new(config.serve.access.clone()));
         units.send_replace(config.credentials.as_ref().map(|of| Arc::new(of.units.clone())).unwrap_or_default());
         if let Some(tried) = tried {

@@ -129,6 +129,12 @@ impl SecretValue {
         self.0.as_ref().as_ref()
     }
 
+    /// The memory that the bytes lie in.
+    #[must_use]
+    pub(crate) fn locked(&self) -> &Locked {
+        &self.0
+    }
+
     /// A buffer for the network that borrows the locked bytes and keeps them alive until it is sent.
     #[must_use]
     pub fn to_buffer(&self) -> Bytes {

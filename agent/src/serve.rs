@@ -9,6 +9,7 @@ mod connection;
 pub mod documents;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod heart;
 mod limits;
 mod listen;
 mod peer;
@@ -41,8 +42,10 @@ use crate::process;
 use crate::record::Record;
 use crate::refresh::{Demands, Gates, Pulse};
 use crate::store::Reader;
+use crate::warm;
 
 pub use self::access::Access;
+pub use self::heart::Heart;
 pub use self::limits::Limits;
 pub use self::listen::{Listeners, bind};
 pub(crate) use self::listen::{SocketFile, bind_path, compare};
@@ -81,6 +84,8 @@ pub struct Sources {
     pub metrics: Arc<Metrics>,
     /// Whether the loop that looks for new versions lives, and when it looks next.
     pub pulse: Pulse,
+    /// Tells others that the server lives.
+    pub heart: Heart,
 }
 
 impl fmt::Debug for Sources {
@@ -97,6 +102,8 @@ pub struct About {
     pub started: Timestamp,
     /// Where values are kept.
     pub arena: Arena,
+    /// Whether they outlive a restart.
+    pub warm_restart: warm::Standing,
     /// As whom the agent signed in, once it did.
     pub identity: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// Whether the configuration was read again, and what came of it.

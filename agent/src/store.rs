@@ -1,5 +1,6 @@
 //! The last good value of every secret, as one snapshot that is replaced whole: a publishing half and a reading half.
 
+mod adopted;
 mod configured;
 mod hold;
 mod slot;

@@ -228,6 +228,7 @@ db: no fresh value since 2026-01-01T00:00:00Z: denied
             identity: None,
             memory_protection: Some("mlock".to_owned()),
             memory_used_bytes: 64,
+            warm_restart: "on".to_owned(),
             generation: 3,
             hardening: [("confined".to_owned(), "partial".to_owned())].into(),
             config: Config { loaded: since, attempted: since, problems: vec!["line 3: no".to_owned()] },

@@ -62,7 +62,7 @@ impl Wanted {
     ///
     /// # Errors
     /// What the first line that it does not fit has against it.
-    pub(super) fn check_lines(&self, value: &[u8]) -> Result<(), Unwritable> {
+    pub(crate) fn check_lines(&self, value: &[u8]) -> Result<(), Unwritable> {
         self.lines.iter().try_for_each(|line| line.check(value))
     }
 

@@ -80,6 +80,7 @@ pub(super) async fn everyone(listeners: Listeners, server: Arc<Server>, grace: D
         gates.spawn(welcome(listener, Arc::clone(&server), grace));
     }
     gates.spawn(count_changes(Arc::clone(&server)));
+    gates.spawn(answer_watchdog(Arc::clone(&server)));
     let early = tokio::select! {
         () = server.stop.cancelled() => None,
         ended = gates.join_next() => ended,
@@ -103,6 +104,13 @@ async fn count_changes(server: Arc<Server>) {
             true = reader.changed() => {}
             else => return server.stop.cancelled().await,
         }
+    }
+}
+
+async fn answer_watchdog(server: Arc<Server>) {
+    tokio::select! {
+        () = server.stop.cancelled() => {}
+        () = server.sources.heart.answer() => {}
     }
 }
 

@@ -119,6 +119,8 @@ pub struct Operation {
     pub memory_protection: Option<String>,
     /// How much memory values take, in bytes.
     pub memory_used_bytes: u64,
+    /// Whether values outlive a restart of the agent: `on`, or `off` and why.
+    pub warm_restart: String,
     /// How many times anything was published.
     pub generation: u64,
     /// What the process forbade itself, by name: `applied`, `partial`, or why the kernel refused it.

@@ -18,8 +18,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{About, Access, Limits, Settings, Sources, bind, run};
+use super::{About, Access, Heart, Limits, Settings, Sources, bind, run};
 use crate::clock::Clock;
+use crate::environment::Environment;
 use crate::hooks::Board;
 use crate::memory::Arena;
 use crate::metrics::{Counted, Metrics};
@@ -31,6 +32,7 @@ use crate::schedule::Pace;
 use crate::store;
 use crate::testing::vault::{FakeVault, Otherwise, unavailable};
 use crate::testing::{name, new_year, origin, own_uid};
+use crate::warm::Standing;
 
 /// Rounds that no test sees.
 const SETTINGS: refresh::Settings = refresh::Settings {
@@ -163,6 +165,7 @@ impl Setup {
             about: about(arena.clone()),
             metrics,
             pulse: refresh.pulse.clone(),
+            heart: Heart::default(),
         };
         let listeners = bind(&settings, Vec::new()).expect("bound");
         let tcp = listeners.tcp.as_ref().map(|listener| listener.local_addr().expect("an address"));
@@ -185,6 +188,7 @@ fn about(arena: Arena) -> About {
     About {
         vault: "https://v.vault.azure.net".to_owned(),
         started: new_year(),
+        warm_restart: Standing::of(Some(false), crate::memory::Settings::default(), &Environment::default()),
         arena,
         identity: Arc::new(|| Some("managed identity".to_owned())),
         config: Record::new(new_year()),

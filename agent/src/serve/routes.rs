@@ -227,6 +227,7 @@ impl Server {
                 identity: (about.identity)(),
                 memory_protection: about.arena.protection().map(|protection| protection.to_string()),
                 memory_used_bytes: about.arena.used_bytes() as u64,
+                warm_restart: about.warm_restart.to_string(),
                 generation: snapshot.generation,
                 hardening: about
                     .hardening

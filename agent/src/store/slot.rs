@@ -116,9 +116,9 @@ pub enum Why {
 /// Why a look brought nothing: an error as far as readers and operators are told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setback {
-    code: &'static str,
-    message: String,
-    is_outage: bool,
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    pub(super) is_outage: bool,
 }
 
 impl From<&FetchError> for Setback {
@@ -257,6 +257,13 @@ impl Slot {
         if let Some(failure) = self.failure.take() {
             tracing::info!(secret = %name, since = %failure.since, "the vault gives the secret again");
         }
+    }
+
+    /// Takes what an agent before this one left.
+    pub(super) fn adopt(&mut self, published: Published, now: Moment) {
+        self.is_new = false;
+        self.published = Some(published);
+        self.note(Setback::unconfirmed(), now);
     }
 
     /// Keeps the last good value. One line for each change of state, not for each failed look.
