@@ -7,7 +7,7 @@ use super::vm::{CONFIG, Parts, Vm};
 /// A unit that copies its credential to where the scenario sees it.
 fn unit(secret: &str) -> String {
     format!(
-        "[Service]\nType=oneshot\nRemainAfterExit=yes\nUser=trainer\nRuntimeDirectory=train\n\
+        "[Service]\nType=oneshot\nRemainAfterExit=yes\nUser=trainer\nRuntimeDirectory=train other\n\
          LoadCredential={secret}:/run/keyside/credentials.sock\n\
          ExecStart=/bin/sh -c 'cp $CREDENTIALS_DIRECTORY/{secret} /run/train/seen'\n"
     )
@@ -16,7 +16,7 @@ fn unit(secret: &str) -> String {
 pub(crate) fn given_and_denied(parts: &Parts) {
     let vm = Vm::with_agent(parts, CONFIG);
     vm.write("/etc/systemd/system/train.service", &unit("db-password"));
-    vm.write("/etc/systemd/system/other.service", &unit("db-password").replace("=train", "=other").replace("/train/", "/other/"));
+    vm.write("/etc/systemd/system/other.service", &unit("db-password").replace("/train/", "/other/"));
     vm.write("/etc/systemd/system/unknown.service", &unit("no-such-secret"));
     vm.succeed(&["systemctl", "daemon-reload"]);
     vm.succeed(&["systemctl", "start", "train.service"]);

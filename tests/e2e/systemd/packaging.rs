@@ -42,8 +42,8 @@ pub(crate) fn comes_and_goes(parts: &Parts) {
     assert_eq!(vm.property("keyside.service", "LoadState"), "not-found");
     assert!(!vm.path("/run/keyside/agent.sock").exists() && vm.file("db-password").is_none());
     vm.succeed(&["dpkg", "--purge", "keyside"]);
-    let left = vm.script("find / -xdev -path /proc -prune -o -name '*keyside*' -print | sort");
-    assert_eq!(left, "/etc/keyside\n", "with the administrator's own agent.toml in it");
+    let left = vm.script("find / -xdev -path /proc -prune -o -path '*keyside*' -print | sort");
+    assert_eq!(left, "/etc/keyside\n/etc/keyside/agent.toml\n", "the administrator's own agent.toml in it");
 }
 
 pub(crate) fn another_prefix(parts: &Parts) {
