@@ -22,7 +22,7 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 UNITS := $(notdir $(wildcard systemd/*.service systemd/*.socket systemd/*.mount))
 # What the agent's service sees of the machine: the directories that its unit lays over these.
-ROOT_DIRECTORIES := bin dev etc lib lib64 opt proc run sbin sys tmp usr var/tmp
+ROOT_DIRECTORIES := bin dev etc home lib lib64 opt proc root run sbin sys tmp usr var/tmp
 
 DEB_VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 DEB_ARCHITECTURE = $(shell dpkg --print-architecture)
@@ -83,13 +83,10 @@ uninstall: ## Remove what `make install` put there, but the configuration
 	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/keyside.1.gz $(DESTDIR)$(PREFIX)/share/man/man1/keyside-*.1.gz
 	rm -rf $(addprefix $(DESTDIR)$(PREFIX)/,lib/keyside share/doc/keyside)
 
-deb: $(STATIC)/keyside-bootstrap ## Make the Debian package in target/deb
+deb: $(if $(filter file,$(origin STATIC)),static) ## Make the Debian package in target/deb
 	rm -rf target/deb
 	$(MAKE) install DESTDIR=target/deb/root PREFIX=/usr SYSCONFDIR=/etc
 	systemd/debian/build target/deb/root $(DEB_VERSION) $(DEB_ARCHITECTURE) $(STATIC_DATE)
-
-$(STATIC)/keyside-bootstrap:
-	$(MAKE) static
 
 check: deny check-python ## Check format, lints, documentation and dependencies
 	cargo fmt --all --check

@@ -58,6 +58,6 @@ pub(crate) fn trains(parts: &Parts) {
 fn hook(vm: &Vm) -> Option<String> {
     let status = vm.succeed(&["keyside", "status", "--output", "json"]);
     let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
-    let last = status.get("hooks")?.get(0)?.get("last")?;
+    let last = status.get("operation")?.get("hooks")?.get(0)?.get("last")?;
     last.get("outcome")?.as_str().map(str::to_owned)
 }
