@@ -24,10 +24,13 @@ UNITS := $(notdir $(wildcard systemd/*.service systemd/*.socket systemd/*.mount)
 # What the agent's service sees of the machine: the directories that its unit lays over these.
 ROOT_DIRECTORIES := bin dev etc home lib lib64 opt proc root run sbin sys tmp usr var/tmp
 
+# What the tests of the units boot a machine with, from Debian's packages.
+SYSTEMD_TOOLS := systemd-container mmdebstrap iproute2
+
 DEB_VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 DEB_ARCHITECTURE = $(shell dpkg --print-architecture)
 
-.PHONY: help build demo test simulate check check-python deny wheel static install uninstall deb
+.PHONY: help build demo test simulate check check-python deny wheel static install uninstall deb systemd-tools
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,7 +41,7 @@ build: ## Build every binary
 demo: build ## Show the main job: a pipeline's secrets from an emulated Key Vault
 	python3 tests/demo/demo.py
 
-test: build wheel ## Run every test, and tell on one page what ran
+test: build wheel deb systemd-tools ## Run every test, and tell on one page what ran
 	python3 tests/summary.py cargo test --locked --workspace --no-fail-fast
 
 simulate: ## Draw the pictures of fleets in docs/pictures, the same each time
@@ -87,6 +90,11 @@ deb: $(if $(filter file,$(origin STATIC)),static) ## Make the Debian package in 
 	rm -rf target/deb
 	$(MAKE) install DESTDIR=target/deb/root PREFIX=/usr SYSCONFDIR=/etc
 	systemd/debian/build target/deb/root $(DEB_VERSION) $(DEB_ARCHITECTURE) $(STATIC_DATE)
+
+systemd-tools:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg-query --show $(SYSTEMD_TOOLS) >/dev/null 2>&1; then \
+		apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends $(SYSTEMD_TOOLS); \
+	fi
 
 check: deny check-python ## Check format, lints, documentation and dependencies
 	cargo fmt --all --check

@@ -1,7 +1,5 @@
 //! Secrets as credentials of units.
 
-use keyside_tests::wait;
-
 use super::vm::{CONFIG, Parts, Vm};
 
 /// A unit that copies its credential to where the scenario sees it.
@@ -34,7 +32,7 @@ pub(crate) fn given_and_denied(parts: &Parts) {
     vm.write("/etc/systemd/system/train.service", &unit("later"));
     vm.succeed(&["systemctl", "daemon-reload"]);
     vm.succeed(&["systemctl", "restart", "--no-block", "keyside.service"]);
-    wait::until("the agent's word", || (vm.property("keyside.service", "StatusText") == "waiting for later").then_some(()));
+    vm.wait_for("keyside.service", "StatusText", "waiting for later");
     vm.succeed(&["systemctl", "start", "--no-block", "train.service"]);
     vm.wait_for("train.service", "ActiveState", "activating");
     vm.set_secret("later", "worth-waiting");

@@ -72,7 +72,10 @@ pub(super) fn only_in_azure() -> String {
         Block::InAzure(text) => Some(text.lines().count()),
         _ => None,
     });
-    format!("{} commands of the guides that grant rights with the Azure CLI, which take Azure itself", of_azure.sum::<usize>())
+    format!(
+        "{} commands of the guides that grant rights with the Azure CLI, which take Azure itself",
+        of_azure.sum::<usize>()
+    )
 }
 
 pub(crate) fn virtual_machine(parts: &Parts) {

@@ -23,14 +23,17 @@ pub(crate) fn vault_down_at_the_start(parts: &Parts) {
     vm.write("/etc/keyside/agent.toml", CONFIG);
     vm.azure_is("stop");
     vm.succeed(&["systemctl", "start", "--no-block", "keyside.service"]);
-    wait::until("the agent's word", || (vm.property("keyside.service", "StatusText") == "waiting for db-password").then_some(()));
+    vm.wait_for("keyside.service", "StatusText", "waiting for db-password");
     assert_eq!(vm.property("keyside.service", "ActiveState"), "activating");
     assert_eq!(vm.property("keyside.service", "TimeoutStartUSec"), "infinity");
     vm.succeed(&["keyside", "health"]);
     assert_eq!(vm.run(&["keyside", "health", "--ready"]).status.code(), Some(75));
     vm.azure_is("start");
     vm.wait_for("keyside.service", "ActiveState", "active");
-    assert_eq!((vm.value("db-password"), vm.file("db-password")), ("hunter2-k9".to_owned(), Some("hunter2-k9".to_owned())));
+    assert_eq!(
+        (vm.value("db-password"), vm.file("db-password")),
+        ("hunter2-k9".to_owned(), Some("hunter2-k9".to_owned()))
+    );
     assert_eq!(vm.property("keyside.service", "NRestarts"), "0");
 }
 

@@ -160,9 +160,8 @@ impl Drop for Machine {
             kill(Pid::from_raw(leader), Signal::SIGKILL).ok();
         }
         drop(self.booting.wait());
-        if !std::thread::panicking() {
-            panic!("the machine could not be switched off: {}", fs::read_to_string(&self.log).unwrap_or_default());
-        }
+        let console = fs::read_to_string(&self.log).unwrap_or_default();
+        assert!(std::thread::panicking(), "the machine could not be switched off: {console}");
     }
 }
 

@@ -60,7 +60,10 @@ pub(crate) fn another_prefix(parts: &Parts) {
     make("install");
     let read = |path: &str| std::fs::read_to_string(folder.path().join(path)).expect(path);
     let unit = read("opt/keyside/lib/systemd/system/keyside.service");
-    assert!(unit.contains("ExecStart=/opt/keyside/bin/keyside agent\n") && !unit.contains("/usr/bin/keyside"), "{unit}");
+    assert!(
+        unit.contains("ExecStart=/opt/keyside/bin/keyside agent\n") && !unit.contains("/usr/bin/keyside"),
+        "{unit}"
+    );
     assert!(unit.contains("RootDirectory=/opt/keyside/lib/keyside/root\n"), "{unit}");
     std::fs::write(folder.path().join("etc/keyside/environment"), "RUST_LOG=debug\n").expect("written");
     make("install");

@@ -10,13 +10,16 @@ pub(crate) fn killed(parts: &Parts) {
     let vm = Vm::start(parts, &[("db-password", "hunter2-k9")]);
     vm.write("/etc/keyside/agent.toml", CONFIG);
     // Nothing is kept for the next agent, who cannot ask the vault either: so that what is between the two can be seen.
-    vm.write("/etc/systemd/system/keyside.service.d/cold.conf", "[Service]\nFileDescriptorStoreMax=0\nEnvironment=FDSTORE=0\n");
+    vm.write(
+        "/etc/systemd/system/keyside.service.d/cold.conf",
+        "[Service]\nFileDescriptorStoreMax=0\nEnvironment=FDSTORE=0\n",
+    );
     vm.script("systemctl daemon-reload; systemctl start keyside.service");
     assert_eq!(vm.files(), ["db-password"]);
     vm.azure_is("stop");
     vm.succeed(&["systemctl", "kill", "--kill-who=main", "--signal=KILL", "keyside.service"]);
     wait::until("another agent", || (vm.property("keyside.service", "NRestarts") == "1").then_some(()));
-    wait::until("its word", || (vm.property("keyside.service", "StatusText") == "waiting for db-password").then_some(()));
+    vm.wait_for("keyside.service", "StatusText", "waiting for db-password");
     assert_eq!(vm.files(), [""; 0], "wiped after the kill");
     let left = vm.script("find /run/keyside/secrets -type f");
     assert_eq!(left, "", "also of older generations");
@@ -46,7 +49,7 @@ pub(crate) fn vault_down(parts: &Parts) {
     vm.succeed(&["systemctl", "stop", "keyside.service"]);
     assert_eq!(vm.property("keyside.service", "NFileDescriptorStore"), "0");
     vm.succeed(&["systemctl", "start", "--no-block", "keyside.service"]);
-    wait::until("the agent's word", || (vm.property("keyside.service", "StatusText") == "waiting for db-password").then_some(()));
+    vm.wait_for("keyside.service", "StatusText", "waiting for db-password");
     assert_eq!(vm.files(), [""; 0], "a stop forgets");
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn trains(parts: &Parts) {
          cp /usr/share/doc/keyside/examples/training.conf /etc/systemd/system/train.service.d/keyside.conf
          systemctl daemon-reload; systemctl start --no-block train.service",
     );
-    wait::until("the agent's word", || (vm.property("keyside.service", "StatusText") == "waiting for db-password").then_some(()));
+    vm.wait_for("keyside.service", "StatusText", "waiting for db-password");
     assert_eq!(vm.property("train.service", "ActiveState"), "inactive", "it waits for the agent, which it wants");
     vm.set_secret("db-password", "hunter2-k9");
     let note = |name: &str| std::fs::read_to_string(vm.path(&format!("/run/train/{name}"))).unwrap_or_default();

@@ -126,11 +126,6 @@ impl Vm {
     /// Takes Azure away, or gives it back.
     pub(crate) fn azure_is(&self, action: &str) {
         self.succeed(&["systemctl", action, "azure.service"]);
-        if action == "start" {
-            wait::until("the emulator", || {
-                self.path("/etc/azure/emulator.json").exists().then_some(())
-            });
-        }
     }
 
     /// The agent's socket as the host sees it.
