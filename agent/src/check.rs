@@ -69,8 +69,12 @@ pub fn read(source: &Source, defaults: Defaults<'_>, accounts: &dyn Accounts) ->
 
 fn of_socket(config: &Config) -> Vec<socket::Finding> {
     let uid = nix::unistd::geteuid().as_raw();
-    let readers = config.serve.access.readers.values().flatten();
-    socket::examine(Path::new(socket::SHARED_MEMORY), &config.serve.socket, uid, readers)
+    let (base, readers) = (Path::new(socket::SHARED_MEMORY), config.serve.access.readers.values().flatten());
+    let mut findings = socket::examine(base, &config.serve.socket, uid, readers);
+    // Units are served as root, who enters everywhere.
+    let credentials = config.credentials.iter().flat_map(|of| socket::examine(base, &of.socket, uid, []));
+    findings.extend(credentials);
+    findings
 }
 
 fn of_source(error: &SourceError) -> Vec<Found> {

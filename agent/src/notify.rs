@@ -191,7 +191,6 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_watchdog_is_fed_only_while_the_agent_lives() {
         let interval = Duration::from_secs(10);
-        let start = Instant::now();
         for silent in [false, true] {
             let stop = CancellationToken::new();
             let (mut meals, mut states) = (0, 0);
@@ -215,6 +214,5 @@ mod tests {
             tokio::join!(feed, end);
             assert_eq!((meals, states), (4, 1), "at 0, 5, 10 and 15 s, and then a word");
         }
-        assert!(start.elapsed() > Duration::from_mins(2), "both were tried");
     }
 }

@@ -124,6 +124,8 @@ impl Reload {
     async fn reload(&mut self, cause: Cause) {
         let Some(reading) = &mut self.reading else {
             if cause == Cause::Signal {
+                // A service manager that sent it waits for the end in any case.
+                let _reloading = self.announced.reloading();
                 tracing::info!(
                     "there is no configuration to read again: this agent was started for one command, or by flags"
                 );

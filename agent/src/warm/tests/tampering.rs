@@ -58,7 +58,7 @@ fn what_is_said_of_a_value_is_believed_within_bounds_only() {
     assert_eq!(rewritten(|_| {}), Ok(Some(stale(b"one"))), "the rewriting itself changes nothing");
     let rows: [(&str, Change); 12] = [
         ("a huge length", |kept| kept.length = usize::MAX),
-        ("a length beyond the end", |kept| kept.length = 64 * 1024),
+        ("a length beyond the end", |kept| kept.length = 64 * 1024 + 1),
         ("a huge offset", |kept| kept.offset = usize::MAX),
         ("an offset beyond the end", |kept| kept.offset = 64 * 1024 - 1),
         ("a mapping that is not there", |kept| kept.chunk = 7),
