@@ -57,9 +57,7 @@ pub(crate) fn watchdog(parts: &Parts) {
     vm.script("systemctl daemon-reload; systemctl start keyside.service");
     let pid = vm.agent_pid();
     vm.succeed(&["systemctl", "kill", "--kill-who=main", "--signal=STOP", "keyside.service"]);
-    wait::until("another agent", || {
-        (vm.property("keyside.service", "ActiveState") == "active" && vm.agent_pid() != pid).then_some(())
-    });
+    vm.wait_for_another_than(&pid);
     assert_eq!(vm.property("keyside.service", "NRestarts"), "1");
     let why = vm.script("journalctl --unit keyside.service --output=cat | grep 'Failed with result'");
     assert!(why.contains("'watchdog'"), "{why}");

@@ -18,7 +18,7 @@ pub(crate) fn killed(parts: &Parts) {
     assert_eq!(vm.files(), ["db-password"]);
     vm.azure_is("stop");
     vm.succeed(&["systemctl", "kill", "--kill-who=main", "--signal=KILL", "keyside.service"]);
-    wait::until("another agent", || (vm.property("keyside.service", "NRestarts") == "1").then_some(()));
+    vm.wait_for("keyside.service", "NRestarts", "1");
     vm.wait_for("keyside.service", "StatusText", "waiting for db-password");
     assert_eq!(vm.files(), [""; 0], "wiped after the kill");
     let left = vm.script("find /run/keyside/secrets -type f");
@@ -38,9 +38,7 @@ pub(crate) fn vault_down(parts: &Parts) {
         } else {
             vm.succeed(&["systemctl", "restart", "keyside.service"]);
         }
-        wait::until("another agent", || {
-            (vm.property("keyside.service", "ActiveState") == "active" && vm.agent_pid() != pid).then_some(())
-        });
+        vm.wait_for_another_than(&pid);
         let answer = vm.get("/v1/secrets/db-password/value");
         assert_eq!((answer.status, answer.body.as_slice()), (200, &b"hunter2-k9"[..]), "{how}: {}", vm.journal());
         assert!(answer.headers.contains_key("age"), "{how}: marked with its age: {:?}", answer.headers);

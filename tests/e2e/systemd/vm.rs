@@ -170,4 +170,15 @@ impl Vm {
     pub(crate) fn agent_pid(&self) -> String {
         self.property("keyside.service", "MainPID")
     }
+
+    /// Waits until another agent than the one with this number is ready.
+    pub(crate) fn wait_for_another_than(&self, pid: &str) {
+        wait::until("another agent", || {
+            // Asked for at once, since a service that has just failed is still called active a moment before.
+            let shown = self.succeed(&["systemctl", "show", "--property=ActiveState,MainPID", "keyside.service"]);
+            let has = |line: String| shown.lines().any(|shown| shown == line);
+            let is_another = !has(format!("MainPID={pid}")) && !has("MainPID=0".to_owned());
+            (has("ActiveState=active".to_owned()) && is_another).then_some(())
+        });
+    }
 }
