@@ -56,8 +56,5 @@ pub(crate) fn trains(parts: &Parts) {
 
 /// How the last run of the hook ended; none before the first.
 fn hook(vm: &Vm) -> Option<String> {
-    let status = vm.succeed(&["keyside", "status", "--output", "json"]);
-    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
-    let last = status.get("operation")?.get("hooks")?.get(0)?.get("last")?;
-    last.get("outcome")?.as_str().map(str::to_owned)
+    vm.operation()["hooks"][0]["last"]["outcome"].as_str().map(str::to_owned)
 }

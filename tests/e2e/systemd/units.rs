@@ -1,13 +1,16 @@
 //! The units as systemd's own tools judge them.
 
-use super::vm::{Parts, Vm};
+use serde_json::json;
+
+use super::vm::{CONFIG, Parts, Vm};
 
 /// The exposure that must not be exceeded, times ten. Of 175 units of Debian the best has 1.1, and the best of those that
 /// serve a network 1.2.
 const EXPOSURE: &str = "11";
 
 pub(crate) fn are_sound(parts: &Parts) {
-    let vm = Vm::start(parts, &[]);
+    let vm = Vm::with_agent(parts, CONFIG);
+    nothing_is_in_the_agents_way(&vm);
     vm.script(
         "mkdir -p /etc/systemd/system/train.service.d
          examples=/usr/share/doc/keyside/examples
@@ -33,4 +36,14 @@ pub(crate) fn are_sound(parts: &Parts) {
     vm.succeed(&[&offline[..], &unit].concat());
     let strict = vm.run(&["systemd-analyze", "security", "--threshold", "1", "--no-pager", "keyside.service"]);
     assert!(!strict.status.success(), "the threshold is one");
+}
+
+/// What the agent does for itself, it can do inside the unit's confinement as well.
+fn nothing_is_in_the_agents_way(vm: &Vm) {
+    let operation = vm.operation();
+    let hardening = operation["hardening"].as_object().expect("measures");
+    assert!(!hardening.is_empty() && hardening.values().all(|outcome| outcome == "applied"), "{hardening:?}");
+    assert_eq!((&operation["memory_protection"], &operation["warm_restart"]), (&json!("memfd_secret"), &json!("on")));
+    let warnings = vm.script("journalctl --unit keyside.service --output=cat | grep -v INFO | grep '^{' || true");
+    assert_eq!(warnings, "", "nothing to warn of");
 }

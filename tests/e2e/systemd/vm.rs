@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use keyside_tests::http::{self, Answer};
 use keyside_tests::wait;
 
+use serde_json::Value;
+
 use super::machine::Machine;
 
 /// What the machine's own identity may read.
@@ -150,6 +152,12 @@ impl Vm {
     #[track_caller]
     pub(crate) fn value_as(&self, user: &str, name: &str) -> String {
         self.succeed(&["runuser", "-u", user, "--", "keyside", "get", name])
+    }
+
+    /// What `keyside status` says to root of how the agent fares.
+    pub(crate) fn operation(&self) -> Value {
+        let status = self.succeed(&["keyside", "status", "--output", "json"]);
+        serde_json::from_str::<Value>(&status).expect("JSON")["operation"].take()
     }
 
     /// The names of the secrets' files.
