@@ -1,20 +1,35 @@
 # The commands of the README and of CI. Each does all that it needs, on a machine that has cargo, a C compiler and
 # Python 3.11; there is no second way to do any of them.
 
+CARGO_CYCLONEDX_VERSION := 0.5.9
 CARGO_DENY_VERSION := 0.20.2
+CARGO_FUZZ_VERSION := 0.13.2
 
 # The Python tools, in an environment of their own that is made again when their versions change.
 PYTHON_TOOLS := target/tools/python
 PYTHON_PINS := agent/python/tools.txt
 
-# The wheel's program is static, so that it runs on every Linux; and nothing in it says where or when it was made. Its date
-# is that of the locked dependencies, since aws-lc-sys is compiled anew with each other date.
+# Programs for others are static, so that they run on every Linux; and nothing in them says where or when they were made.
+# Their date is that of the locked dependencies, since aws-lc-sys is compiled anew with each other date.
 HOST := $(shell rustc --print host-tuple)
-WHEEL_RUSTFLAGS := -C target-feature=+crt-static \
+STATIC_RUSTFLAGS := -C target-feature=+crt-static \
 	--remap-path-prefix=$(CURDIR)=/keyside --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
-WHEEL_DATE = $(shell git log -1 --format=%ct -- Cargo.lock)
+LOCKED_DATE = $(shell git log -1 --format=%ct -- Cargo.lock)
+REPRODUCIBLY = SOURCE_DATE_EPOCH=$(LOCKED_DATE) RUSTFLAGS="$(STATIC_RUSTFLAGS)"
 
-.PHONY: help build demo test simulate check check-python deny wheel
+# What a release consists of, and where it is put.
+RELEASED := keyside keyside-bootstrap
+RELEASE := target/dist
+
+# How long each target is fuzzed. New inputs and findings stay below target/; the seeds are not touched.
+FUZZ_SECONDS := 60
+FUZZED := $(notdir $(wildcard tests/fuzz/seeds/*))
+# Without a sanitizer, which would want another toolchain: what could break memory is in two files, for which Miri is better.
+FUZZ_OPTIONS := --fuzz-dir tests/fuzz --target-dir target/fuzz --features libfuzzer --sanitizer none
+# Linked as one and stripped, nothing could be counted and no finding be placed.
+FUZZ_PROFILE := CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_STRIP=none
+
+.PHONY: help build demo test simulate check check-python deny wheel fuzz release release-check
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,9 +48,35 @@ simulate: ## Draw the pictures of fleets in docs/pictures, the same each time
 
 wheel: $(PYTHON_TOOLS)/made ## Make the Python wheel, with the program in it, in target/wheels
 	rm -f target/wheels/keyside-*.whl
-	cd agent/python && SOURCE_DATE_EPOCH=$(WHEEL_DATE) RUSTFLAGS="$(WHEEL_RUSTFLAGS)" \
+	cd agent/python && $(REPRODUCIBLY) \
 		../../$(PYTHON_TOOLS)/bin/maturin build --locked --release --target $(HOST) --compatibility manylinux2014 \
 		--out ../../target/wheels
+
+release: ## Make the static programs, their bills of materials and checksums, in target/dist
+	@cargo cyclonedx --version 2>/dev/null | grep -qxF 'cargo-cyclonedx-cyclonedx $(CARGO_CYCLONEDX_VERSION)' \
+		|| cargo install --locked --version $(CARGO_CYCLONEDX_VERSION) cargo-cyclonedx
+	$(REPRODUCIBLY) cargo build --locked --release --target $(HOST) $(RELEASED:%=--package %) --bins
+	rm -rf $(RELEASE) && mkdir -p $(RELEASE)
+	for program in $(RELEASED); do cp target/$(HOST)/release/$$program $(RELEASE)/$$program-$(HOST) || exit; done
+	SOURCE_DATE_EPOCH=$(LOCKED_DATE) cargo cyclonedx -qq --format json --spec-version 1.5 --target $(HOST) --describe binaries
+	mv agent/keyside_bin.cdx.json $(RELEASE)/keyside-$(HOST).cdx.json
+	mv bootstrap/keyside-bootstrap_bin.cdx.json $(RELEASE)/keyside-bootstrap-$(HOST).cdx.json
+	find tests -name '*_bin.cdx.json' -delete
+	sed -i 's|file://$(CURDIR)|file:///keyside|g' $(RELEASE)/*.cdx.json
+	cd $(RELEASE) && sha256sum -- * > SHA256SUMS && cat SHA256SUMS
+
+release-check: ## Make the release of the last commit in two other folders, and compare all of it
+	tests/release/compare.sh
+
+fuzz: ## Look for inputs that break the agent's properties, FUZZ_SECONDS for each kind
+	@cargo fuzz --version 2>/dev/null | grep -qxF 'cargo-fuzz $(CARGO_FUZZ_VERSION)' \
+		|| cargo install --locked --version $(CARGO_FUZZ_VERSION) cargo-fuzz
+	for target in $(FUZZED); do \
+		mkdir -p target/fuzz/corpus/$$target target/fuzz/findings/$$target; \
+		$(FUZZ_PROFILE) cargo fuzz run $(FUZZ_OPTIONS) $$target target/fuzz/corpus/$$target tests/fuzz/seeds/$$target \
+			-- -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_final_stats=1 \
+			-artifact_prefix=target/fuzz/findings/$$target/ || exit; \
+	done
 
 check: deny check-python ## Check format, lints, documentation and dependencies
 	cargo fmt --all --check

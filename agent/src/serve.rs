@@ -13,6 +13,8 @@ mod limits;
 mod listen;
 mod peer;
 mod problem;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 mod request;
 mod routes;
 #[cfg(test)]

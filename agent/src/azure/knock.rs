@@ -108,10 +108,19 @@ impl Way {
         let request = Request::get(url).body(Full::<Bytes>::default()).map_err(|_| TransportError::Address)?;
         let asked = self.clock.now();
         let answer = self.transport.send(request, Reach::ByEnvironment, self.transport.timeouts()).await?;
-        let headers = &answer.headers;
-        let answered = is_vault(answer.status, headers);
-        answered.map(|()| Knock {
-            clock_ahead: clock_ahead(headers, asked, self.clock.now()),
+        Knock::read(answer.status, &answer.headers, (asked, self.clock.now()))
+    }
+}
+
+impl Knock {
+    /// What the head of an answer tells, to a request that was under way between two times.
+    pub(super) fn read(
+        status: StatusCode,
+        headers: &HeaderMap,
+        (asked, answered): (Timestamp, Timestamp),
+    ) -> Result<Self, KnockError> {
+        is_vault(status, headers).map(|()| Self {
+            clock_ahead: clock_ahead(headers, asked, answered),
             seen_as: seen_as(headers),
             tenant_id: tenant(headers),
         })
