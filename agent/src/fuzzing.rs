@@ -1,6 +1,8 @@
 //! What holds for whatever comes from outside: one property for each kind of input, for the fuzzer and for tests.
 //!
 //! It is there in tests and under `--cfg fuzzing` only, which cargo-fuzz sets: neither the library nor the programs have it.
+//! A feature would do the same until a package beside it asks for it, and then everything built with it has it; hidden public
+//! items would open the rooms to everybody.
 
 pub(crate) mod config;
 pub(crate) mod names;

@@ -73,7 +73,8 @@ impl Principal {
         let missing =
             |kind, name: &str, by_number| UnknownPrincipal::Missing { kind, name: name.to_owned(), by_number };
         // Digits alone: the parser would take a plus sign, too.
-        let number = |name: &str| Some(name).filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok();
+        let number =
+            |name: &str| Some(name).filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok();
         let (kind, name) = text.split_once(':').ok_or_else(form)?;
         match kind {
             "uid" => number(name).map(Self::User).ok_or_else(form),

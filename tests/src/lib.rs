@@ -11,6 +11,8 @@ pub mod gateway;
 pub mod hosts;
 pub mod http;
 pub mod memory_scan;
+#[cfg(test)]
+mod promises;
 pub mod python;
 pub mod report;
 pub mod subscription;

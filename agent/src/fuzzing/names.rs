@@ -72,7 +72,8 @@ fn vault_url(text: &str) {
         Ok(url) => {
             let suffixes = [".vault.azure.net", ".vault.usgovcloudapi.net", ".vault.azure.cn"];
             let host = url.to_string().strip_prefix("https://").expect("nothing goes out unencrypted").to_owned();
-            let name = suffixes.iter().find_map(|suffix| host.strip_suffix(suffix)).expect("one of Microsoft's domains");
+            let name =
+                suffixes.iter().find_map(|suffix| host.strip_suffix(suffix)).expect("one of Microsoft's domains");
             let is_host = |letter: char| matches!(letter, '0'..='9' | 'a'..='z' | '-');
             assert!((3..=24).contains(&name.len()) && name.chars().all(is_host), "{text:?}");
             assert_eq!(url.to_string().parse(), Ok(url), "{text:?}");

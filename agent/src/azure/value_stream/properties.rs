@@ -30,9 +30,7 @@ fn pieces<'a>(lengths: &'a [u8], mut body: &'a [u8]) -> impl Iterator<Item = &'a
 }
 
 /// The value, and the rest of the answer.
-pub(super) fn read_in_pieces<'a>(
-    pieces: impl IntoIterator<Item = &'a [u8]>,
-) -> Result<(String, Vec<u8>), ValueError> {
+pub(super) fn read_in_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<(String, Vec<u8>), ValueError> {
     let mut stream = ValueStream::new(Arena::unlocked().buffer(16).expect("memory"));
     for piece in pieces {
         stream.push(piece)?;
