@@ -97,7 +97,7 @@ proptest! {
 
     #[test]
     fn only_readers_read(
-        input in "(0|1001|65534|7)( (0|5|2001|7)){0,3}(\n(db|token|\\*)( (user:trainer|group:ml|uid:|gid:|uid:0?(0|7|1001|65534)|gid:\\+?(0|5|7|2001)|x)){0,3}){0,4}",
+        input in "(0|1001|65534|7)( (0|5|2001|7)){1,3}(\n(db|token|\\*)( (user:trainer|group:ml|uid:|gid:|uid:0?(0|7|1001|65534)|gid:\\+?(0|5|7|2001)|x)){0,3}){0,4}",
     ) {
         property("readers")(input.as_bytes());
     }

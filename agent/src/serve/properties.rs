@@ -114,14 +114,15 @@ fn decoded(digits: &[u8]) -> Option<u8> {
     u8::try_from(value(digits[0])? * 16 + value(digits[1])?).ok()
 }
 
-/// The user's number and those of the groups in the first line, then a secret with its readers to a line, `*` for the
-/// operators.
+/// The numbers of the user, the group and further groups in the first line, then a secret with its readers to a line, `*` for
+/// the operators.
 pub(crate) fn readers(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let mut lines = text.lines();
     let numbers: Vec<u32> = words(lines.next()).filter_map(|word| word.parse().ok()).collect();
-    let Some((&uid, gids)) = numbers.split_first() else { return };
-    let caller = Caller::Process(Peer { uid, gids: gids.to_vec(), pid: None });
+    let [uid, gid, ref groups @ ..] = numbers[..] else { return };
+    let gids = &numbers[1..];
+    let caller = Caller::Process(Peer { uid, gids: [&[gid], groups].concat(), pid: None });
     let rules: Vec<(&str, Vec<&str>)> = lines
         .filter_map(|line| {
             let mut words = words(Some(line));
