@@ -40,8 +40,8 @@ build: ## Build every binary
 demo: build ## Show the main job: a pipeline's secrets from an emulated Key Vault
 	python3 tests/demo/demo.py
 
-test: build wheel ## Run every test
-	cargo test --locked --workspace
+test: build wheel ## Run every test, and tell on one page what ran
+	python3 tests/summary.py cargo test --locked --workspace --no-fail-fast
 
 simulate: ## Draw the pictures of fleets in docs/pictures, the same each time
 	cargo bench --locked -p keyside-tests --bench simulation --profile simulation
