@@ -42,7 +42,9 @@ fn every_property_holds_for_its_seeds() {
     for (name, property) in PROPERTIES {
         let seeds = seeds(name);
         assert!(seeds.len() >= 5, "{name} has {} seeds", seeds.len());
-        seeds.iter().for_each(|seed| property(seed));
+        for seed in seeds {
+            property(&seed);
+        }
     }
 }
 
