@@ -122,7 +122,7 @@ pub(crate) fn readers(input: &[u8]) {
     let numbers: Vec<u32> = words(lines.next()).filter_map(|word| word.parse().ok()).collect();
     let [uid, gid, ref groups @ ..] = numbers[..] else { return };
     let gids = &numbers[1..];
-    let caller = Caller::Process(Peer { uid, gids: [&[gid], groups].concat(), pid: None });
+    let caller = Caller::Process(Peer { uid, gid, groups: groups.to_vec(), process: None });
     let rules: Vec<(&str, Vec<&str>)> = lines
         .filter_map(|line| {
             let mut words = words(Some(line));
