@@ -194,7 +194,8 @@ pub(crate) fn open_to_all(folder: &Path) {
 }
 
 /// One vault, and each way of signing in that Azure has; all of them may read.
-pub(crate) fn seed() -> String {
+#[must_use]
+pub fn seed() -> String {
     format!(
         r#"
         client_address = "{ADDRESS}"
