@@ -32,7 +32,8 @@ runroot = "FOLDER/running"
 "#;
 
 /// The first process in namespaces that nothing of the machine is in: no network, and memory in the place of /run and /dev/shm.
-const FIRST_PROCESS: &str = "ip link set lo up && mount -t tmpfs tmpfs /dev/shm && mount -t tmpfs tmpfs /run && echo up && exec cat";
+const FIRST_PROCESS: &str =
+    "ip link set lo up && mount -t tmpfs tmpfs /dev/shm && mount -t tmpfs tmpfs /run && echo up && exec cat";
 
 /// A Podman of this test's own. When it is dropped, its processes, mounts and networks are gone with its namespaces.
 #[derive(Debug)]

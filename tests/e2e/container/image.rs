@@ -27,7 +27,7 @@ pub(crate) fn each_image_has_one_program(engine: &Engine) -> String {
         assert_eq!(files_of(engine, image), ["etc/ssl/certs/ca-certificates.crt".to_owned(), program.to_owned()]);
         let size = inspected[0]["Size"].as_u64().expect("a size");
         assert!(program != "keyside" || size <= AGENT_LIMIT, "the agent's image has {size} bytes");
-        sizes.push(format!("{program} {:.1} MB", size as f64 / 1e6));
+        sizes.push(format!("{program} {}.{} MB", size / 1_000_000, size % 1_000_000 / 100_000));
     }
     sizes.join(", ")
 }
@@ -74,7 +74,7 @@ pub(crate) fn the_health_check_needs_no_shell(engine: &Engine) -> String {
     "exec form; 69 without an agent; no /bin/sh".to_owned()
 }
 
-/// The image trusts what the machine trusts that it was built on, and nothing else once SSL_CERT_FILE says so.
+/// The image trusts what the machine trusts that it was built on, and nothing else once a variable names other roots.
 pub(crate) fn the_image_brings_the_builders_certificates(engine: &Engine) -> String {
     let bundle = fs::read_to_string(root().join("target/image/ca-certificates.crt")).expect("make image-files ran");
     let within = bundle.matches("BEGIN CERTIFICATE").count();
@@ -85,7 +85,8 @@ pub(crate) fn the_image_brings_the_builders_certificates(engine: &Engine) -> Str
         words.push(AGENT);
         let output = engine.try_podman(&[&words[..], &check].concat());
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let line = text.lines().find(|line| line.trim_start().starts_with("trusted")).unwrap_or_else(|| panic!("{text}"));
+        let line =
+            text.lines().find(|line| line.trim_start().starts_with("trusted")).unwrap_or_else(|| panic!("{text}"));
         line.split_whitespace().nth(1).and_then(|count| count.parse::<usize>().ok()).unwrap_or_else(|| panic!("{line}"))
     };
     let found = trusted(&[]);

@@ -21,8 +21,7 @@ pub(crate) struct Pod<'a> {
     engine: &'a Engine,
     name: &'static str,
     plan: Option<Plan>,
-    /// When the containers were started, in this order.
-    started: Vec<(String, Instant)>,
+    refused_probes: u32,
 }
 
 impl<'a> Pod<'a> {
@@ -30,7 +29,7 @@ impl<'a> Pod<'a> {
     pub(crate) fn create(engine: &'a Engine, name: &'static str) -> Self {
         engine.podman(&["pod", "create", "--name", name, "--network", "none", "--share", "net,ipc,uts"]);
         engine.podman(&["pod", "start", name]);
-        Self { engine, name, plan: None, started: Vec::new() }
+        Self { engine, name, plan: None, refused_probes: 0 }
     }
 
     /// Starts Azure within the pod's network, at the address where a node has its metadata service.
@@ -40,8 +39,12 @@ impl<'a> Pod<'a> {
         let mut command = std::process::Command::new(&enter[0]);
         printed(command.args(&enter[1..]).args(["ip", "address", "add", &address, "dev", "lo"]));
         let place = Place { enter, listen: format!("{METADATA_SERVICE}:80"), proxy: PROXY.to_owned() };
-        let folder = self.engine.folder().join(self.name).join("azure");
-        Emulator::start_at(place, &folder, seed)
+        Emulator::start_at(place, &self.azure_folder(), seed)
+    }
+
+    /// Where the emulator's files are.
+    pub(crate) fn azure_folder(&self) -> PathBuf {
+        self.engine.folder().join(self.name).join("azure")
     }
 
     /// A folder that stands for one of the cluster's volumes, with these files.
@@ -72,7 +75,15 @@ impl<'a> Pod<'a> {
         let plan = plan(self.name, template, folders).expect("every field is translated");
         for (name, options) in &plan.volumes {
             let options = format!("o={options}");
-            self.engine.podman(&["volume", "create", "--opt=type=tmpfs", "--opt=device=tmpfs", "--opt", &options, name]);
+            self.engine.podman(&[
+                "volume",
+                "create",
+                "--opt=type=tmpfs",
+                "--opt=device=tmpfs",
+                "--opt",
+                &options,
+                name,
+            ]);
         }
         for (start, wanted) in &plan.first {
             self.run(start);
@@ -93,10 +104,9 @@ impl<'a> Pod<'a> {
         self.plan = Some(plan);
     }
 
-    fn run(&mut self, start: &Start) {
+    fn run(&self, start: &Start) {
         let arguments: Vec<_> = ["run"].into_iter().chain(start.arguments.iter().map(String::as_str)).collect();
         self.engine.podman(&arguments);
-        self.started.push((start.name.clone(), Instant::now()));
     }
 
     /// Podman's name of a container.
@@ -129,11 +139,19 @@ impl<'a> Pod<'a> {
     }
 
     /// Asks a probe again and again, more often than the kubelet does, until it succeeds.
-    fn wait_for(&self, name: &str, probe: &Probe) {
-        let (deadline, pause) = (Duration::from_secs(60), Duration::from_millis(200));
-        wait::until_within(deadline, pause, &format!("{name} to start: {}", self.log(name)), || {
-            self.probe(name, probe).then_some(())
+    fn wait_for(&mut self, name: &str, probe: &Probe) {
+        let (deadline, pause) = (Duration::from_mins(1), Duration::from_millis(200));
+        let what = format!("the start of {name}");
+        wait::until_within(deadline, pause, &what, || {
+            let succeeds = self.probe(name, probe);
+            self.refused_probes += u32::from(!succeeds);
+            succeeds.then_some(())
         });
+    }
+
+    /// How often a container was not ready yet when it was asked.
+    pub(crate) fn refused_probes(&self) -> u32 {
+        self.refused_probes
     }
 
     /// The probe that tells whether a container lives.

@@ -43,20 +43,24 @@ impl Objects {
 
     /// The one object of this kind and, where one is given, of this name.
     pub(crate) fn one(&self, kind: &str, name: Option<&str>) -> &Value {
-        let fits = |object: &&Value| {
-            object["kind"] == kind && name.is_none_or(|name| object["metadata"]["name"] == name)
-        };
+        let fits =
+            |object: &&Value| object["kind"] == kind && name.is_none_or(|name| object["metadata"]["name"] == name);
         let found: Vec<_> = self.0.iter().filter(fits).collect();
         let [object] = found[..] else { panic!("{kind} {name:?}: {found:?}") };
         object
     }
 
-    /// The template of the only workload.
+    /// The workload.
+    pub(crate) fn workload(&self) -> &Value {
+        let kinds = ["Deployment", "StatefulSet", "Job"];
+        let mut found = self.0.iter().filter(|object| kinds.iter().any(|kind| object["kind"] == *kind));
+        found.next().expect("a workload")
+    }
+
+    /// The template of its pods.
     pub(crate) fn template(&self) -> Template {
-        let workloads = ["Deployment", "StatefulSet", "Job"];
-        let mut found = self.0.iter().filter(|object| workloads.iter().any(|kind| object["kind"] == *kind));
-        let workload = found.next().expect("a workload");
-        serde_json::from_value(workload["spec"]["template"].clone()).expect("only fields that are translated")
+        let template = self.workload()["spec"]["template"].clone();
+        serde_json::from_value(template).expect("only fields that are translated")
     }
 
     /// The files of a configuration map.

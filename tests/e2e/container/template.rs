@@ -133,7 +133,8 @@ pub(crate) struct Quantities {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Mount {
     pub(crate) name: String,
-    pub(crate) mount_path: String,
+    #[serde(rename = "mountPath")]
+    pub(crate) path: String,
     #[serde(default)]
     pub(crate) read_only: bool,
 }

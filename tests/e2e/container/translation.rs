@@ -51,7 +51,10 @@ pub(crate) struct Start {
 /// When it has something that is not translated.
 pub(crate) fn plan(pod: &str, template: &Template, folders: &Folders) -> Result<Plan> {
     let spec = &template.spec;
-    ensure!(spec.security_context.seccomp_profile.kind == "RuntimeDefault", "only the default seccomp profile is known");
+    ensure!(
+        spec.security_context.seccomp_profile.kind == "RuntimeDefault",
+        "only the default seccomp profile is known"
+    );
     ensure!(!spec.automount_service_account_token, "there is no API server whose token could be mounted");
     let context = Pod { name: pod, template, folders };
     let memory = spec.volumes.iter().filter_map(|volume| Some((volume, volume.empty_dir.as_ref()?)));
@@ -143,9 +146,14 @@ impl Pod<'_> {
         let volume = declared.with_context(|| format!("{} is not declared", mount.name))?;
         let source = match &volume.empty_dir {
             Some(_) => self.volume_name(volume),
-            None => self.folders.get(&volume.name).with_context(|| format!("nothing fills {}", volume.name))?.display().to_string(),
+            None => self
+                .folders
+                .get(&volume.name)
+                .with_context(|| format!("nothing fills {}", volume.name))?
+                .display()
+                .to_string(),
         };
-        Ok(format!("{source}:{}:{mode}", mount.mount_path))
+        Ok(format!("{source}:{}:{mode}", mount.path))
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! Source: `mutateContainers` and `addProjectedVolume` of github.com/Azure/azure-workload-identity, `pkg/webhook/webhook.go`.
 
-use std::path::{Path, PathBuf};
-
 use crate::template::{Container, Mount, Template, Variable, Volume};
 
 /// Where each container that is not left out finds the token.
-pub(crate) const TOKEN_FILE: &str = "/var/run/secrets/azure/tokens/azure-identity-token";
+const FOLDER: &str = "/var/run/secrets/azure/tokens";
+
+/// The token's file there.
+pub(crate) const FILE: &str = "azure-identity-token";
 
 /// The volume that holds it.
 pub(crate) const VOLUME: &str = "azure-identity-token";
@@ -32,14 +33,13 @@ pub(crate) fn admit(template: &mut Template, client: &str, tenant: &str) {
 }
 
 fn give(container: &mut Container, client: &str, tenant: &str) {
+    let token_file = format!("{FOLDER}/{FILE}");
     let variables = [
         ("AZURE_CLIENT_ID", client),
         ("AZURE_TENANT_ID", tenant),
-        ("AZURE_FEDERATED_TOKEN_FILE", TOKEN_FILE),
+        ("AZURE_FEDERATED_TOKEN_FILE", &token_file),
         ("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com/"),
     ];
     container.env.extend(variables.map(|(name, value)| Variable { name: name.to_owned(), value: value.to_owned() }));
-    let folder = Path::new(TOKEN_FILE).parent().map(Path::to_owned).unwrap_or_else(PathBuf::new);
-    let mount_path = folder.display().to_string();
-    container.volume_mounts.push(Mount { name: VOLUME.to_owned(), mount_path, read_only: true });
+    container.volume_mounts.push(Mount { name: VOLUME.to_owned(), path: FOLDER.to_owned(), read_only: true });
 }
