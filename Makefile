@@ -58,16 +58,16 @@ image: image-files ## Build the container images, with podman or docker
 # OCI's own format has no HEALTHCHECK. Podman can say when an image was made, so that the same files make the same image.
 build-image = $(IMAGE_ENGINE) build --quiet --file container/Containerfile --target $(1) --tag localhost/$(2):$(IMAGE_VERSION) \
 	$(if $(filter podman,$(IMAGE_ENGINE)),--format docker --timestamp $(WHEEL_DATE)) \
-	--build-arg VERSION=$(IMAGE_VERSION) --build-arg REVISION=$(IMAGE_REVISION) --build-arg SOURCE=$(IMAGE_SOURCE) target/image
+	--build-arg VERSION=$(IMAGE_VERSION) --build-arg REVISION=$(IMAGE_REVISION) --build-arg SOURCE=$(IMAGE_SOURCE) target/oci
 
 # The agent by itself, since what the others want of a shared dependency would be in it, too.
 image-files:
 	@test -n "$(CA_BUNDLE)" || { echo 'no bundle of certificates was found: name one, CA_BUNDLE=FILE' >&2; exit 66; }
 	$(STATIC_BUILD) -p keyside
 	$(STATIC_BUILD) -p keyside-bootstrap -p keyside-emulator
-	mkdir -p target/image
-	install -m 0755 $(addprefix target/$(HOST)/image/,keyside keyside-bootstrap keyside-emulator) target/image
-	install -m 0644 $(CA_BUNDLE) target/image/ca-certificates.crt
+	mkdir -p target/oci
+	install -m 0755 $(addprefix target/$(HOST)/image/,keyside keyside-bootstrap keyside-emulator) target/oci
+	install -m 0644 $(CA_BUNDLE) target/oci/ca-certificates.crt
 
 container-tools:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg-query --show $(CONTAINER_TOOLS) >/dev/null 2>&1; then \

@@ -31,9 +31,10 @@ graphroot = "FOLDER/images"
 runroot = "FOLDER/running"
 "#;
 
-/// The first process in namespaces that nothing of the machine is in: no network, and memory in the place of /run and /dev/shm.
-const FIRST_PROCESS: &str =
-    "ip link set lo up && mount -t tmpfs tmpfs /dev/shm && mount -t tmpfs tmpfs /run && echo up && exec cat";
+/// The first process in namespaces that nothing of the machine is in: no network, and memory in the place of /run and /dev/shm. It
+/// lives as long as its input is open, and reaps what is handed to it, without which Podman starts no container again.
+const FIRST_PROCESS: &str = "ip link set lo up && mount -t tmpfs tmpfs /dev/shm && mount -t tmpfs tmpfs /run && echo up\n\
+                             exec 3<&0; cat <&3 >/dev/null & wait $!";
 
 /// A Podman of this test's own. When it is dropped, its processes, mounts and networks are gone with its namespaces.
 #[derive(Debug)]

@@ -33,6 +33,13 @@ pub(crate) fn commands(guide: &str) -> Vec<String> {
     blocks.replace("\\\n", " ").lines().filter_map(|line| line.strip_prefix("$ ").map(str::to_owned)).collect()
 }
 
+/// The one command of a guide that starts with these words.
+pub(crate) fn command(guide: &str, start: &str) -> String {
+    let found: Vec<_> = commands(guide).into_iter().filter(|command| command.starts_with(start)).collect();
+    let [command] = &found[..] else { panic!("{start}: {found:?}") };
+    command.clone()
+}
+
 /// The directories of the Kubernetes guide for one of the examples' workloads, with this configuration, as they stand in `folder`
 /// beside the clone. Gives the one that goes through a proxy.
 pub(crate) fn directories(folder: &Path, workload: &Path, agent: &str, authority: &str) -> PathBuf {

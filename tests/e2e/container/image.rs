@@ -4,12 +4,13 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, printed};
 use crate::images::{AGENT, BOOTSTRAP, EMULATOR};
 use crate::manifests::root;
 
-/// The most that the agent's image may have, in bytes.
-const AGENT_LIMIT: u64 = 7_000_000;
+/// The most that the agent's image may have, in bytes, as a registry keeps it and as it lies on a node.
+const PULLED_LIMIT: u64 = 5_000_000;
+const UNPACKED_LIMIT: u64 = 9_000_000;
 
 /// The user of every image.
 const USER: &str = "47385:47385";
@@ -26,10 +27,18 @@ pub(crate) fn each_image_has_one_program(engine: &Engine) -> String {
         labels(&config["Labels"], program);
         assert_eq!(files_of(engine, image), ["etc/ssl/certs/ca-certificates.crt".to_owned(), program.to_owned()]);
         let size = inspected[0]["Size"].as_u64().expect("a size");
-        assert!(program != "keyside" || size <= AGENT_LIMIT, "the agent's image has {size} bytes");
-        sizes.push(format!("{program} {}.{} MB", size / 1_000_000, size % 1_000_000 / 100_000));
+        let pulled = pulled_size(engine, image);
+        let fits = size <= UNPACKED_LIMIT && pulled <= PULLED_LIMIT;
+        assert!(program != "keyside" || fits, "the agent's image has {size} bytes, {pulled} compressed");
+        sizes.push(format!("{program} {} kB ({} kB to pull)", size / 1000, pulled / 1000));
     }
     sizes.join(", ")
+}
+
+/// How much a registry keeps of an image: its layers, compressed as podman does it when it pushes.
+fn pulled_size(engine: &Engine, image: &str) -> u64 {
+    let script = "podman save --quiet --format oci-archive \"$0\" | wc --bytes";
+    printed(engine.command("sh").args(["-ec", script, image])).trim().parse().expect("bytes")
 }
 
 fn labels(labels: &Value, program: &str) {
@@ -49,7 +58,7 @@ fn files_of(engine: &Engine, image: &str) -> Vec<String> {
     let container = engine.podman(&["create", "--pull=never", image]);
     engine.podman(&["export", "--output", &archive.display().to_string(), container.trim()]);
     engine.podman(&["rm", container.trim()]);
-    let list = crate::engine::printed(std::process::Command::new("tar").arg("--list").arg("--file").arg(&archive));
+    let list = printed(std::process::Command::new("tar").arg("--list").arg("--file").arg(&archive));
     fs::remove_file(&archive).expect("own folder");
     // Podman itself makes the directories and empty files that it mounts something on.
     let mounted = ["dev/", "etc/hosts", "etc/hostname", "etc/resolv.conf", "etc/mtab", "proc/", "run/", "sys/"];
@@ -61,7 +70,7 @@ fn files_of(engine: &Engine, image: &str) -> Vec<String> {
 
 /// The check is in exec form, since there is no shell, and fails where there is no agent.
 pub(crate) fn the_health_check_needs_no_shell(engine: &Engine) -> String {
-    let check = engine.podman(&["image", "inspect", AGENT, "--format", "{{json .Healthcheck}}"]);
+    let check = engine.podman(&["image", "inspect", AGENT, "--format", "{{json .HealthCheck}}"]);
     let check: Value = serde_json::from_str(&check).expect("JSON");
     let [kind, command @ ..] = &check["Test"].as_array().expect("a command")[..] else { panic!("{check}") };
     assert_eq!(kind, "CMD");
@@ -76,11 +85,22 @@ pub(crate) fn the_health_check_needs_no_shell(engine: &Engine) -> String {
 
 /// The image trusts what the machine trusts that it was built on, and nothing else once a variable names other roots.
 pub(crate) fn the_image_brings_the_builders_certificates(engine: &Engine) -> String {
-    let bundle = fs::read_to_string(root().join("target/image/ca-certificates.crt")).expect("make image-files ran");
+    let bundle = fs::read_to_string(root().join("target/oci/ca-certificates.crt")).expect("make image-files ran");
     let within = bundle.matches("BEGIN CERTIFICATE").count();
     let trusted = |options: &[&str]| {
-        let check = ["check", "--online", "--vault-url", "https://my-vault.vault.azure.net", "--secret", "db-password"];
-        let mut words = vec!["run", "--rm", "--network=none", "--tmpfs=/run/keyside:mode=0777"];
+        let check = [
+            "check",
+            "--online",
+            "--vault-url",
+            "https://my-vault.vault.azure.net",
+            "--secret",
+            "db-password",
+            "--identity",
+            "workload-identity",
+        ];
+        // Nobody answers there, which is known at once.
+        let nowhere = "--add-host=my-vault.vault.azure.net:127.0.0.1";
+        let mut words = vec!["run", "--rm", "--network=none", nowhere];
         words.extend(options);
         words.push(AGENT);
         let output = engine.try_podman(&[&words[..], &check].concat());

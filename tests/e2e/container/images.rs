@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use keyside_tests::python;
+use keyside_tests::report::wish;
 
 use crate::engine::{Engine, printed};
 use crate::manifests::root;
@@ -33,7 +34,10 @@ pub(crate) fn make(engine: &Engine) {
 /// Runs `make image` as a person does, but that its programs are built already: `make test` did, before there was no network.
 fn make_own(engine: &Engine) {
     let target = format!("--directory={}", root().display());
-    printed(engine.command("make").args([&target, "--old-file=image-files", "image", "IMAGE_ENGINE=podman"]));
+    let mut make = engine.command("make");
+    // The compiler, which the Makefile asks for the machine's name, may be in the home folder.
+    make.envs(wish("HOME").map(|home| ("HOME", home)));
+    printed(make.args([&target, "--old-file=image-files", "image", "IMAGE_ENGINE=podman"]));
 }
 
 fn make_pipeline(engine: &Engine) {

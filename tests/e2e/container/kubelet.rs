@@ -21,7 +21,6 @@ pub(crate) struct Pod<'a> {
     engine: &'a Engine,
     name: &'static str,
     plan: Option<Plan>,
-    refused_probes: u32,
 }
 
 impl<'a> Pod<'a> {
@@ -29,7 +28,7 @@ impl<'a> Pod<'a> {
     pub(crate) fn create(engine: &'a Engine, name: &'static str) -> Self {
         engine.podman(&["pod", "create", "--name", name, "--network", "none", "--share", "net,ipc,uts"]);
         engine.podman(&["pod", "start", name]);
-        Self { engine, name, plan: None, refused_probes: 0 }
+        Self { engine, name, plan: None }
     }
 
     /// Starts Azure within the pod's network, at the address where a node has its metadata service.
@@ -66,12 +65,14 @@ impl<'a> Pod<'a> {
 
     /// Starts everything: the volumes, the first containers one after the other, then the others.
     pub(crate) fn start(&mut self, template: &Template, folders: &Folders) {
-        self.start_first(template, folders);
+        self.start_first(template, folders, || ());
         self.start_others();
     }
 
-    /// Starts the volumes and the containers that come first, each when the one before has done what it is for.
-    pub(crate) fn start_first(&mut self, template: &Template, folders: &Folders) {
+    /// Starts the volumes and the containers that come first, each when the one before has done what it is for. Does `meanwhile`
+    /// once a probe has failed.
+    pub(crate) fn start_first(&mut self, template: &Template, folders: &Folders, meanwhile: impl FnOnce()) {
+        let mut meanwhile = Some(meanwhile);
         let plan = plan(self.name, template, folders).expect("every field is translated");
         for (name, options) in &plan.volumes {
             let options = format!("o={options}");
@@ -89,7 +90,7 @@ impl<'a> Pod<'a> {
             self.run(start);
             match wanted {
                 Wanted::End => assert_eq!(self.wait(&start.name), 0, "{}", self.log(&start.name)),
-                Wanted::Startup(probe) => self.wait_for(&start.name, probe),
+                Wanted::Startup(probe) => self.wait_for(&start.name, probe, &mut meanwhile),
             }
         }
         self.plan = Some(plan);
@@ -107,6 +108,12 @@ impl<'a> Pod<'a> {
     fn run(&self, start: &Start) {
         let arguments: Vec<_> = ["run"].into_iter().chain(start.arguments.iter().map(String::as_str)).collect();
         self.engine.podman(&arguments);
+    }
+
+    /// Starts a sidecar again that has ended with this code, as the kubelet does.
+    pub(crate) fn restart(&self, name: &str, code: i32) {
+        assert_eq!(self.wait(name), code, "{}", self.log(name));
+        self.engine.podman(&["start", &self.container(name)]);
     }
 
     /// Podman's name of a container.
@@ -139,19 +146,16 @@ impl<'a> Pod<'a> {
     }
 
     /// Asks a probe again and again, more often than the kubelet does, until it succeeds.
-    fn wait_for(&mut self, name: &str, probe: &Probe) {
+    fn wait_for(&self, name: &str, probe: &Probe, meanwhile: &mut Option<impl FnOnce()>) {
         let (deadline, pause) = (Duration::from_mins(1), Duration::from_millis(200));
         let what = format!("the start of {name}");
         wait::until_within(deadline, pause, &what, || {
             let succeeds = self.probe(name, probe);
-            self.refused_probes += u32::from(!succeeds);
+            if !succeeds && let Some(meanwhile) = meanwhile.take() {
+                meanwhile();
+            }
             succeeds.then_some(())
         });
-    }
-
-    /// How often a container was not ready yet when it was asked.
-    pub(crate) fn refused_probes(&self) -> u32 {
-        self.refused_probes
     }
 
     /// The probe that tells whether a container lives.

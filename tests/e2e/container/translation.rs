@@ -62,7 +62,7 @@ pub(crate) fn plan(pod: &str, template: &Template, folders: &Folders) -> Result<
     Ok(Plan {
         volumes: volumes.collect::<Result<_>>()?,
         first: spec.init_containers.iter().map(|container| context.first(container)).collect::<Result<_>>()?,
-        then: spec.containers.iter().map(|container| context.start(container, "no")).collect::<Result<_>>()?,
+        then: spec.containers.iter().map(|container| context.start(container)).collect::<Result<_>>()?,
     })
 }
 
@@ -88,14 +88,14 @@ impl Pod<'_> {
 
     fn first(&self, container: &Container) -> Result<(Start, Wanted)> {
         match (container.restart_policy.as_deref(), &container.startup_probe) {
-            (Some("Always"), Some(probe)) => Ok((self.start(container, "always")?, Wanted::Startup(probe.clone()))),
-            (None, None) => Ok((self.start(container, "no")?, Wanted::End)),
+            (Some("Always"), Some(probe)) => Ok((self.start(container)?, Wanted::Startup(probe.clone()))),
+            (None, None) => Ok((self.start(container)?, Wanted::End)),
             other => bail!("{}: an init container is not started so: {other:?}", container.name),
         }
     }
 
-    fn start(&self, container: &Container, restart: &str) -> Result<Start> {
-        let mut arguments = self.surroundings(&container.name, restart);
+    fn start(&self, container: &Container) -> Result<Start> {
+        let mut arguments = self.surroundings(&container.name);
         arguments.extend(self.user(container)?);
         arguments.extend(limits(container)?);
         for mount in &container.volume_mounts {
@@ -112,9 +112,9 @@ impl Pod<'_> {
         Ok(Start { name: container.name.clone(), arguments, liveness: container.liveness_probe.clone() })
     }
 
-    /// Kubernetes knows no health check of an image's, fetches no image here, and puts nothing into memory that nobody mounts there.
-    fn surroundings(&self, name: &str, restart: &str) -> Vec<String> {
-        let words = ["--detach", "--pull=never", "--no-healthcheck", "--read-only-tmpfs=false", "--restart", restart];
+    /// Whoever plays the kubelet starts it again. Kubernetes knows no health check of an image's, fetches no image here, and puts nothing into memory that nobody mounts there.
+    fn surroundings(&self, name: &str) -> Vec<String> {
+        let words = ["--detach", "--pull=never", "--no-healthcheck", "--read-only-tmpfs=false"];
         let named = ["--pod", self.name, "--name"].map(str::to_owned);
         let words = words.iter().map(|word| (*word).to_owned());
         words.chain(named).chain([format!("{}-{name}", self.name)]).collect()

@@ -43,10 +43,8 @@ fn translated(template: Value) -> Result<Plan> {
 const LIMITS: &str = "--memory 67108864 --memory-swap 67108864 --cpu-shares 256 --cpu-quota 100000";
 const CLOSED: &str = "--user 10001:10002 --group-add 47385 --read-only --security-opt no-new-privileges --cap-drop=all";
 
-fn surroundings(name: &str, restart: &str) -> String {
-    format!(
-        "--detach --pull=never --no-healthcheck --read-only-tmpfs=false --restart {restart} --pod pod --name pod-{name}"
-    )
+fn surroundings(name: &str) -> String {
+    format!("--detach --pull=never --no-healthcheck --read-only-tmpfs=false --pod pod --name pod-{name}")
 }
 
 #[test]
@@ -54,15 +52,15 @@ fn containers_come_in_the_kubelets_order() {
     let plan = translated(template()).expect("all of it is known");
     let (before, beside) = (&plan.first[0], &plan.first[1]);
     assert_eq!((before.0.name.as_str(), &before.1), ("before", &Wanted::End));
-    assert_eq!(before.0.arguments.join(" "), format!("{} {CLOSED} {LIMITS} i once", surroundings("before", "no")));
+    assert_eq!(before.0.arguments.join(" "), format!("{} {CLOSED} {LIMITS} i once", surroundings("before")));
     let Wanted::Startup(probe) = &beside.1 else { panic!("{beside:?}") };
     assert_eq!((beside.0.name.as_str(), &probe.exec.command[..]), ("beside", &["/ready".to_owned()][..]));
     assert_eq!(beside.0.liveness.as_ref().expect("a probe").exec.command, ["/alive"]);
-    let mounted = format!("{} {CLOSED} {LIMITS} --volume pod-secrets:/s:rw i", surroundings("beside", "always"));
+    let mounted = format!("{} {CLOSED} {LIMITS} --volume pod-secrets:/s:rw i", surroundings("beside"));
     assert_eq!(beside.0.arguments.join(" "), mounted);
     let mounts = "--volume pod-secrets:/s:ro --volume /folder:/c:ro";
     let command = r#"--entrypoint ["python3","a b"] i c"#;
-    let main = format!("{} {CLOSED} {LIMITS} {mounts} --env A=b {command}", surroundings("main", "no"));
+    let main = format!("{} {CLOSED} {LIMITS} {mounts} --env A=b {command}", surroundings("main"));
     assert_eq!(plan.then.iter().map(|start| start.arguments.join(" ")).collect::<Vec<_>>(), [main]);
 }
 
