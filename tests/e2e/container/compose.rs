@@ -30,12 +30,15 @@ pub(crate) fn the_compose_file_needs_no_azure(engine: &Engine) -> String {
         assert!(output.status.success(), "{part}: {}", python::text(&output));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     };
-    succeed("up");
     let (deadline, pause) = (Duration::from_mins(1), Duration::from_millis(300));
-    wait::until_within(deadline, pause, "the agent's readiness", || run("exec agent").status.success().then_some(()));
+    let wait_for = |part: &str| wait::until_within(deadline, pause, part, || run(part).status.success().then_some(()));
+    succeed("up --detach azure");
+    wait_for("exec azure /keyside-emulator requests");
+    succeed("up --detach agent");
+    wait_for("exec agent");
     let read = || succeed("run").lines().last().unwrap_or_default().to_owned();
     assert_eq!(read(), FIRST);
-    succeed("exec azure");
+    succeed("exec azure /keyside-emulator secret");
     wait::until_within(deadline, pause, "the new value", || (read() == "another").then_some(()));
     succeed("down");
     assert_eq!(engine.podman(&["ps", "--all", "--quiet"]), "");

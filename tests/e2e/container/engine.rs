@@ -33,8 +33,12 @@ runroot = "FOLDER/running"
 
 /// The first process in namespaces that nothing of the machine is in: no network, and memory in the place of /run and /dev/shm. It
 /// lives as long as its input is open, and reaps what is handed to it, without which Podman starts no container again.
-const FIRST_PROCESS: &str = "ip link set lo up && mount -t tmpfs tmpfs /dev/shm && mount -t tmpfs tmpfs /run && echo up\n\
+const FIRST_PROCESS: &str = "ip link set lo up && mount -t tmpfs tmpfs /dev/shm && mount -t tmpfs tmpfs /run && mkdir \"$0\" && mount --bind \"$1\" \"$0\" && echo up\n\
                              exec 3<&0; cat <&3 >/dev/null & wait $!";
+
+/// Where the folder is in the namespaces. Of a longer path conmon does not tell Podman that a container has ended, and each end is
+/// then waited for 20 s in vain.
+const WITHIN: &str = "/run/engine";
 
 /// A Podman of this test's own. When it is dropped, its processes, mounts and networks are gone with its namespaces.
 #[derive(Debug)]
@@ -50,13 +54,13 @@ impl Engine {
         fs::create_dir_all(parent).expect("a folder");
         let folder = TempDir::new_in(parent).expect("a folder");
         for (name, text) in [("containers.conf", CONTAINERS), ("storage.conf", STORAGE)] {
-            let text = text.replace("FOLDER", &folder.path().display().to_string());
-            fs::write(folder.path().join(name), text).expect("own folder");
+            fs::write(folder.path().join(name), text.replace("FOLDER", WITHIN)).expect("own folder");
         }
         let namespaces = ["--net", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc"];
         let mut holder = Command::new("unshare")
             .args(namespaces)
-            .args(["--propagation", "private", "sh", "-c", FIRST_PROCESS])
+            .args(["--propagation", "private", "sh", "-c", FIRST_PROCESS, WITHIN])
+            .arg(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -76,15 +76,10 @@ impl<'a> Pod<'a> {
         let plan = plan(self.name, template, folders).expect("every field is translated");
         for (name, options) in &plan.volumes {
             let options = format!("o={options}");
-            self.engine.podman(&[
-                "volume",
-                "create",
-                "--opt=type=tmpfs",
-                "--opt=device=tmpfs",
-                "--opt",
-                &options,
-                name,
-            ]);
+            let memory = ["volume", "create", "--opt=type=tmpfs", "--opt=device=tmpfs", "--opt"];
+            self.engine.podman(&[&memory[..], &[&options, name]].concat());
+            // It lives as long as the pod, also while no container has it.
+            self.engine.podman(&["volume", "mount", name]);
         }
         for (start, wanted) in &plan.first {
             self.run(start);
@@ -179,10 +174,21 @@ impl<'a> Pod<'a> {
         names.map(stop).collect()
     }
 
+    /// The regular files and sockets in the volumes of a pod that has been started.
+    pub(crate) fn left_in_memory(&self) -> String {
+        let plan = self.plan.as_ref().expect("the pod is started");
+        let place = |(volume, _): &(String, String)| {
+            self.engine.podman(&["volume", "inspect", volume, "--format", "{{.Mountpoint}}"]).trim().to_owned()
+        };
+        let places: Vec<_> = plan.volumes.iter().map(place).collect();
+        printed(self.engine.command("find").args(&places).args(["(", "-type", "f", "-o", "-type", "s", ")"]))
+    }
+
     /// Removes the pod and its volumes.
     pub(crate) fn remove(self) {
         self.engine.podman(&["pod", "rm", "--force", "--time", "0", self.name]);
         for (volume, _) in self.plan.iter().flat_map(|plan| &plan.volumes) {
+            self.engine.podman(&["volume", "unmount", volume]);
             self.engine.podman(&["volume", "rm", volume]);
         }
     }

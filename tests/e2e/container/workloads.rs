@@ -48,6 +48,7 @@ pub(crate) fn an_init_container_leaves_files_and_ends(engine: &Engine) -> String
     let running = engine.podman(&["ps", "--filter", "pod=server", "--format", "{{.Names}}"]);
     assert!(running.contains("server-server") && !running.contains("server-keyside"), "{running}");
     assert_eq!(pod.end(), [("server".to_owned(), 0)]);
+    assert_eq!(pod.left_in_memory().lines().count(), 2, "they live as long as the pod: {}", pod.left_in_memory());
     drop(azure);
     pod.remove();
     "the agent ended before the server started".to_owned()
