@@ -63,3 +63,39 @@ pub(crate) fn directories(folder: &Path, workload: &Path, agent: &str, authority
     assert!(kustomization.contains(estate::CLIENT), "the identity that the emulator knows");
     behind_a_proxy
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How the commands of the guides begin that scenarios run as they stand, or on what the scenario made.
+    const RUN: &[&str] = &[
+        "make image",
+        "kubectl kustomize",
+        "podman build --tag localhost/job",
+        "podman run ",
+        "podman volume create ",
+        "podman-compose --file container/compose.yaml ",
+    ];
+
+    /// How those begin that take Azure, a registry or a cluster.
+    const MARKED: &[(&str, &str)] =
+        &[("az ", "*(Azure)*"), ("podman push ", "*(Azure)*"), ("kubectl apply ", "*(cluster)*")];
+
+    #[test]
+    fn every_command_is_run_or_marked() {
+        for name in ["kubernetes.md", "containers.md"] {
+            let guide = text(name);
+            for command in commands(&guide) {
+                let mark = MARKED.iter().find(|(start, _)| command.starts_with(start)).map(|(_, mark)| *mark);
+                let Some(mark) = mark else {
+                    assert!(RUN.iter().any(|start| command.starts_with(start)), "{name}: {command}");
+                    continue;
+                };
+                let before = guide.split(&command).next().expect("it is there");
+                let paragraph = before.rsplit("\n\n").nth(1).expect("a sentence before it");
+                assert!(paragraph.contains(mark), "{name}: {command} is not marked: {paragraph}");
+            }
+        }
+    }
+}

@@ -3,6 +3,7 @@
 //! All of it takes root, Podman and packages of Debian, which `make container-tools` installs, and the images' programs, which
 //! `make image-files` builds; `make test` does both.
 
+mod alone;
 mod bootstrap;
 mod compose;
 mod engine;
@@ -38,6 +39,7 @@ const SCENARIOS: &[Scenario] = &[
     ("the image brings the builder's certificates", image::the_image_brings_the_builders_certificates),
     ("a sidecar serves a pipeline through its life", pipeline::a_sidecar_serves_a_pipeline_through_its_life),
     ("a training job ends with its main container", workloads::a_training_job_ends_with_its_main_container),
+    ("an agent needs a volume and no more", alone::an_agent_needs_a_volume_and_no_more),
     ("the wrapper is the first process of a job", job::the_wrapper_is_the_first_process_of_a_job),
     ("one run makes an estate", bootstrap::one_run_makes_an_estate),
     ("the compose file needs no Azure", compose::the_compose_file_needs_no_azure),
