@@ -46,7 +46,7 @@ simulate: ## Draw the pictures of fleets in docs/pictures, the same each time
 wheel: $(PYTHON_TOOLS)/made ## Make the Python wheel, with the program in it, in target/wheels
 	rm -f target/wheels/keyside-*.whl
 	cd agent/python && SOURCE_DATE_EPOCH=$(WHEEL_DATE) RUSTFLAGS="$(WHEEL_RUSTFLAGS)" \
-		../../$(PYTHON_TOOLS)/bin/maturin build --locked --release --target $(HOST) --compatibility manylinux2014 \
+		../../$(PYTHON_TOOLS)/bin/maturin build --locked --profile image --target $(HOST) --compatibility manylinux2014 \
 		--out ../../target/wheels
 
 image: image-files ## Build the container images, with podman or docker

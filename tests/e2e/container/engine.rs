@@ -46,6 +46,8 @@ pub(crate) struct Engine {
     holder: Child,
     first_process: u32,
     folder: TempDir,
+    /// The machine's own, before.
+    interfaces: Vec<String>,
 }
 
 impl Engine {
@@ -70,7 +72,7 @@ impl Engine {
         output.read_line(&mut line).expect("its output can be read");
         assert_eq!(line, "up\n", "the namespaces can be made");
         let first_process = only_child(holder.id());
-        Self { holder, first_process, folder }
+        Self { holder, first_process, folder, interfaces: bridges() }
     }
 
     /// Where everything is.
@@ -159,6 +161,8 @@ impl Engine {
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("the mounts");
         let folder = self.folder().display().to_string();
         assert!(!mounts.contains(&folder), "mounts are left: {mounts}");
+        assert_eq!(bridges(), self.interfaces, "a network is left");
+        // Images and volumes are in it.
         fs::remove_dir_all(&folder).expect("nothing holds the folder");
     }
 }
@@ -187,6 +191,13 @@ fn processes_in(namespace: &Path) -> Vec<PathBuf> {
     let processes = fs::read_dir("/proc").expect("the processes").map_while(Result::ok);
     let links = processes.map(|process| process.path().join("ns/mnt"));
     links.filter(|link| fs::read_link(link).is_ok_and(|found| found == namespace)).collect()
+}
+
+/// The bridges of Podman's networks in the machine's own network.
+fn bridges() -> Vec<String> {
+    let interfaces = fs::read_to_string("/proc/net/dev").expect("the interfaces");
+    let names = interfaces.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim().to_owned());
+    names.filter(|name| name.starts_with("podman")).collect()
 }
 
 /// The control groups of a container.

@@ -33,6 +33,12 @@ pub(crate) fn make(engine: &Engine) {
 
 /// Runs `make image` as a person does, but that its programs are built already: `make test` did, before there was no network.
 fn make_own(engine: &Engine) {
+    let program = root().join("target/oci/keyside");
+    assert!(
+        program.exists(),
+        "{} is not there: run `make image-files` first, or `make test`, which does",
+        program.display()
+    );
     let target = format!("--directory={}", root().display());
     let mut make = engine.command("make");
     // The compiler, which the Makefile asks for the machine's name, may be in the home folder.
