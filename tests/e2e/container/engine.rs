@@ -1,5 +1,6 @@
 //! Podman with everything that it keeps in one folder, in namespaces of its own: what a scenario leaves ends with them.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -8,6 +9,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use keyside_tests::{binaries, wait};
 use tempfile::TempDir;
+
+use crate::control_groups;
 
 /// What Podman needs on machines that may raise no limit, have version 1 of control groups, and no service manager.
 const CONTAINERS: &str = r#"
@@ -48,12 +51,14 @@ pub(crate) struct Engine {
     folder: TempDir,
     /// The machine's own, before.
     interfaces: Vec<String>,
+    control_groups: BTreeSet<PathBuf>,
 }
 
 impl Engine {
     /// Makes the namespaces and the folder, below `parent`.
     pub(crate) fn start(parent: &Path) -> Self {
         fs::create_dir_all(parent).expect("a folder");
+        let control_groups = control_groups::of_podman();
         let folder = TempDir::new_in(parent).expect("a folder");
         for (name, text) in [("containers.conf", CONTAINERS), ("storage.conf", STORAGE)] {
             fs::write(folder.path().join(name), text.replace("FOLDER", WITHIN)).expect("own folder");
@@ -72,7 +77,7 @@ impl Engine {
         output.read_line(&mut line).expect("its output can be read");
         assert_eq!(line, "up\n", "the namespaces can be made");
         let first_process = only_child(holder.id());
-        Self { holder, first_process, folder, interfaces: bridges() }
+        Self { holder, first_process, folder, interfaces: bridges(), control_groups }
     }
 
     /// Where everything is.
@@ -146,7 +151,6 @@ impl Engine {
 
     /// Ends everything in the namespaces, removes the folder, and makes sure that nothing is left of either.
     pub(crate) fn end(mut self) {
-        let ids = self.podman(&["ps", "--all", "--quiet", "--no-trunc", "--external"]);
         self.podman(&["pod", "rm", "--all", "--force", "--time", "0"]);
         self.podman(&["rm", "--all", "--force", "--time", "0", "--volumes"]);
         self.podman(&["volume", "rm", "--all", "--force"]);
@@ -155,9 +159,8 @@ impl Engine {
         let status = wait::until("the end of the namespaces", || self.holder.try_wait().expect("it can be asked"));
         assert!(status.success(), "{status}");
         assert_eq!(processes_in(&namespace), Vec::<PathBuf>::new(), "processes are left");
-        for id in ids.lines() {
-            assert_eq!(control_groups(id), "", "control groups are left");
-        }
+        let groups = control_groups::remove_new(&self.control_groups);
+        assert_eq!(groups, Vec::<PathBuf>::new(), "control groups are left");
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("the mounts");
         let folder = self.folder().display().to_string();
         assert!(!mounts.contains(&folder), "mounts are left: {mounts}");
@@ -198,10 +201,4 @@ fn bridges() -> Vec<String> {
     let interfaces = fs::read_to_string("/proc/net/dev").expect("the interfaces");
     let names = interfaces.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim().to_owned());
     names.filter(|name| name.starts_with("podman")).collect()
-}
-
-/// The control groups of a container.
-fn control_groups(id: &str) -> String {
-    let name = format!("*{id}*");
-    printed(Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name", &name]))
 }

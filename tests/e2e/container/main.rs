@@ -6,6 +6,7 @@
 mod alone;
 mod bootstrap;
 mod compose;
+mod control_groups;
 mod engine;
 mod guide;
 mod image;
