@@ -1,6 +1,6 @@
 //! Keyside in containers: the images, the Kubernetes manifests in Podman, the compose file, and the commands of the guides.
 //!
-//! All of it takes root, Podman and packages of Debian, which `make container-tools` installs, and the images' programs, which
+//! All of it takes root, Podman and packages of Debian, which `make test-tools` installs, and the images' programs, which
 //! `make image-files` builds; `make test` does both.
 
 mod alone;
@@ -99,7 +99,7 @@ fn can_run() -> bool {
     let is_there = |program: &&&str| folders.iter().any(|folder| Path::new(folder).join(program).exists());
     let missing: Vec<_> = PROGRAMS.iter().filter(|program| !is_there(program)).collect();
     if !missing.is_empty() {
-        skipped(&format!("containers: {missing:?} are missing; `make container-tools` installs them on Debian"));
+        skipped(&format!("containers: {missing:?} are missing; `make test-tools` installs them on Debian"));
     }
     missing.is_empty() && may_have_namespaces()
 }
