@@ -25,7 +25,7 @@ print(len(answer), "bytes", "with a value" if answer.strip(b"\0") else "without 
 /// What a process of root's gets that is in no unit, with Python of the host.
 fn claimed(vm: &Vm) -> String {
     let socket = vm.path("/run/keyside/credentials.sock");
-    let mut claim = vm.from_outside(&["python3", "-c", CLAIM]);
+    let mut claim = vm.outsider(&["python3", "-c", CLAIM]);
     let output = claim.arg(socket).output().expect("nsenter runs");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");

@@ -80,7 +80,7 @@ impl Machine {
     }
 
     /// A command that sees the host's files, and the machine's processes and network.
-    pub(crate) fn from_outside(&self, words: &[&str]) -> Command {
+    pub(crate) fn outsider(&self, words: &[&str]) -> Command {
         let mut command = Command::new("timeout");
         command.args([COMMAND_SECONDS, "nsenter", "--pid", "--net", "--ipc", "--target", &self.leader.to_string()]);
         command.args(words).stdin(Stdio::null());
