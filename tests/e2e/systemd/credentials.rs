@@ -11,6 +11,27 @@ fn unit(secret: &str) -> String {
     )
 }
 
+/// Claims to be the manager on behalf of a unit, by the address that it would have.
+/// Source: `systemd.exec(5)`, `LoadCredential=`.
+const CLAIM: &str = r#"
+import socket, sys
+caller = socket.socket(socket.AF_UNIX)
+caller.bind("\0" + "0123456789abcdef/unit/train.service/db-password")
+caller.connect(sys.argv[1])
+answer = b"".join(iter(lambda: caller.recv(65536), b""))
+print(len(answer), "bytes", "with a value" if answer.strip(b"\0") else "without a value")
+"#;
+
+/// What a process of root's gets that is in no unit, with Python of the host.
+fn claimed(vm: &Vm) -> String {
+    let socket = vm.path("/run/keyside/credentials.sock");
+    let mut claim = vm.outsider(&["python3", "-c", CLAIM]);
+    let output = claim.arg(socket).output().expect("nsenter runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
 pub(crate) fn given_and_denied(parts: &Parts) {
     let vm = Vm::with_agent(parts, CONFIG);
     vm.write("/etc/systemd/system/train.service", &unit("db-password"));
@@ -24,6 +45,7 @@ pub(crate) fn given_and_denied(parts: &Parts) {
         assert_eq!(vm.property(denied, "ExecMainStatus"), "243", "{denied}: CREDENTIALS");
     }
     assert!(!vm.path("/run/other/seen").exists(), "not started with an empty credential");
+    assert_eq!(claimed(&vm), "1048577 bytes without a value", "root, and the unit's name, are not enough");
     vm.succeed(&["systemctl", "stop", "train.service"]);
 
     // A start waits for a secret that the vault does not have yet.

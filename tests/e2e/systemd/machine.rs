@@ -79,6 +79,14 @@ impl Machine {
         command
     }
 
+    /// A command that sees the host's files, and the machine's processes and network.
+    pub(crate) fn outsider(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("timeout");
+        command.args([COMMAND_SECONDS, "nsenter", "--pid", "--net", "--ipc", "--target", &self.leader.to_string()]);
+        command.args(words).stdin(Stdio::null());
+        command
+    }
+
     /// Runs a command in the machine, as root, and collects what it prints.
     pub(crate) fn run(&self, words: &[&str]) -> Output {
         self.command(words).output().expect("nsenter runs")
