@@ -14,7 +14,7 @@ WHEEL_RUSTFLAGS := -C target-feature=+crt-static \
 	--remap-path-prefix=$(CURDIR)=/keyside --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
 WHEEL_DATE = $(shell git log -1 --format=%ct -- Cargo.lock)
 
-.PHONY: help build demo test simulate check check-python deny wheel
+.PHONY: help build demo test bench simulate check check-python deny wheel
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,12 @@ demo: build ## Show the main job: a pipeline's secrets from an emulated Key Vaul
 
 test: build wheel ## Run every test
 	cargo test --locked --workspace
+
+bench: ## Measure the program of the wheel, print the table, and write docs/benchmarks.md with its pictures
+	SOURCE_DATE_EPOCH=$(WHEEL_DATE) RUSTFLAGS="$(WHEEL_RUSTFLAGS)" \
+		cargo build --locked --release --target $(HOST) -p keyside --bins
+	cargo build --locked --release -p keyside-emulator --bins
+	cargo bench --locked -p keyside-tests --bench speed -- --keyside $(CURDIR)/target/$(HOST)/release/keyside
 
 simulate: ## Draw the pictures of fleets in docs/pictures, the same each time
 	cargo bench --locked -p keyside-tests --bench simulation --profile simulation
