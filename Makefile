@@ -31,8 +31,10 @@ test: build wheel ## Run every test
 bench: ## Measure the program of the wheel, print the table, and write docs/benchmarks.md with its pictures
 	SOURCE_DATE_EPOCH=$(WHEEL_DATE) RUSTFLAGS="$(WHEEL_RUSTFLAGS)" \
 		cargo build --locked --release --target $(HOST) -p keyside --bins
-	cargo build --locked --release -p keyside-emulator --bins
-	cargo bench --locked -p keyside-tests --bench speed -- --keyside $(CURDIR)/target/$(HOST)/release/keyside
+	cargo build --locked --release -p keyside-tests --bins
+	cargo build --locked --profile simulation -p keyside-emulator --bins
+	cargo bench --locked --profile simulation -p keyside-tests --bench speed -- \
+		--keyside $(CURDIR)/target/$(HOST)/release/keyside --floor $(CURDIR)/target/release/keyside-floor
 
 simulate: ## Draw the pictures of fleets in docs/pictures, the same each time
 	cargo bench --locked -p keyside-tests --bench simulation --profile simulation

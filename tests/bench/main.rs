@@ -1,7 +1,7 @@
 //! Measures the agent beside servers that do less, prints one table, and writes docs/benchmarks.md with its pictures.
 //!
 //! `cargo bench` measures everything; `cargo test` runs the same parts for a moment each, which shows that they work and
-//! says nothing about speed. The program is also the servers and the users that it measures with: it starts itself again.
+//! says nothing about speed. The program is also the user who floods: it starts itself again.
 
 mod azure;
 mod flood;
@@ -23,21 +23,17 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use floor::Floor;
 use keyside_tests::binaries;
 use load::Exchange;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use scale::Scale;
+use suite::Programs;
 
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     allow_many_connections()?;
     match words[..] {
-        ["floor", name, socket, reply] => {
-            let floor = Floor::ALL.into_iter().find(|floor| floor.name() == name).expect("a floor of this name");
-            floor.serve(Path::new(socket), std::fs::read(reply)?)
-        }
         ["flood", socket] => flood::flood(Path::new(socket), &Exchange::read(azure::VALUE)),
         ["--list", ..] => Ok(()),
         _ => measure(&words),
@@ -45,18 +41,23 @@ fn main() -> io::Result<()> {
 }
 
 fn measure(words: &[&str]) -> io::Result<()> {
-    let program = words.iter().skip_while(|word| **word != "--keyside").nth(1);
-    let keyside = program.map_or_else(|| binaries::path("keyside"), PathBuf::from);
+    let named = |word: &str, name| {
+        let path = words.iter().skip_while(|other| **other != word).nth(1);
+        path.map_or_else(|| binaries::path(name), PathBuf::from)
+    };
+    let programs = Programs { keyside: named("--keyside", "keyside"), floor: named("--floor", "keyside-floor") };
     let scale = if words.contains(&"--bench") { Scale::FULL } else { Scale::GLIMPSE };
     let start = Instant::now();
-    let outcome = suite::run(&keyside, scale)?;
+    let outcome = suite::run(&programs, scale)?;
     let seconds = start.elapsed().as_secs();
     let mut out = io::stdout();
     out.write_all(page::table(&outcome).as_bytes())?;
     let missed = outcome.rows.iter().filter(|row| row.is_met() == Some(false)).count();
     writeln!(out, "\n{seconds} s, targets missed: {missed}")?;
+    // They are made in every run, so that the template is known to be complete.
+    let files = page::files(&outcome, seconds)?;
     if scale == Scale::FULL {
-        page::write(&outcome, seconds)?;
+        page::write(&files)?;
     }
     Ok(())
 }

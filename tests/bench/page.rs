@@ -16,17 +16,26 @@ pub(crate) fn table(outcome: &Outcome) -> String {
     table::markdown(&outcome.rows, &Floor::ALL.map(Floor::name))
 }
 
-/// Writes the page and its pictures into the documents.
+/// The page and its pictures, by their paths among the documents.
+///
+/// # Errors
+/// When the kernel does not say what machine this is.
+pub(crate) fn files(outcome: &Outcome, seconds: u64) -> io::Result<[(&'static str, String); 3]> {
+    Ok([
+        ("benchmarks.md", page(outcome, seconds)?),
+        ("pictures/bench-reads.svg", picture::draw_reads(&outcome.reads)),
+        ("pictures/bench-memory.svg", picture::draw_memory(&outcome.footprints)),
+    ])
+}
+
+/// Writes them.
 ///
 /// # Errors
 /// Whatever the operating system answers.
-pub(crate) fn write(outcome: &Outcome, seconds: u64) -> io::Result<()> {
+pub(crate) fn write(files: &[(&str, String)]) -> io::Result<()> {
     let documents = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
-    let pictures = documents.join("pictures");
-    fs::create_dir_all(&pictures)?;
-    fs::write(pictures.join("bench-reads.svg"), picture::draw_reads(&outcome.reads))?;
-    fs::write(pictures.join("bench-memory.svg"), picture::draw_memory(&outcome.footprints))?;
-    fs::write(documents.join("benchmarks.md"), page(outcome, seconds)?)
+    fs::create_dir_all(documents.join("pictures"))?;
+    files.iter().try_for_each(|(path, text)| fs::write(documents.join(path), text))
 }
 
 fn page(outcome: &Outcome, seconds: u64) -> io::Result<String> {

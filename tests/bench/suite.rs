@@ -24,6 +24,15 @@ const ONE: Holding = Holding { secrets: 1, bytes: 40 };
 /// Settings that a full measurement needs and that not every agent has.
 const MANY_READERS: &str = "[limits]\nconnections = 1200\nconnections_per_user = 1100\nwaits_per_user = 1100\n";
 
+/// The programs that are measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    /// The agent's.
+    pub(crate) keyside: PathBuf,
+    /// That of the servers beside it.
+    pub(crate) floor: PathBuf,
+}
+
 /// What came of a run.
 pub(crate) struct Outcome {
     /// Each line of the table.
@@ -38,13 +47,13 @@ pub(crate) struct Outcome {
 ///
 /// # Errors
 /// When a part does not work.
-pub(crate) fn run(keyside: &Path, scale: Scale) -> io::Result<Outcome> {
+pub(crate) fn run(programs: &Programs, scale: Scale) -> io::Result<Outcome> {
     let cores = Cores::choose();
     let holdings = holdings(scale);
-    let azure = Azure::start(&holdings, keyside, cores.server);
+    let azure = Azure::start(&holdings, &programs.keyside, cores.server);
     let mut rows = Vec::new();
 
-    let reads = reads(&azure, cores, scale, &mut rows)?;
+    let reads = reads((&azure, &programs.floor), cores, scale, &mut rows)?;
     let footprints = footprints(&azure, &holdings, &mut rows);
     rows.extend(start_rows(&azure, cores, scale));
     rows.extend(waiting_rows(&azure, scale)?);
@@ -52,7 +61,7 @@ pub(crate) fn run(keyside: &Path, scale: Scale) -> io::Result<Outcome> {
         let swaps = swap::measure(files, scale.rotations);
         rows.push(Row::of(format!("swap of {} files", grouped(files)), Figure::Time(reads::median(swaps))));
     }
-    let size = Figure::Bytes(precise(fs::metadata(keyside)?.len()));
+    let size = Figure::Bytes(precise(fs::metadata(&programs.keyside)?.len()));
     rows.push(Row::of("the program's size", size).wanted(Target::AtMost(Figure::Bytes(6e6))));
     Ok(Outcome { rows, reads, footprints })
 }
@@ -67,7 +76,7 @@ fn holdings(scale: Scale) -> Vec<Holding> {
     all
 }
 
-fn reads(azure: &Azure, cores: Cores, scale: Scale, rows: &mut Vec<Row>) -> io::Result<Record> {
+fn reads((azure, program): (&Azure, &Path), cores: Cores, scale: Scale, rows: &mut Vec<Row>) -> io::Result<Record> {
     let agent = azure.agent("reads", ONE, "");
     let folder = azure.estate.folder();
     let log = folder.join("audit.jsonl");
@@ -75,7 +84,7 @@ fn reads(azure: &Azure, cores: Cores, scale: Scale, rows: &mut Vec<Row>) -> io::
     let reply = reply_of(&agent);
     let file = folder.join("reply");
     fs::write(&file, reply)?;
-    let floors: Vec<_> = Floor::ALL.iter().map(|&floor| start_floor(floor, folder, &file, cores)).collect();
+    let floors: Vec<_> = Floor::ALL.iter().map(|&floor| start_floor((program, floor), folder, &file, cores)).collect();
 
     let read = Exchange::read(VALUE);
     let server = |name, agent: &Agent| Server {
@@ -129,11 +138,11 @@ fn reply_of(agent: &Agent) -> Vec<u8> {
     reply
 }
 
-fn start_floor(floor: Floor, folder: &Path, reply: &Path, cores: Cores) -> (Server, Started) {
+fn start_floor((program, floor): (&Path, Floor), folder: &Path, reply: &Path, cores: Cores) -> (Server, Started) {
     let socket: PathBuf = folder.join(floor.name());
-    let program = std::env::current_exe().expect("a program knows its own path");
-    let started =
-        Started::on(cores.server, Command::new(program).args(["floor", floor.name()]).arg(&socket).arg(reply));
+    let mut command = Command::new(program);
+    command.arg(floor.name()).arg(&socket).arg(reply).arg(PATH);
+    let started = Started::on(cores.server, &mut command);
     wait::until(floor.name(), || std::os::unix::net::UnixStream::connect(&socket).ok());
     let exchange = if floor == Floor::Echo { Exchange::echo() } else { Exchange::read(VALUE) };
     (Server { name: floor.name(), pid: started.pid(), socket, exchange }, started)
