@@ -30,6 +30,7 @@ use crate::process;
 use crate::record::Record;
 use crate::refresh::{self, Budget, Plan, Pulse, Refresh, Upstream, Wanted};
 use crate::reload::{self, Reading, Reload};
+use crate::serve::audit::AuditFile;
 use crate::serve::{self, Access, Listeners};
 use crate::signals::Signals;
 use crate::store::{self, Reader};
@@ -125,6 +126,7 @@ struct Opened {
     listeners: Option<Listeners>,
     writer: Option<FilesWriter>,
     lease: Option<Arc<File>>,
+    audit: Option<AuditFile>,
     /// Commands get the limits and the rights that the agent was started with.
     helper: Option<Helper>,
 }
@@ -140,12 +142,15 @@ impl Opened {
             (span == Span::Leased).then(|| Lease::open(&config.serve.socket).context("no lease")).transpose()?;
         let bind = || serve::bind(&config.serve).context("could not listen");
         let listeners = (span != Span::OneLook).then(bind).transpose()?;
+        let audit = config.serve.audit.clone().filter(|_| span != Span::OneLook);
+        let audit = audit.map(AuditFile::open).transpose().context("no audit can be written")?;
         let writer = config.files.as_ref().map(|settings| {
             FilesWriter::open(settings, files::RETIRE_AFTER, Instant::now()).context("no files can be written")
         });
         let has_hooks = span != Span::OneLook && !config.hooks.is_empty();
         let helper = has_hooks.then(|| start_helper(config, environment)).transpose()?;
-        let opened = Self { listeners, writer: writer.transpose()?, lease: lease.as_ref().map(Lease::file), helper };
+        let opened =
+            Self { listeners, writer: writer.transpose()?, lease: lease.as_ref().map(Lease::file), audit, helper };
         Ok((opened, lease))
     }
 }
@@ -161,7 +166,9 @@ fn writable(config: &Config, environment: &Environment) -> Vec<PathBuf> {
     let socket = config.serve.socket.parent().map(Into::into);
     let files = config.files.as_ref().map(|files| files.directory.clone());
     let identity = config.identity.writable(environment);
-    [socket, files, identity].into_iter().flatten().filter(|directory| directory.is_dir()).collect()
+    // Where it is rotated, a file is made anew.
+    let audit = config.serve.audit.as_ref().and_then(|audit| audit.file.parent()).map(Into::into);
+    [socket, files, identity, audit].into_iter().flatten().filter(|directory| directory.is_dir()).collect()
 }
 
 /// The parts, connected and not yet running.
@@ -223,7 +230,7 @@ impl Parts {
         tracing::info!(vault = %self.config.vault, secrets = self.config.wanted.len(), "started");
 
         if let Some(listeners) = opened.listeners {
-            let (settings, sources) = (self.config.serve.clone(), self.sources(demands, watched));
+            let (settings, sources) = (self.config.serve.clone(), self.sources((demands, watched), opened.audit));
             tasks.start("serve", |stop| serve::run(listeners, settings, sources, stop));
         }
         let mut files = None;
@@ -257,7 +264,11 @@ impl Parts {
         signals.join(tasks, stop, grace).await
     }
 
-    fn sources(&self, demands: refresh::Demands, access: watch::Receiver<Arc<Access>>) -> serve::Sources {
+    fn sources(
+        &self,
+        (demands, access): (refresh::Demands, watch::Receiver<Arc<Access>>),
+        audit: Option<AuditFile>,
+    ) -> serve::Sources {
         let identity = Arc::clone(&self.identity);
         serve::Sources {
             reader: self.reader.clone(),
@@ -274,6 +285,7 @@ impl Parts {
                 hardening: self.hardening.clone(),
                 hooks: self.hooks.board.clone(),
             },
+            audit,
             metrics: Arc::clone(&self.metrics),
             pulse: self.refresh.pulse.clone(),
         }

@@ -10,6 +10,7 @@ use crate::cli::{self, Output};
 use crate::config::flags::{NoSource, Source, SourceError};
 use crate::config::{Config, ConfigError, Defaults};
 use crate::principal::Accounts;
+use crate::serve::audit;
 use crate::{files, hooks, socket};
 
 /// What was found.
@@ -48,6 +49,9 @@ pub fn examine(
     let mut report = Report { config: source.title(), problems: Vec::new(), warnings: Vec::new() };
     for finding in of_socket(&config) {
         report.add(if finding.is_refusal() { Weight::Problem } else { Weight::Warning }, &finding);
+    }
+    for finding in config.serve.audit.iter().flat_map(audit::examine) {
+        report.add(Weight::Problem, &finding);
     }
     for finding in hooks::examine(&config.hooks) {
         report.add(Weight::Problem, &finding);

@@ -1,10 +1,12 @@
 //! The configuration file: its shape, and the checked configuration that the rest of the agent works with.
 
 mod assemble;
+mod audit;
 pub mod difference;
 pub mod document;
 mod env_files;
 pub mod flags;
+mod limits;
 mod on_change;
 mod rotation;
 mod selections;
@@ -257,7 +259,7 @@ mod tests {
     #[test]
     fn the_commented_keys_of_the_example_fit_too() {
         let example = include_str!("../../docs/agent.example.toml");
-        let is_commented = |rest: &&str| rest.contains(" = ") || rest.starts_with("[[");
+        let is_commented = |rest: &&str| rest.contains(" = ") || rest.starts_with('[');
         let lines = example.lines().map(|line| line.strip_prefix("# ").filter(is_commented).unwrap_or(line));
         let whole = lines.collect::<Vec<_>>().join("\n");
         assert!(whole.contains("\nversion = ") && whole.contains("\ngroup = "), "{whole}");

@@ -53,6 +53,26 @@ pub fn peer_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
     }
 }
 
+/// Source: `asm-generic/socket.h`; the number is the same on every architecture that Rust's Linux targets but MIPS, PA-RISC
+/// and SPARC have, and there the kernel answers that it knows no such option.
+const SO_PEERPIDFD: libc::c_int = 77;
+
+/// A handle of the process that connected a Unix socket. None where the kernel gives none: before Linux 6.5, and for a
+/// process that has ended where the kernel did not keep it.
+#[must_use]
+pub fn peer_process(socket: BorrowedFd<'_>) -> Option<OwnedFd> {
+    let mut handle: libc::c_int = -1;
+    let mut length = libc::socklen_t::try_from(size_of_val(&handle)).ok()?;
+    // JUSTIFICATION: no binding knows this option.
+    // SAFETY: the kernel writes at most `length` bytes into the number, whose size that is.
+    let answer = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_PEERPIDFD, (&raw mut handle).cast(), &raw mut length)
+    };
+    // JUSTIFICATION: the kernel passes a descriptor by number, and ownership begins where that is read.
+    // SAFETY: the kernel has just made it for this call, so nothing else owns it.
+    (answer == 0 && handle >= 0).then(|| unsafe { OwnedFd::from_raw_fd(handle) })
+}
+
 /// The sockets that the service manager passed to this process (`sd_listen_fds(3)`). Only the first call gets them.
 ///
 /// # Errors
@@ -226,5 +246,19 @@ mod tests {
     fn a_socket_without_a_peer_is_an_error() {
         let file = tempfile::tempfile().expect("a file");
         assert!(peer_groups(file.as_fd()).is_err());
+        assert!(peer_process(file.as_fd()).is_none());
+    }
+
+    #[test]
+    fn the_handle_of_a_peer_is_of_its_process() {
+        let (left, _right) = UnixStream::pair().expect("a pair");
+        let Some(handle) = peer_process(left.as_fd()) else {
+            eprintln!("SKIPPED: this kernel has no SO_PEERPIDFD (Linux 6.5)");
+            return;
+        };
+        let about =
+            std::fs::read_to_string(format!("/proc/self/fdinfo/{}", handle.as_raw_fd())).expect("a description");
+        let pid = about.lines().find_map(|line| line.strip_prefix("Pid:")).expect("a process id");
+        assert_eq!(pid.trim(), std::process::id().to_string());
     }
 }

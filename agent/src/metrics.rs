@@ -5,6 +5,7 @@ mod series;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,9 +43,12 @@ pub struct Metrics {
     /// The counters of the statuses that there were, so that none is looked for by its labels for each answer.
     by_status: Mutex<Vec<(u16, Counter)>>,
     denials: Counter,
+    audit_lines: Family<Labels, Counter>,
     hook_runs: Family<Labels, Counter>,
     hooks_available: Family<Labels, Gauge>,
     secrets: Mutex<BTreeMap<SecretName, Counts>>,
+    /// Denials of names that do not exist. Nobody is shown it; it takes as long to count as those of one that does.
+    denied_in_vain: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -107,6 +111,8 @@ impl Metrics {
         registry.register("vault_throttles", "Requests that a vault answered with a wish to wait", throttles.clone());
         registry.register("responses", "Answers to callers, by HTTP status", Family::clone(&responses));
         registry.register("denials", "Reads refused to callers who are no readers", denials.clone());
+        let audit_lines = Family::default();
+        registry.register("audit_lines", "Lines of the audit, by what became of them", Family::clone(&audit_lines));
         let (hook_runs, hooks_available) = (Family::default(), Family::default());
         registry.register("hook_runs", "Runs of hooks, by how they ended", Family::clone(&hook_runs));
         registry.register("hook_available", "Whether the hook can run", Family::clone(&hooks_available));
@@ -119,9 +125,11 @@ impl Metrics {
             responses,
             by_status,
             denials,
+            audit_lines,
             hook_runs,
             hooks_available,
             secrets,
+            denied_in_vain: AtomicU64::new(0),
         }
     }
 
@@ -153,12 +161,33 @@ impl Metrics {
         self.secrets().entry(name.clone()).or_default().reads += 1;
     }
 
-    /// Counts a read that was refused. Names that are not configured count in the sum only.
-    pub fn denied(&self, name: Option<&SecretName>) {
+    /// Counts a read that was refused. Names that are not configured count in the sum only; to count one of them takes the
+    /// same steps, so that nobody can tell by a clock which it was.
+    pub fn denied(&self, name: &SecretName, exists: bool) {
         self.denials.inc();
-        if let Some(name) = name {
-            self.secrets().entry(name.clone()).or_default().denials += 1;
+        let mut secrets = self.secrets();
+        match secrets.get_mut(name) {
+            Some(counts) => counts.denials += 1,
+            None if exists => secrets.entry(name.clone()).or_default().denials += 1,
+            None => _ = self.denied_in_vain.fetch_add(1, Ordering::Relaxed),
         }
+    }
+
+    /// Counts lines of the audit that were written.
+    pub fn audited(&self, lines: u64) {
+        self.audit_lines.get_or_create(&label("outcome", &"written")).inc_by(lines);
+    }
+
+    /// Counts lines of the audit that were lost.
+    pub fn audit_lost(&self, lines: u64) {
+        self.audit_lines.get_or_create(&label("outcome", &"lost")).inc_by(lines);
+    }
+
+    /// How many lines of the audit were written, and how many lost.
+    #[must_use]
+    pub fn audit_lines(&self) -> (u64, u64) {
+        let count = |outcome: &'static str| self.audit_lines.get_or_create(&label("outcome", &outcome)).get();
+        (count("written"), count("lost"))
     }
 
     /// Counts a run of a hook that ended with `outcome`, or that was missed because hooks cannot run.
@@ -284,6 +313,7 @@ mod tests {
         publish(&publisher, "db", Ok(expiring));
         metrics.asked("get", "ok", 1, Duration::ZERO);
         metrics.responded(200);
+        metrics.audited(1);
         metrics.hook_ran("reload", "ok");
         metrics.hook_available("reload", true);
         let (snapshot, gates) = (reader.snapshot(), gates());
@@ -339,7 +369,7 @@ mod tests {
         let (publisher, reader) = store::channel([(name("db-password"), false)]);
         publish(&publisher, "db-password", Ok(secret('a', b"one")));
         metrics.read(&name("db-password"));
-        metrics.denied(Some(&name("db-password")));
+        metrics.denied(&name("db-password"), true);
         let text = shown(&metrics, &reader.snapshot(), false);
         assert!(!text.contains("db-password"), "{text}");
         assert!(text.contains("keyside_denials_total 1\n") && text.contains("keyside_secrets{state=\"fresh\"} 1\n"));

@@ -101,6 +101,12 @@ impl Place {
         self.is_whole && self.is_directory && self.bits & OTHERS_LIST != 0
     }
 
+    /// Whether others than the owner can make things in it.
+    #[must_use]
+    pub fn others_can_write(&self) -> bool {
+        self.is_whole && self.is_directory && self.bits & OTHERS_WRITE != 0
+    }
+
     /// The group that it gives to what is made in it.
     #[must_use]
     pub fn group_handed_down(&self) -> Option<u32> {

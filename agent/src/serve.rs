@@ -2,7 +2,8 @@
 
 mod accept;
 mod access;
-mod audit;
+mod admission;
+pub mod audit;
 mod body;
 mod condition;
 mod connection;
@@ -11,8 +12,10 @@ pub mod documents;
 pub(crate) mod fixtures;
 mod limits;
 mod listen;
+mod notes;
 mod peer;
 mod problem;
+mod refusals;
 mod request;
 mod routes;
 #[cfg(test)]
@@ -30,8 +33,10 @@ use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::audit::Audit;
-use self::limits::{Connections, RefreshBudget};
+use self::admission::Connections;
+use self::audit::{Audit, AuditFile};
+use self::limits::{RefreshBudget, Waits};
+use self::refusals::Refusals;
 use self::routes::Server;
 use crate::clock::Clock;
 use crate::hooks::Board;
@@ -58,6 +63,8 @@ pub struct Settings {
     pub access: Access,
     /// How much the server takes upon itself.
     pub limits: Limits,
+    /// Where it is written down who was given what, if it is.
+    pub audit: Option<audit::Settings>,
     /// How long answers that are under way at the end may take.
     pub grace: Duration,
 }
@@ -76,6 +83,8 @@ pub struct Sources {
     pub clock: Arc<dyn Clock>,
     /// What does not change, or changes elsewhere.
     pub about: About,
+    /// Where it is written down who was given what, if it is.
+    pub audit: Option<AuditFile>,
     /// Where requests are counted.
     pub metrics: Arc<Metrics>,
     /// Whether the loop that looks for new versions lives, and when it looks next.
@@ -135,17 +144,25 @@ pub async fn run(listeners: Listeners, settings: Settings, sources: Sources, sto
     }
 }
 
-fn serve(listeners: Listeners, settings: &Settings, sources: Sources, stop: CancellationToken) -> Result<()> {
+fn serve(listeners: Listeners, settings: &Settings, mut sources: Sources, stop: CancellationToken) -> Result<()> {
     let Settings { limits, grace, .. } = *settings;
+    let file = sources.audit.take();
+    let audit = file.map(|file| Audit::start(file, &sources.metrics)).transpose().context("no thread for the audit")?;
+    let (audit, writer) = audit.unzip();
     let server = Arc::new(Server {
         limits,
         sources,
         connections: Connections::new(limits),
+        waits: Waits::new(limits),
         stop,
-        audit: Audit::default(),
+        audit,
+        refusals: Refusals::default(),
         budget: Mutex::new(RefreshBudget::new(limits)),
     });
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime to serve on")?;
-    runtime.block_on(accept::everyone(listeners, server, grace))
+    // At the end of this every connection has let go of the server, and with it of the audit's queue.
+    let outcome = runtime.block_on(accept::everyone(listeners, server, grace));
+    writer.into_iter().for_each(audit::Writer::finish);
+    outcome
 }

@@ -60,6 +60,12 @@ impl Connection {
         read_answer(&mut self.0)
     }
 
+    /// The connection itself, after the last answer.
+    #[must_use]
+    pub fn into_stream(self) -> UnixStream {
+        self.0.into_inner()
+    }
+
     /// Gets a path.
     ///
     /// # Panics

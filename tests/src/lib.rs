@@ -5,6 +5,7 @@
 pub mod agent;
 pub mod binaries;
 pub mod cloud;
+pub mod crowd;
 pub mod emulator;
 pub mod estate;
 pub mod gateway;
@@ -14,4 +15,5 @@ pub mod memory_scan;
 pub mod python;
 pub mod report;
 pub mod subscription;
+pub mod user;
 pub mod wait;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::hooks::{Outcome, State};
-use crate::serve::documents::{Config, Hook, Item, Listing, Operation, Status};
+use crate::serve::documents::{Audit, Config, Hook, Item, Listing, Operation, Status};
 
 /// The table of `keyside list`.
 #[must_use]
@@ -37,6 +37,7 @@ pub(super) fn status(status: &Status) -> String {
         facts.extend(operation.config.problems.iter().map(|problem| row(["", problem])));
         facts.push(row(["generation", &operation.generation.to_string()]));
         facts.push(row(["hardening", &hardening(operation)]));
+        facts.extend(operation.audit.iter().map(|one| row(["audit", &audit(one)])));
         facts.extend(operation.hooks.iter().map(|hook| row(["hook", &format!("{}: {}", hook.name, standing(hook))])));
     }
     let mut page = columns(&facts);
@@ -65,6 +66,13 @@ fn hardening(operation: &Operation) -> String {
     let lacking = operation.hardening.iter().filter(|(_, outcome)| *outcome != "applied");
     let lacking: Vec<_> = lacking.map(|(measure, outcome)| format!("{measure} {outcome}")).collect();
     if lacking.is_empty() { "applied in full".to_owned() } else { lacking.join(", ") }
+}
+
+/// What became of the audit's lines.
+fn audit(audit: &Audit) -> String {
+    let Audit { file, written, lost, trouble } = audit;
+    let trouble = trouble.as_ref().map(|why| format!(", none can be written now: {why}")).unwrap_or_default();
+    format!("{file}: {written} lines, {lost} lost{trouble}")
 }
 
 /// What a hook does now, and how its last run ended.
@@ -231,6 +239,7 @@ db: no fresh value since 2026-01-01T00:00:00Z: denied
             generation: 3,
             hardening: [("confined".to_owned(), "partial".to_owned())].into(),
             config: Config { loaded: since, attempted: since, problems: vec!["line 3: no".to_owned()] },
+            audit: Some(Audit { file: "/a".into(), written: 7, lost: 2, trouble: Some("no space".to_owned()) }),
             hooks: vec![
                 hook("nginx.service", hooks::State::Idle, None),
                 hook("reload", hooks::State::Running, Some(last)),
@@ -248,6 +257,7 @@ db: no fresh value since 2026-01-01T00:00:00Z: denied
             "memory      mlock (64 bytes of values)",
             "config      of 2026-01-01T00:00:00Z; what was read at 2026-01-01T00:00:00Z is refused:\n            line 3: no",
             "hardening   confined partial",
+            "audit       /a: 7 lines, 2 lost, none can be written now: no space",
             "hook        nginx.service: has not run yet",
             "hook        reload: running, last timed out at 2026-01-01T00:00:00Z (ended after 30s)",
         ] {

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
+use super::audit::audit_settings;
 use super::document::{Document, Parsed, Problem};
+use super::limits::limits;
 use super::on_change::{self, OnChangeTable};
 use super::rotation::{fallback, rotation_settings};
 use super::shape::{
-    ApiTable, EnvFileTable, FilesTable, IdentityTable, LogTable, MemoryTable, Principals, RotationTable, SecretTable,
-    Top, VaultTable,
+    ApiTable, AuditTable, EnvFileTable, FilesTable, IdentityTable, LimitsTable, LogTable, MemoryTable, Principals,
+    RotationTable, SecretTable, Top, VaultTable,
 };
 use super::{Config, Defaults, GRACE, Socket};
 use crate::azure::identity;
@@ -71,6 +73,8 @@ impl Assembly<'_> {
         let memory = self.document.table::<MemoryTable>("memory").map(memory_settings);
         let log = self.document.table::<LogTable>("log").map(|table| log_settings(&table, defaults.log));
         let api = self.document.table::<ApiTable>("api");
+        let limits = self.document.table::<LimitsTable>("limits").map(|table| limits(&mut self.document, &table));
+        let audit = self.document.optional_table::<AuditTable>("audit");
         let files = self.document.optional_table::<FilesTable>("files");
         if !self.document.has("secret") {
             self.document.report_at_end("no secret is configured: add a [[secret]] table with a name".to_owned());
@@ -89,7 +93,8 @@ impl Assembly<'_> {
         let api = api?;
         let path = self.socket(api.socket.as_ref(), defaults);
         let files = files.map(|table| self.files(table, env_files, &path, &secrets));
-        let serve = self.serve(api, path, defaults.operator_uid, &secrets);
+        let audit = audit.map(|table| audit_settings(&mut self.document, table, (&path, files.as_ref())));
+        let serve = self.serve(api, (path, limits?, audit), defaults.operator_uid, &secrets);
         let (vault, fallback) = vaults?;
         Some(Config {
             vault,
@@ -287,7 +292,13 @@ impl Assembly<'_> {
         settings
     }
 
-    fn serve(&mut self, api: ApiTable, socket: PathBuf, operator_uid: u32, secrets: &[Checked]) -> serve::Settings {
+    fn serve(
+        &mut self,
+        api: ApiTable,
+        (socket, limits, audit): (PathBuf, serve::Limits, Option<serve::audit::Settings>),
+        operator_uid: u32,
+        secrets: &[Checked],
+    ) -> serve::Settings {
         let operators = match api.operators {
             Some(operators) => self.principals(&operators).unwrap_or_default(),
             None => vec![Principal::User(0), Principal::User(operator_uid)],
@@ -297,7 +308,8 @@ impl Assembly<'_> {
             socket,
             tcp: api.listen.map(|address| address.0.0),
             access: serve::Access { operators, readers },
-            limits: serve::Limits::default(),
+            limits,
+            audit,
             grace: GRACE,
         }
     }

@@ -124,6 +124,9 @@ fn known<'a>(config: &'a Config, wanted: &'a Wanted) -> Known<'a> {
 fn restarts(old: &Config, new: &Config) -> Vec<NeedsRestart> {
     let directory = |config: &Config| config.files.as_ref().map(|files| files.directory.clone());
     let (before, after) = (&old.identity, &new.identity);
+    let limits = (&old.serve.limits, &new.serve.limits);
+    let audit = |config: &Config| config.serve.audit.as_ref().map(|audit| audit.file.clone());
+    let allows_upload = |config: &Config| config.serve.audit.as_ref().is_some_and(|audit| audit.allow_upload);
     let keys = [
         ("[vault] url", old.vault != new.vault),
         ("[vault] fallback", old.fallback != new.fallback),
@@ -136,6 +139,15 @@ fn restarts(old: &Config, new: &Config) -> Vec<NeedsRestart> {
         ("[identity] token_file", before.token_file != after.token_file),
         ("[api] socket", old.serve.socket != new.serve.socket),
         ("[api] listen", old.serve.tcp != new.serve.tcp),
+        ("[limits] connections", limits.0.connections != limits.1.connections),
+        ("[limits] connections_per_user", limits.0.connections_per_user != limits.1.connections_per_user),
+        ("[limits] waits_per_user", limits.0.waits_per_user != limits.1.waits_per_user),
+        ("[limits] request_time", limits.0.request_time != limits.1.request_time),
+        ("[limits] refresh_time", limits.0.refresh_time != limits.1.refresh_time),
+        ("[limits] refresh_interval", limits.0.refresh_interval != limits.1.refresh_interval),
+        ("[limits] refresh_burst", limits.0.refresh_burst != limits.1.refresh_burst),
+        ("[audit] file", audit(old) != audit(new)),
+        ("[audit] allow_upload", allows_upload(old) != allows_upload(new)),
         ("[files], whether there is such a table,", old.files.is_some() != new.files.is_some()),
         ("[files] directory", old.files.is_some() && new.files.is_some() && directory(old) != directory(new)),
         ("[memory] backend", old.memory.best != new.memory.best),
@@ -169,7 +181,7 @@ mod tests {
 
     /// The example with every key set.
     fn example() -> Vec<String> {
-        let is_commented = |rest: &&str| rest.contains(" = ") || rest.starts_with("[[");
+        let is_commented = |rest: &&str| rest.contains(" = ") || rest.starts_with('[');
         let lines = include_str!("../../../docs/agent.example.toml").lines();
         lines.map(|line| line.strip_prefix("# ").filter(is_commented).unwrap_or(line).to_owned()).collect()
     }
@@ -246,6 +258,15 @@ mod tests {
             restart("[api]", "socket", "\"/run/keyside/agent.sock\"", "'/run/other/agent.sock'"),
             restart("[api]", "listen", "\"127.0.0.1:9580\"", "'127.0.0.1:9581'"),
             row("[api]", "operators", "[\"uid:0\"]", "['uid:5']", "[api] operators"),
+            restart("[limits]", "connections", "512", "1024"),
+            restart("[limits]", "connections_per_user", "128", "256"),
+            restart("[limits]", "waits_per_user", "96", "48"),
+            restart("[limits]", "request_time", "\"30s\"", "'10s'"),
+            restart("[limits]", "refresh_time", "\"1m\"", "'2m'"),
+            restart("[limits]", "refresh_interval", "\"6s\"", "'1s'"),
+            restart("[limits]", "refresh_burst", "5", "6"),
+            restart("[audit]", "file", "\"/var/log/keyside/audit.jsonl\"", "'/a'"),
+            restart("[audit]", "allow_upload", "false", "true"),
             restart("[files]", "directory", "\"/run/keyside/secrets\"", "'/run/keyside/others'"),
             row("[files]", "mode", "\"0400\"", "'0440'", "changed tls-key"),
             row("[files]", "world_readable", "false", "true", ""),

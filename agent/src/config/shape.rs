@@ -1,6 +1,7 @@
 //! The shape of the file: which tables and keys there are, each value checked by its own type, nothing checked between them.
 
 use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -9,6 +10,7 @@ use thiserror::Error;
 use toml::Spanned;
 
 use super::document::Parsed;
+use super::limits::{RefreshInterval, RequestTime};
 use super::rotation::{FullRefresh, MaxStale, PollInterval, RevokeAfter};
 use crate::azure::cloud::VaultUrl;
 use crate::azure::identity;
@@ -66,6 +68,26 @@ pub(super) struct ApiTable {
     pub(super) socket: Option<Spanned<PathBuf>>,
     pub(super) listen: Option<Parsed<Address>>,
     pub(super) operators: Option<Principals>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LimitsTable {
+    pub(super) connections: Option<Spanned<NonZeroUsize>>,
+    pub(super) connections_per_user: Option<Spanned<NonZeroUsize>>,
+    pub(super) waits_per_user: Option<Spanned<NonZeroUsize>>,
+    pub(super) request_time: Option<Parsed<RequestTime>>,
+    pub(super) refresh_time: Option<Parsed<RequestTime>>,
+    pub(super) refresh_interval: Option<Parsed<RefreshInterval>>,
+    pub(super) refresh_burst: Option<NonZeroU32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuditTable {
+    pub(super) file: Spanned<PathBuf>,
+    #[serde(default)]
+    pub(super) allow_upload: bool,
 }
 
 #[derive(Debug, Deserialize)]

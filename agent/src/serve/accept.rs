@@ -113,7 +113,11 @@ async fn welcome<G: Gate>(gate: G, server: Arc<Server>, grace: Duration) {
             () = server.stop.cancelled() => break,
             Some(ended) = connections.join_next() => report(ended),
             accepted = gate.accept() => match accepted {
-                Ok(stream) => admit::<G>(stream, &server, &mut connections),
+                Ok(stream) => {
+                    admit::<G>(stream, &server, &mut connections);
+                    // Who asks over an open connection waits for one newcomer at most, not for all that one user sends.
+                    tokio::task::yield_now().await;
+                }
                 Err(error) => {
                     tracing::warn!(error = with_causes(&error), "no connection can be accepted for a moment");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -142,7 +146,7 @@ fn admit<G: Gate>(stream: G::Stream, server: &Arc<Server>, connections: &mut Joi
     };
     match server.connections.admit(caller.uid()) {
         Ok(admission) => {
-            let visitor = Visitor { caller, door: G::DOOR, _admission: admission };
+            let visitor = Visitor { caller, door: G::DOOR, admission };
             connections.spawn(converse(stream, visitor, Arc::clone(server)));
         }
         Err(problem) => {

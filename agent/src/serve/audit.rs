@@ -1,134 +1,93 @@
-//! Who was refused what, in the log: once for each user and secret, so that nobody can fill it.
+//! Who was given what, and who was not: one line of JSON for each answer about a secret, written by a thread of its own.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+mod file;
+mod line;
+mod place;
+mod writer;
 
-use tokio::time::Instant;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::peer::Caller;
-use crate::secret::SecretName;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
-/// How long the same refusal is not told again: a client that asks every second makes 144 lines a day and not 86,400, and
-/// who looks into a complaint still sees it soon.
-const QUIET: Duration = Duration::from_mins(10);
+pub use self::file::AuditFile;
+use self::line::Lost;
+pub(super) use self::line::{Entry, Event};
+pub use self::place::{Finding, examine, uploaded_folder};
+pub(super) use self::writer::Writer;
+use super::documents;
+use crate::metrics::Metrics;
 
-/// How many invented names of one user are remembered, so told, in that time: enough for every typing error of a pipeline.
-const INVENTED_MAX: usize = 64;
+/// How many lines may wait for a file that cannot be written, or not fast enough: a busy agent's of some seconds, in about
+/// a megabyte of memory.
+const LINES_WAITING_MAX: usize = 4096;
 
-/// How many users are remembered. A machine has a few; one who can be many users at will only makes others forgotten, so
-/// that they are told again. With [`INVENTED_MAX`] names of 127 characters each, that is 8 MiB at the very most.
-const USERS_MAX: usize = 1024;
+/// Where the lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The file, by its absolute path.
+    pub file: PathBuf,
+    /// Whether it may lie in a folder that a job uploads when it ends.
+    pub allow_upload: bool,
+}
 
-/// Remembers which refusals were told.
-#[derive(Debug, Default)]
-pub(super) struct Audit(Mutex<HashMap<Option<u32>, Told>>);
-
-/// When one user's refusals were told. Names that exist are as few as are configured, and are never crowded out by
-/// invented ones.
+/// The readers' end: it puts lines in a queue, and never waits.
 #[derive(Debug)]
-struct Told {
-    latest: Instant,
-    existing: HashMap<SecretName, Instant>,
-    invented: HashMap<SecretName, Instant>,
+pub(super) struct Audit {
+    queue: mpsc::Sender<Entry>,
+    lost: Mutex<Option<Lost>>,
+    standing: Arc<Standing>,
+    metrics: Arc<Metrics>,
+}
+
+/// How the file fares.
+#[derive(Debug)]
+struct Standing {
+    file: PathBuf,
+    trouble: Mutex<Option<String>>,
+}
+
+impl Standing {
+    /// Held only to change or copy a text; nothing waits or fails inside.
+    fn set(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
 }
 
 impl Audit {
-    /// Tells the log why a caller got no answer about this name.
-    pub(super) fn refused(&self, caller: &Caller, name: &SecretName, exists: bool) {
-        if self.is_news(caller.uid(), name, exists, Instant::now()) {
-            let why = if exists { "not one of its readers" } else { "no secret of this name is configured" };
-            tracing::info!(secret = %name, %caller, why, "refused");
+    /// Starts the thread that writes.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub(super) fn start(file: AuditFile, metrics: &Arc<Metrics>) -> io::Result<(Self, Writer)> {
+        let (queue, entries) = mpsc::channel(LINES_WAITING_MAX);
+        let standing = Arc::new(Standing { file: file.path().to_owned(), trouble: Mutex::default() });
+        metrics.audited(0);
+        metrics.audit_lost(0);
+        let writer = Writer::start(file, entries, (Arc::clone(&standing), Arc::clone(metrics)))?;
+        Ok((Self { queue, lost: Mutex::default(), standing, metrics: Arc::clone(metrics) }, writer))
+    }
+
+    /// Has a line written. One that finds no room is lost: it is counted, and told of before the next that finds some.
+    pub(super) fn note(&self, mut entry: Entry) {
+        // Held only to count; nothing waits or fails inside.
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        entry.lost = lost.take();
+        if let Err(TrySendError::Full(entry) | TrySendError::Closed(entry)) = self.queue.try_send(entry) {
+            *lost = Some(Lost::and_one(entry.lost, entry.at));
+            self.metrics.audit_lost(1);
         }
     }
 
-    /// Held only to look into the maps; nothing waits or fails inside.
-    fn is_news(&self, uid: Option<u32>, name: &SecretName, exists: bool, now: Instant) -> bool {
-        let mut users = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if users.len() >= USERS_MAX
-            && !users.contains_key(&uid)
-            && let Some(least_recent) = users.iter().min_by_key(|(_, told)| told.latest).map(|(&uid, _)| uid)
-        {
-            users.remove(&least_recent);
-        }
-        users.entry(uid).or_insert_with(|| Told::nothing(now)).is_news(name, exists, now)
-    }
-}
-
-impl Told {
-    fn nothing(now: Instant) -> Self {
-        Self { latest: now, existing: HashMap::new(), invented: HashMap::new() }
-    }
-
-    fn is_news(&mut self, name: &SecretName, exists: bool, now: Instant) -> bool {
-        self.latest = now;
-        let is_recent = |at: Instant| now.saturating_duration_since(at) < QUIET;
-        let (told, room) = if exists { (&mut self.existing, usize::MAX) } else { (&mut self.invented, INVENTED_MAX) };
-        if told.get(name).is_some_and(|&at| is_recent(at)) {
-            return false;
-        }
-        if told.len() >= room {
-            told.retain(|_, &mut at| is_recent(at));
-        }
-        let news = told.len() < room;
-        if news {
-            told.insert(name.clone(), now);
-        }
-        news
+    /// What operators are told.
+    pub(super) fn standing(&self) -> documents::Audit {
+        let trouble = self.standing.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (written, lost) = self.metrics.audit_lines();
+        documents::Audit { file: self.standing.file.display().to_string(), written, lost, trouble }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::name;
-
-    #[test]
-    fn the_same_refusal_is_told_once_in_a_while() {
-        let audit = Audit::default();
-        let start = Instant::now();
-        for exists in [true, false] {
-            assert!(audit.is_news(Some(1), &name("db"), exists, start));
-            assert!(!audit.is_news(Some(1), &name("db"), exists, start + QUIET / 2));
-            assert!(audit.is_news(Some(2), &name("db"), exists, start));
-            assert!(audit.is_news(Some(1), &name("token"), exists, start));
-            assert!(audit.is_news(Some(1), &name("db"), exists, start + QUIET));
-        }
-    }
-
-    #[test]
-    fn made_up_names_fill_neither_the_log_nor_the_memory() {
-        let audit = Audit::default();
-        let start = Instant::now();
-        let invent = |number: usize| audit.is_news(Some(1), &name(&format!("n{number}")), false, start);
-        assert_eq!((0..2 * INVENTED_MAX).filter(|&number| invent(number)).count(), INVENTED_MAX);
-        assert!(audit.is_news(Some(1), &name("later"), false, start + QUIET), "there is room again");
-    }
-
-    #[test]
-    fn made_up_names_hide_no_refusal_of_a_name_that_exists_nor_of_another_user() {
-        let audit = Audit::default();
-        let start = Instant::now();
-        for number in 0..2_000 {
-            audit.is_news(Some(1500), &name(&format!("n{number}")), false, start);
-        }
-        assert!(audit.is_news(Some(1500), &name("hidden"), true, start));
-        assert!(audit.is_news(Some(1501), &name("hidden"), true, start));
-        assert!(audit.is_news(Some(1501), &name("hiden"), false, start));
-    }
-
-    #[test]
-    fn of_many_users_the_one_who_asked_longest_ago_is_forgotten() {
-        let audit = Audit::default();
-        let start = Instant::now();
-        let ask = |uid: usize, second| {
-            let uid = u32::try_from(uid).expect("a few users");
-            audit.is_news(Some(uid), &name("db"), true, start + Duration::from_secs(second))
-        };
-        assert!((0..USERS_MAX).all(|uid| ask(uid, 0)));
-        assert!(!ask(0, 1), "user 0 is remembered, and asked last");
-        assert!(ask(USERS_MAX, 2));
-        assert_eq!(audit.0.lock().expect("not poisoned").len(), USERS_MAX);
-        assert!(!ask(0, 3), "still remembered");
-    }
-}
+mod tests;

@@ -14,9 +14,10 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
+use super::admission::Admission;
 use super::body::Body;
 use super::condition::IfNoneMatch;
-use super::limits::{Admission, HEAD_BYTES_MAX, HEADERS_MAX};
+use super::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 use super::peer::Caller;
 use super::problem::{Code, Problem};
 use super::request::{Call, Door, understand};
@@ -28,7 +29,7 @@ use crate::causes::with_causes;
 pub(super) struct Visitor {
     pub(super) caller: Caller,
     pub(super) door: Door,
-    pub(super) _admission: Admission,
+    pub(super) admission: Admission,
 }
 
 /// Serves one connection until its end, or until it has been silent or stuck for too long.
@@ -49,6 +50,7 @@ pub(super) async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, visito
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let mut alarm = pin!(sleep_until(progress.until()));
+    let mut revoked = pin!(visitor.admission.revoked());
     let mut stopped = pin!(server.stop.cancelled());
     let mut leaving = false;
     loop {
@@ -69,6 +71,10 @@ pub(super) async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, visito
                     return;
                 }
                 alarm.as_mut().reset(until.min(now + patience));
+            }
+            () = revoked.as_mut() => {
+                tracing::debug!(caller = %visitor.caller, "the connection gives way to another user's");
+                return;
             }
             () = stopped.as_mut(), if !leaving => {
                 if !progress.has_begun() {
@@ -120,10 +126,12 @@ fn respond<'a>(
     progress: &'a Progress,
 ) -> impl Future<Output = Result<Response<Body>, Infallible>> + use<'a> {
     let patience = server.limits.request_time;
-    let understood = call(request, visitor.door);
+    let understood = call(request, visitor.door)
+        .inspect_err(|problem| server.note_misunderstood(&visitor.caller, request.uri().path(), problem));
     let extra = understood.as_ref().map_or(Duration::ZERO, |(call, _)| time_to_wait(call, server));
     progress.allow(patience + extra);
     async move {
+        let _asking = visitor.admission.ask().await;
         let answer = match understood {
             Ok((call, asked)) => server.answer(&visitor.caller, call, &asked).await,
             Err(problem) => Err(problem),

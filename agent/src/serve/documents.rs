@@ -125,8 +125,23 @@ pub struct Operation {
     pub hardening: BTreeMap<String, String>,
     /// When the configuration was read, and what came of it.
     pub config: Config,
+    /// How the audit fares; none where none is kept.
+    pub audit: Option<Audit>,
     /// How each hook fares, in the order of the configuration.
     pub hooks: Vec<Hook>,
+}
+
+/// How the audit fares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    /// Where it is written.
+    pub file: String,
+    /// How many lines were written since the start.
+    pub written: u64,
+    /// How many were lost.
+    pub lost: u64,
+    /// Why none can be written now; none where they can.
+    pub trouble: Option<String>,
 }
 
 /// When the configuration was read, and what came of it.

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::audit::{self, AuditFile};
 use super::{About, Access, Limits, Settings, Sources, bind, run};
 use crate::clock::Clock;
 use crate::hooks::Board;
@@ -72,6 +73,7 @@ impl Clock for FromNewYear {
 pub(crate) struct Setup {
     pub(crate) operators: Vec<Principal>,
     pub(crate) limits: Limits,
+    pub(crate) audit: Option<audit::Settings>,
     pub(crate) tcp: bool,
     /// The loop that looks for new versions has ended.
     pub(crate) dead: bool,
@@ -151,10 +153,12 @@ impl Setup {
                 readers: [(name("db"), own.clone()), (name("token"), own), (name("hidden"), others)].into(),
             },
             limits: self.limits,
+            audit: self.audit.clone(),
             grace: Duration::from_secs(5),
         };
         let (access, watched) = watch::channel(Arc::new(settings.access.clone()));
         let sources = Sources {
+            audit: self.audit.map(|settings| AuditFile::open(settings).expect("it can be opened")),
             reader,
             access: watched,
             demands: demands.clone(),

@@ -1,4 +1,4 @@
-//! How much of the agent one user may take: connections, and looks at the vault.
+//! How much of the agent one user may take: connections, waits, and looks at the vault.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,8 +15,12 @@ pub struct Limits {
     pub connections: usize,
     /// Connections of one user. The default, 128, is 8 ranks with 16 data loaders each, and a quarter of all.
     pub connections_per_user: usize,
-    /// How long a request may take to come in, and its answer to go out. The default, 30 s, is long for a reader on the
-    /// same machine, and the longest time that a replaced value can stay in an answer which nobody takes.
+    /// Answers of one user that wait for a change. The default, 96, leaves a quarter of the user's connections to those who
+    /// want a value now.
+    pub waits_per_user: usize,
+    /// How long a connection may be silent, a request may take to come in, and its answer to go out. The default, 30 s, is
+    /// long for a reader on the same machine, and the longest time that a replaced value can stay in an answer which nobody
+    /// takes.
     pub request_time: Duration,
     /// How long `POST /v1/refresh` waits for the look. The default, 60 s, is longer than a look at an idle vault takes,
     /// retries included.
@@ -34,6 +38,7 @@ impl Default for Limits {
         Self {
             connections: 512,
             connections_per_user: 128,
+            waits_per_user: 96,
             request_time: Duration::from_secs(30),
             refresh_time: Duration::from_mins(1),
             refresh_interval: Duration::from_secs(6),
@@ -45,13 +50,25 @@ impl Default for Limits {
 /// How many descriptors the agent needs for everything but callers: requests to the vault, name look-ups, files, the log.
 const DESCRIPTORS_RESERVED: u64 = 64;
 
+/// How many descriptors a caller takes: the connection, and the handle of the process at its other end.
+const DESCRIPTORS_EACH: u64 = 2;
+
 impl Limits {
-    /// Limits that leave enough of so many descriptors to the rest of the agent.
+    /// Limits that leave enough of so many descriptors to the rest of the agent, in the same proportion.
     #[must_use]
     pub fn within(self, descriptors: u64) -> Self {
-        let for_callers = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
-        let connections = self.connections.min(for_callers).max(1);
-        Self { connections, connections_per_user: self.connections_per_user.min(connections.div_ceil(4)), ..self }
+        let for_callers = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / DESCRIPTORS_EACH;
+        let connections = self.connections.min(usize::try_from(for_callers).unwrap_or(usize::MAX)).max(1);
+        if connections == self.connections {
+            return self;
+        }
+        let share = |each: usize| (each * connections).div_ceil(self.connections).clamp(1, connections);
+        Self {
+            connections,
+            connections_per_user: share(self.connections_per_user),
+            waits_per_user: share(self.waits_per_user),
+            ..self
+        }
     }
 }
 
@@ -61,67 +78,55 @@ pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Most header fields of a request: clients send about five, and each field costs the parser a slot.
 pub(super) const HEADERS_MAX: usize = 64;
 
-/// Counts open connections by user; connections from the network share one count.
+/// Counts the answers that wait, by user.
 #[derive(Clone, Debug)]
-pub(super) struct Connections {
-    limits: Limits,
-    open: Arc<Mutex<HashMap<Option<u32>, usize>>>,
+pub(super) struct Waits {
+    each: usize,
+    waiting: Arc<Mutex<HashMap<Option<u32>, usize>>>,
 }
 
-/// The right to one connection, given back on drop.
+/// The right to wait once, given back on drop.
 #[derive(Debug)]
-pub(super) struct Admission {
+pub(super) struct Wait {
     uid: Option<u32>,
-    connections: Connections,
+    waits: Waits,
 }
 
-impl Connections {
-    /// No connection yet.
+impl Waits {
+    /// Nobody waits yet.
     #[must_use]
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, open: Arc::default() }
+        Self { each: limits.waits_per_user, waiting: Arc::default() }
     }
 
-    /// Counts one more connection of this user.
+    /// Lets this user wait once more.
     ///
     /// # Errors
-    /// [`Code::TooManyConnections`] or [`Code::ConnectionsExhausted`], with the time in which silent ones are closed.
-    pub(super) fn admit(&self, uid: Option<u32>) -> Result<Admission, Problem> {
-        let mut open = self.open();
-        let refusal = if open.values().sum::<usize>() >= self.limits.connections {
-            Some(Code::ConnectionsExhausted)
-        } else if open.get(&uid).is_some_and(|&count| count >= self.limits.connections_per_user) {
-            Some(Code::TooManyConnections)
-        } else {
-            None
-        };
-        if let Some(code) = refusal {
-            return Err(Problem::from(code).retry_after(Duration::from_secs(1)));
+    /// [`Code::TooManyWaits`].
+    pub(super) fn begin(&self, uid: Option<u32>) -> Result<Wait, Problem> {
+        let mut waiting = self.waiting();
+        let count = waiting.entry(uid).or_default();
+        if *count >= self.each {
+            return Err(Problem::from(Code::TooManyWaits).retry_after(Duration::from_secs(1)));
         }
-        *open.entry(uid).or_default() += 1;
-        drop(open);
-        Ok(Admission { uid, connections: self.clone() })
-    }
-
-    /// How many are open now.
-    #[must_use]
-    pub(super) fn count(&self) -> usize {
-        self.open().values().sum()
+        *count += 1;
+        drop(waiting);
+        Ok(Wait { uid, waits: self.clone() })
     }
 
     /// Held only to change a count; nothing waits or fails inside.
-    fn open(&self) -> MutexGuard<'_, HashMap<Option<u32>, usize>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Option<u32>, usize>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Admission {
+impl Drop for Wait {
     fn drop(&mut self) {
-        let mut open = self.connections.open();
-        if let Some(count) = open.get_mut(&self.uid) {
+        let mut waiting = self.waits.waiting();
+        if let Some(count) = waiting.get_mut(&self.uid) {
             *count -= 1;
             if *count == 0 {
-                open.remove(&self.uid);
+                waiting.remove(&self.uid);
             }
         }
     }
@@ -170,27 +175,28 @@ mod tests {
     fn callers_leave_descriptors_to_the_rest_of_the_agent() {
         let of = |descriptors| {
             let limits = Limits::default().within(descriptors);
-            (limits.connections, limits.connections_per_user)
+            (limits.connections, limits.connections_per_user, limits.waits_per_user)
         };
-        assert_eq!(of(1_000_000), (512, 128));
-        assert_eq!(of(1024), (512, 128));
-        assert_eq!(of(256), (192, 48));
-        assert_eq!(of(64), (1, 1));
+        assert_eq!(of(1_000_000), (512, 128, 96));
+        assert_eq!(of(1088), (512, 128, 96));
+        assert_eq!(of(1024), (480, 120, 90));
+        assert_eq!(of(256), (96, 24, 18));
+        assert_eq!(of(64), (1, 1, 1));
+        let wide = Limits { connections: 4096, connections_per_user: 4096, ..Limits::default() };
+        assert_eq!(wide.within(1_000_000), wide, "what is configured holds");
     }
 
     #[test]
-    fn connections_are_limited_by_user_and_in_all_and_given_back() {
-        let limits = Limits { connections: 3, connections_per_user: 2, ..Limits::default() };
-        let connections = Connections::new(limits);
-        let admit = |uid| connections.admit(uid).map_err(|problem| problem.code);
-        let first = admit(Some(1)).expect("room");
-        let _second = admit(Some(1)).expect("room");
-        assert_eq!(admit(Some(1)).expect_err("two each"), Code::TooManyConnections);
-        let _third = admit(None).expect("another user's is another count");
-        assert_eq!(admit(Some(2)).expect_err("three in all"), Code::ConnectionsExhausted);
+    fn waits_are_limited_by_user_and_given_back() {
+        let waits = Waits::new(Limits { waits_per_user: 2, ..Limits::default() });
+        let begin = |uid| waits.begin(uid).map_err(|problem| problem.code);
+        let first = begin(Some(1)).expect("room");
+        let _second = begin(Some(1)).expect("room");
+        assert_eq!(begin(Some(1)).expect_err("two each"), Code::TooManyWaits);
+        let _other = begin(Some(2)).expect("another user's is another count");
         drop(first);
-        assert_eq!(connections.count(), 2);
-        let _fourth = admit(Some(1)).expect("given back");
+        let _third = begin(Some(1)).expect("given back");
+        assert_eq!(waits.waiting().len(), 2);
     }
 
     #[test]

@@ -265,6 +265,7 @@ mod tests {
             tcp: None,
             access: crate::serve::Access::default(),
             limits: crate::serve::Limits::default(),
+            audit: None,
             grace: Duration::ZERO,
         };
         let listeners = bind(&settings).expect("nothing is made at the path");

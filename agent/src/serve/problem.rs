@@ -35,6 +35,8 @@ pub(super) enum Code {
     RefreshTimeout,
     /// This user asks for too many looks.
     TooManyRefreshes,
+    /// This user waits for too many changes.
+    TooManyWaits,
     /// Too many looks are waiting already.
     Busy,
     /// The vault failed several times in a row and is not asked now.
@@ -83,6 +85,9 @@ impl Code {
             }
             Self::TooManyRefreshes => {
                 (StatusCode::TOO_MANY_REQUESTS, "too_many_refreshes", "this user asks for too many looks")
+            }
+            Self::TooManyWaits => {
+                (StatusCode::TOO_MANY_REQUESTS, "too_many_waits", "too many answers to this user wait for a change")
             }
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "too many looks are waiting already"),
             Self::HeldBack => {
@@ -167,7 +172,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    pub(in crate::serve) const ALL: [Code; 18] = [
+    pub(in crate::serve) const ALL: [Code; 19] = [
         Code::NotFound,
         Code::MethodNotAllowed,
         Code::BadQuery,
@@ -181,6 +186,7 @@ pub(super) mod tests {
         Code::RefreshStopped,
         Code::RefreshTimeout,
         Code::TooManyRefreshes,
+        Code::TooManyWaits,
         Code::Busy,
         Code::HeldBack,
         Code::TooManyConnections,

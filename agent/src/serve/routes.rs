@@ -14,13 +14,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::Sources;
 use super::access::Access;
+use super::admission::Connections;
 use super::audit::Audit;
 use super::body::Body;
 use super::condition::{ETag, IfNoneMatch};
 use super::documents::{Item, Listing, Operation, Refreshed, Status, Trouble, Verdict};
-use super::limits::{Connections, Limits, RefreshBudget};
+use super::limits::{Limits, RefreshBudget, Waits};
+use super::notes::REFRESH;
 use super::peer::Caller;
 use super::problem::{Code, Problem};
+use super::refusals::Refusals;
 use super::request::{Call, Form};
 use super::wait::newest;
 use crate::metrics::{self, View};
@@ -52,8 +55,10 @@ pub(super) struct Server {
     pub(super) limits: Limits,
     pub(super) sources: Sources,
     pub(super) connections: Connections,
+    pub(super) waits: Waits,
     pub(super) stop: CancellationToken,
-    pub(super) audit: Audit,
+    pub(super) audit: Option<Audit>,
+    pub(super) refusals: Refusals,
     pub(super) budget: Mutex<RefreshBudget>,
 }
 
@@ -70,10 +75,13 @@ impl Server {
     /// Answers a call.
     pub(super) async fn answer(&self, caller: &Caller, call: Call, asked: &Asked) -> Answer {
         match call {
-            Call::List { wait, after } => Ok(self.list(caller, wait, after, &asked.if_none_match).await),
+            Call::List { wait, after } => {
+                let _waiting = wait.map(|_| self.waits.begin(caller.uid())).transpose()?;
+                Ok(self.list(caller, wait, after, &asked.if_none_match).await)
+            }
             Call::Secret { name, form, wait } => {
-                self.allow(caller, &name)?;
-                let answer = self.secret(caller, &name, form, (wait, &asked.if_none_match)).await?;
+                self.allow(caller, &name, form.route())?;
+                let answer = self.secret(caller, &name, (form, wait), asked).await?;
                 if answer.status() == StatusCode::OK && asked.method == Method::GET {
                     tracing::debug!(secret = %name, %caller, "read");
                     self.sources.metrics.read(&name);
@@ -94,14 +102,17 @@ impl Server {
         Arc::clone(&self.sources.access.borrow())
     }
 
-    /// A caller who may not read a secret is told what one is told about a secret that does not exist.
-    fn allow(&self, caller: &Caller, name: &SecretName) -> Result<(), Problem> {
+    /// A caller who may not read a secret is told what one is told about a secret that does not exist, and by the same steps:
+    /// each is looked up, counted and noted in the same way, so that a clock tells nothing, either.
+    fn allow(&self, caller: &Caller, name: &SecretName, route: &'static str) -> Result<(), Problem> {
         let exists = self.sources.reader.snapshot().slots.contains_key(name);
-        if exists && self.access().may_read(caller, name) {
+        let may_read = self.access().may_read(caller, name);
+        if exists && may_read {
             return Ok(());
         }
-        self.audit.refused(caller, name, exists);
-        self.sources.metrics.denied(exists.then_some(name));
+        self.refusals.tell(caller, name, exists);
+        self.sources.metrics.denied(name, exists);
+        self.note_denied(caller, route, name, exists);
         Err(Code::NotFound.into())
     }
 
@@ -138,9 +149,20 @@ impl Server {
         &self,
         caller: &Caller,
         name: &SecretName,
-        form: Form,
-        (wait, known): (Option<Duration>, &IfNoneMatch),
+        (form, wait): (Form, Option<Duration>),
+        asked: &Asked,
     ) -> Answer {
+        let known = &asked.if_none_match;
+        let route = (&asked.method, form.route());
+        let waiting = wait.map(|_| self.waits.begin(caller.uid())).transpose();
+        let _waiting = match waiting {
+            Ok(waiting) => waiting,
+            Err(problem) => {
+                let refusal = Err(problem);
+                self.note_secret(caller, route, (&self.sources.reader.snapshot(), name), &refusal);
+                return refusal;
+            }
+        };
         let is_news = |snapshot: &Snapshot| {
             let slot = snapshot.slots.get(name).filter(|_| self.access().may_read(caller, name));
             // Whoever may not read it any more waits for nothing.
@@ -152,12 +174,14 @@ impl Server {
             }
         };
         let snapshot = newest(&self.sources.reader, &self.sources.access, wait, &self.stop, is_news).await;
-        let slot = snapshot.slots.get(name).ok_or(Code::NotFound)?;
         if wait.is_some() {
             // Who waited may have lost the right to it meanwhile.
-            self.allow(caller, name)?;
+            self.allow(caller, name, form.route())?;
         }
-        self.secret_answer(name, slot, form, known)
+        let slot = snapshot.slots.get(name).ok_or_else(|| Problem::from(Code::NotFound));
+        let answer = slot.and_then(|slot| self.secret_answer(name, slot, form, known));
+        self.note_secret(caller, route, (&snapshot, name), &answer);
+        answer
     }
 
     fn secret_answer(&self, name: &SecretName, slot: &Slot, form: Form, known: &IfNoneMatch) -> Answer {
@@ -196,24 +220,31 @@ impl Server {
     }
 
     async fn refresh(&self, caller: &Caller, name: Option<SecretName>) -> Answer {
-        match &name {
-            Some(name) => self.allow(caller, name)?,
-            None if self.access().is_operator(caller) => {}
-            None => return Err(Code::NotOperator.into()),
+        if let Some(name) = &name {
+            self.allow(caller, name, REFRESH)?;
+        }
+        let outcome = self.look(caller, name.as_ref()).await;
+        self.note_look(caller, name.as_ref(), &outcome);
+        Ok(json(&outcome?))
+    }
+
+    async fn look(&self, caller: &Caller, name: Option<&SecretName>) -> Result<Refreshed, Problem> {
+        if name.is_none() && !self.access().is_operator(caller) {
+            return Err(Code::NotOperator.into());
         }
         // Held only to take from the budget; nothing waits or fails inside.
         self.budget.lock().unwrap_or_else(PoisonError::into_inner).take(caller.uid(), Instant::now())?;
-        let look = timeout(self.limits.refresh_time, self.sources.demands.look(name.clone()));
+        let look = timeout(self.limits.refresh_time, self.sources.demands.look(name.cloned()));
         let publication =
             look.await.map_err(|_| Problem::from(Code::RefreshTimeout))?.map_err(|error| match error {
                 DemandError::Busy => Problem::from(Code::Busy).retry_after(NOT_YET_RETRY),
                 DemandError::HeldBack(wait) => Problem::from(Code::HeldBack).retry_after(wait),
                 DemandError::Stopping => Code::Stopping.into(),
             })?;
-        let asked = |other: &SecretName| name.as_ref().is_none_or(|name| name == other);
+        let asked = |other: &SecretName| name.is_none_or(|name| name == other);
         let failures = self.failures(caller, &self.sources.reader.snapshot(), asked);
         let changed = matches!(publication, crate::store::Publication::Applied(_));
-        Ok(json(&Refreshed { changed, failures }))
+        Ok(Refreshed { changed, failures })
     }
 
     fn status(&self, caller: &Caller) -> Status {
@@ -246,6 +277,7 @@ impl Server {
                     .map(|(name, outcome)| (name.to_owned(), outcome.to_string()))
                     .into(),
                 config: about.config.standing().into(),
+                audit: self.audit.as_ref().map(Audit::standing),
                 hooks: about.hooks.standings().into_iter().map(Into::into).collect(),
             }),
             secrets: self.items(&snapshot, access.is_operator(caller), visible),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::principal::Principal;
+use crate::serve::audit::Settings;
 use crate::serve::fixtures::{Agent, Reply, Setup};
 use crate::serve::limits::Limits;
 use crate::serve::problem::Code;
@@ -143,6 +144,14 @@ async fn every_promised_answer_is_given_as_promised() {
     let dead = Setup { dead: true, operators: operators.clone(), ..Setup::default() }.start();
     contract.ask(&dead, ("get", "/healthz"), "", &[]).await;
     contract.ask(&dead, REFRESH, "", &[]).await;
+    let limits = Limits { waits_per_user: 0, ..Limits::default() };
+    let folder = tempfile::tempdir().expect("a directory");
+    let audit = Some(Settings { file: folder.path().join("audit"), allow_upload: false });
+    let full = Setup { limits, audit, operators: operators.clone(), ..Setup::default() }.start();
+    for operation in [("get", "/v1/secrets"), SECRET, VALUE] {
+        contract.ask(&full, operation, "?wait=1s", &[]).await;
+    }
+    contract.ask(&full, ("get", "/v1/status"), "", &[]).await;
     let limits = Limits { refresh_burst: 1, refresh_time: Duration::from_millis(1), ..Limits::default() };
     let hung = Setup { limits, operators, hung: true, ..Setup::default() }.start();
     contract.ask(&hung, REFRESH, "", &[]).await;

@@ -97,6 +97,42 @@ async fn a_thousand_reads_over_one_connection_are_answered() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_waits_for_too_many_changes_is_told_so_and_still_reads() {
+    let limits = Limits { waits_per_user: 2, ..Limits::default() };
+    let agent = Agent::with_values(Setup { limits, ..Setup::default() }).await;
+    let request = b"GET /v1/secrets/db/value?wait=60s HTTP/1.1\r\nHost: x\r\nIf-None-Match: *\r\n\r\n";
+    let waiting = [(); 2].map(|()| {
+        let mut stream = UnixStream::connect(&agent.socket).expect("connected");
+        stream.write_all(request).expect("sent");
+        stream
+    });
+    // The server answers one after the other, and both came first.
+    agent.get("/healthz").await;
+    agent.get("/healthz").await;
+    for target in ["/v1/secrets/db?wait=1s", "/v1/secrets/db/value?wait=1s", "/v1/secrets?wait=1s&after=x"] {
+        let reply = agent.get(target).await;
+        assert_eq!((reply.status.as_u16(), reply.code().as_str()), (429, "too_many_waits"), "{target}");
+        assert_eq!(reply.header("retry-after"), "1");
+    }
+    assert_eq!(agent.get("/v1/secrets/db/value").await.body, "one", "who does not wait is answered");
+    assert_eq!(agent.get("/v1/secrets/hidden?wait=1s").await.status, StatusCode::NOT_FOUND, "as what does not exist");
+    drop(waiting);
+    let reply = until_answered(&agent, "/v1/secrets?wait=1ms").await;
+    assert_eq!(reply.status, StatusCode::OK, "given back");
+}
+
+/// Asks until the server has noticed that others left.
+async fn until_answered(agent: &Agent, target: &str) -> crate::serve::fixtures::Reply {
+    loop {
+        let reply = agent.get(target).await;
+        if reply.status != StatusCode::TOO_MANY_REQUESTS {
+            return reply;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn too_many_looks_are_refused_with_the_time_to_wait() {
     let limits = Limits { refresh_burst: 2, refresh_interval: Duration::from_mins(1), ..Limits::default() };

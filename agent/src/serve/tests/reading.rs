@@ -60,21 +60,6 @@ async fn a_list_shows_what_the_caller_may_read_without_values() {
 }
 
 #[tokio::test]
-async fn a_hidden_secret_looks_like_an_absent_one() {
-    let agent = Agent::with_values(Setup::default()).await;
-    for (form, wait) in [("", ""), ("/value", ""), ("", "?wait=1s"), ("/value", "?wait=1s")] {
-        let answer = |name: &'static str| agent.get(format!("/v1/secrets/{name}{form}{wait}").leak());
-        let (hidden, absent) = (answer("hidden").await, answer("absent").await);
-        assert_eq!(hidden.status, StatusCode::NOT_FOUND);
-        assert_eq!((hidden.status, &hidden.body), (absent.status, &absent.body));
-        let names = |reply: &crate::serve::fixtures::Reply| reply.headers.keys().cloned().collect::<Vec<_>>();
-        assert_eq!(names(&hidden), names(&absent));
-    }
-    let reply = agent.ask("POST", "/v1/refresh?name=hidden", &[]).await;
-    assert_eq!((reply.status, reply.code()), (StatusCode::NOT_FOUND, "not_found".to_owned()));
-}
-
-#[tokio::test]
 async fn a_changed_hidden_secret_changes_nothing_that_others_see() {
     let agent = Agent::with_values(Setup::default()).await;
     let before = agent.get("/v1/secrets").await.body;
