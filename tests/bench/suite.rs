@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use keyside_tests::agent::Agent;
 use keyside_tests::report::{root_or_skip, skipped};
@@ -23,6 +24,9 @@ const ONE: Holding = Holding { secrets: 1, bytes: 40 };
 
 /// Settings that a full measurement needs and that not every agent has.
 const MANY_READERS: &str = "[limits]\nconnections = 1200\nconnections_per_user = 1100\nwaits_per_user = 1100\n";
+
+/// Looks that need not be waited for.
+const OFTEN: &str = "[rotation]\npoll_interval = '1s'\n";
 
 /// The programs that are measured.
 #[derive(Clone, Debug)]
@@ -152,12 +156,11 @@ fn footprints(azure: &Azure, holdings: &[Holding], rows: &mut Vec<Row>) -> Vec<(
     let mut footprints = Vec::new();
     for (index, &holding) in holdings.iter().enumerate() {
         let name = format!("memory-{index}");
-        let agent = azure.agent(&name, holding, "");
+        let agent = azure.agent(&name, holding, OFTEN);
         let what = format!("{} × {} bytes", grouped(holding.secrets), grouped(holding.bytes));
-        let calls = azure.asked(holding);
-        agent.refresh();
-        let calls = azure.asked(holding) - calls;
-        rows.push(Row::of(format!("{what}: calls upstream for a look"), Figure::Count(precise(calls as u64))));
+        settle(agent.pid());
+        let calls = precise(calls_for_a_look(azure, holding) as u64);
+        rows.push(Row::of(format!("{what}: calls upstream for a look"), Figure::Count(calls)));
         settle(agent.pid());
         let footprint = Footprint::of(agent.pid());
         rows.extend(footprint_rows(holding, &what, footprint));
@@ -166,10 +169,24 @@ fn footprints(azure: &Azure, holdings: &[Holding], rows: &mut Vec<Row>) -> Vec<(
     footprints
 }
 
+/// How many requests the next look of its own makes.
+fn calls_for_a_look(azure: &Azure, holding: Holding) -> usize {
+    let before = azure.asked(holding);
+    let more = || Some(azure.asked(holding).saturating_sub(before)).filter(|&more| more > 0);
+    let mut last = wait::until("a look", more);
+    // It is over when nothing was added between two questions, which are further apart than two requests.
+    wait::until_within(wait::DEADLINE, Duration::from_millis(200), "the end of a look", || {
+        let now = azure.asked(holding).saturating_sub(before);
+        let over = now == last;
+        last = now;
+        over.then_some(now)
+    })
+}
+
 /// Waits until the process has nothing left to do.
 fn settle(pid: u32) {
     let mut last = cpu_time(pid);
-    wait::until_within(wait::DEADLINE, std::time::Duration::from_millis(50), "an idle agent", || {
+    wait::until_within(wait::DEADLINE, Duration::from_millis(50), "an idle agent", || {
         let now = cpu_time(pid);
         let idle = now == last;
         last = now;
@@ -201,11 +218,10 @@ fn start_rows(azure: &Azure, cores: Cores, scale: Scale) -> [Row; 2] {
 }
 
 fn waiting_rows(azure: &Azure, scale: Scale) -> io::Result<Vec<Row>> {
-    let often = "[rotation]\npoll_interval = '1s'\n";
-    let many = optional_agent(azure, "many", &format!("{MANY_READERS}{often}"));
+    let many = optional_agent(azure, "many", &format!("{MANY_READERS}{OFTEN}"));
     let (agent, most) = match many {
         Some(agent) => (agent, scale.thousand),
-        None => (azure.agent("few", ONE, often), scale.thousand / 10),
+        None => (azure.agent("few", ONE, OFTEN), scale.thousand / 10),
     };
     let mut rows = Vec::new();
     for readers in [1, scale.thousand / 10, scale.thousand].into_iter().filter(|&readers| readers <= most) {
