@@ -111,7 +111,7 @@ fn turn(server: &Server, scenario: Scenario, scale: Scale) -> io::Result<[(Measu
         Some(rate) => load.open_loop(rate, scale.span)?,
         None => load.closed(scale.span)?,
     };
-    let used = (cpu_time(server.pid) - before).as_secs_f64();
+    let used = cpu_time(server.pid).saturating_sub(before).as_secs_f64();
     let took = sight.took.as_secs_f64();
     let answers = f64::from(u32::try_from(sight.answers()).expect("a short time"));
     Ok([
