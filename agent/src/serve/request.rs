@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn what_came_through_a_browser_or_a_proxy_is_refused() {
         for name in ["origin", "Forwarded", "X-Forwarded-For"] {
-            let name = hyper::header::HeaderName::from_bytes(name.as_bytes()).expect("a header");
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("a header");
             let headers = HeaderMap::from_iter([(name, "x".parse().expect("a value"))]);
             let problem = understand(&Method::GET, &Uri::from_static("/healthz"), &headers, Door::Socket);
             assert_eq!(problem.expect_err("refused").code, Code::Forwarded);

@@ -75,7 +75,8 @@ mod tests {
             publish(&publisher, "db", Ok(secret('a', b"one")));
         };
         let start = Instant::now();
-        let (answer, ()) = tokio::join!(newest(&reader, &nobody(), Some(MINUTE), &stop, after(0)), change);
+        let access = nobody();
+        let (answer, ()) = tokio::join!(newest(&reader, &access, Some(MINUTE), &stop, after(0)), change);
         assert_eq!((answer.generation, start.elapsed()), (1, MINUTE / 2));
     }
 
