@@ -115,7 +115,7 @@ struct Reply {
 
 impl Reply {
     fn of(reply: &[u8]) -> Self {
-        let end = memchr::memmem::find(reply, b"\r\n\r\n").expect("a whole answer");
+        let end = reply.windows(4).position(|four| four == b"\r\n\r\n").expect("a whole answer");
         let head = String::from_utf8_lossy(&reply[..end]);
         let lines = head.lines().skip(1).filter_map(|line| line.split_once(": "));
         // hyper says these two by itself.
