@@ -10,7 +10,7 @@ mod quotation;
 #[cfg(test)]
 mod testing;
 pub mod transport;
-mod value_stream;
+pub(crate) mod value_stream;
 
 use std::sync::Arc;
 

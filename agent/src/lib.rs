@@ -15,6 +15,8 @@ pub mod encoding;
 pub mod env_file;
 pub mod environment;
 pub mod files;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod hooks;
 mod json_text;
 pub mod kernel;

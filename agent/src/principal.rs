@@ -72,10 +72,13 @@ impl Principal {
         let form = || UnknownPrincipal::Form(text.to_owned());
         let missing =
             |kind, name: &str, by_number| UnknownPrincipal::Missing { kind, name: name.to_owned(), by_number };
+        // Digits alone: the parser would take a plus sign, too.
+        let number =
+            |name: &str| Some(name).filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok();
         let (kind, name) = text.split_once(':').ok_or_else(form)?;
         match kind {
-            "uid" => name.parse().map(Self::User).map_err(|_| form()),
-            "gid" => name.parse().map(Self::Group).map_err(|_| form()),
+            "uid" => number(name).map(Self::User).ok_or_else(form),
+            "gid" => number(name).map(Self::Group).ok_or_else(form),
             "user" => accounts.user(name).map(Self::User).ok_or_else(|| missing("user", name, "uid:NUMBER")),
             "group" => accounts.group(name).map(Self::Group).ok_or_else(|| missing("group", name, "gid:NUMBER")),
             _ => Err(form()),
@@ -109,6 +112,8 @@ mod tests {
             ("user:nobody-here", None),
             ("group:trainer", None),
             ("uid:-1", None),
+            ("gid:+1", None),
+            ("uid:", None),
             ("uid:4294967296", None),
             ("trainer", None),
             ("", None),

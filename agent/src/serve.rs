@@ -16,6 +16,8 @@ mod listen;
 mod notes;
 mod peer;
 mod problem;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 mod refusals;
 mod request;
 mod routes;

@@ -1,9 +1,10 @@
 //! The emulator as a child process, and its command line.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::binaries;
 
@@ -11,7 +12,35 @@ use crate::binaries;
 #[derive(Debug)]
 pub struct Emulator {
     process: Child,
+    place: Place,
     folder: PathBuf,
+}
+
+/// Where an emulator answers.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// A command that runs another one where that network is; empty for the machine's own.
+    pub enter: Vec<OsString>,
+    /// Its address.
+    pub listen: String,
+    /// Its proxy's address.
+    pub proxy: String,
+}
+
+impl Place {
+    /// Free ports of this machine's loopback.
+    fn here() -> Self {
+        Self { enter: Vec::new(), listen: "127.0.0.1:0".to_owned(), proxy: "127.0.0.1:0".to_owned() }
+    }
+
+    fn command(&self) -> Command {
+        let program = binaries::command("keyside-emulator");
+        let [first, rest @ ..] = &self.enter[..] else { return program };
+        let mut command = Command::new(first);
+        command.args(rest).arg(program.get_program()).args(program.get_args());
+        command.env_clear().env("PATH", binaries::SEARCH_PATH);
+        command
+    }
 }
 
 impl Emulator {
@@ -21,11 +50,21 @@ impl Emulator {
     /// When it does not come up.
     #[must_use]
     pub fn start(folder: &Path, seed: &str) -> Self {
+        Self::start_at(Place::here(), folder, seed)
+    }
+
+    /// Starts one there, with its files in `folder`, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start_at(place: Place, folder: &Path, seed: &str) -> Self {
         std::fs::create_dir_all(folder).expect("a folder for the emulator");
         let seed_file = folder.join("seed.toml");
         std::fs::write(&seed_file, seed).expect("a seed file");
-        let mut process = binaries::command("keyside-emulator")
-            .args(["serve", "--listen", "127.0.0.1:0", "--proxy", "127.0.0.1:0", "--dir"])
+        let mut process = place
+            .command()
+            .args(["serve", "--listen", &place.listen, "--proxy", &place.proxy, "--dir"])
             .arg(folder)
             .arg("--seed")
             .arg(seed_file)
@@ -36,7 +75,7 @@ impl Emulator {
         let stdout = process.stdout.take().expect("a piped output");
         BufReader::new(stdout).read_line(&mut line).expect("the emulator's output can be read");
         assert_eq!(line.trim(), "ready", "the emulator says that it is ready");
-        Self { process, folder: folder.to_owned() }
+        Self { process, place, folder: folder.to_owned() }
     }
 
     /// The variables that point an Azure client at it.
@@ -62,7 +101,7 @@ impl Emulator {
     }
 
     fn run_with_input(&self, arguments: &[&str], input: &str) -> String {
-        let mut command = binaries::command("keyside-emulator");
+        let mut command = self.place.command();
         command.args(arguments).arg("--dir").arg(&self.folder);
         let output = binaries::feed(&mut command, input);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));

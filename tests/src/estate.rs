@@ -198,7 +198,8 @@ pub fn open_to_all(path: &Path) {
 }
 
 /// One vault, and each way of signing in that Azure has; all of them may read.
-pub(crate) fn seed() -> String {
+#[must_use]
+pub fn seed() -> String {
     format!(
         r#"
         client_address = "{ADDRESS}"

@@ -12,6 +12,8 @@ pub mod gateway;
 pub mod hosts;
 pub mod http;
 pub mod memory_scan;
+#[cfg(test)]
+mod promises;
 pub mod python;
 pub mod report;
 pub mod subscription;

@@ -78,7 +78,12 @@ fn wheel() -> PathBuf {
     })
 }
 
-fn target_folder() -> PathBuf {
+/// Where builds, environments and images lie.
+///
+/// # Panics
+/// When the programs are not where cargo puts them.
+#[must_use]
+pub fn target_folder() -> PathBuf {
     let profile = binaries::path("keyside-emulator");
     profile.parent().and_then(Path::parent).expect("programs lie in target/PROFILE").to_owned()
 }

@@ -3,6 +3,8 @@
 mod answer;
 mod evidence;
 mod list;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 #[cfg(test)]
 mod tests;
 
@@ -152,37 +154,10 @@ impl KeyVault {
         let answer = answer.map_err(|error| refusal(error, self.url.name(), self.clock.now()))?;
         // The parser's error is dropped, for it may quote what it could not parse.
         let model = answer.into_model().map_err(|_| unusable(UnusableAnswer::NotASecret))?;
-        let metadata = self.metadata(model, name, version.as_ref()).map_err(unusable)?;
+        let metadata = metadata(model, &self.url, name, version.as_ref()).map_err(unusable)?;
         let value = sink.take().ok_or_else(|| unusable(UnusableAnswer::NoValue))?;
         let value = SecretValue::new(value);
         Ok(Secret { metadata, selection: Selection::Whole, encoding: Encoding::Text, value })
-    }
-
-    fn metadata(
-        &self,
-        model: models::Secret,
-        name: &SecretName,
-        pinned: Option<&Version>,
-    ) -> Result<Metadata, UnusableAnswer> {
-        let id = model.resource_id().map_err(|_| UnusableAnswer::NoIdentifier)?;
-        let version: Version =
-            id.version.as_deref().and_then(|text| text.parse().ok()).ok_or(UnusableAnswer::NoIdentifier)?;
-        // Identifiers are case-insensitive, and the vault keeps the case in which the secret was first written.
-        let same = id.vault_url.eq_ignore_ascii_case(&self.url.to_string())
-            && id.name.eq_ignore_ascii_case(name.as_str())
-            && pinned.is_none_or(|pinned| *pinned == version);
-        if !same {
-            return Err(UnusableAnswer::AnotherSecret(id.source_id.chars().take(300).collect()));
-        }
-        let attributes = model.attributes.unwrap_or_default();
-        let SecretAttributes { created, updated, expires, .. } = attributes;
-        Ok(Metadata {
-            version,
-            content_type: model.content_type,
-            created: created.and_then(timestamp),
-            updated: updated.and_then(timestamp),
-            expires: expires.and_then(timestamp),
-        })
     }
 }
 
@@ -200,6 +175,34 @@ impl std::fmt::Debug for KeyVault {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("KeyVault").field("url", &self.url).finish_non_exhaustive()
     }
+}
+
+/// What a bundle says about its secret, which must be the one of `vault` that was asked for.
+fn metadata(
+    model: models::Secret,
+    vault: &VaultUrl,
+    name: &SecretName,
+    pinned: Option<&Version>,
+) -> Result<Metadata, UnusableAnswer> {
+    let id = model.resource_id().map_err(|_| UnusableAnswer::NoIdentifier)?;
+    let version: Version =
+        id.version.as_deref().and_then(|text| text.parse().ok()).ok_or(UnusableAnswer::NoIdentifier)?;
+    // Identifiers are case-insensitive, and the vault keeps the case in which the secret was first written.
+    let same = id.vault_url.eq_ignore_ascii_case(&vault.to_string())
+        && id.name.eq_ignore_ascii_case(name.as_str())
+        && pinned.is_none_or(|pinned| *pinned == version);
+    if !same {
+        return Err(UnusableAnswer::AnotherSecret(id.source_id.chars().take(300).collect()));
+    }
+    let attributes = model.attributes.unwrap_or_default();
+    let SecretAttributes { created, updated, expires, .. } = attributes;
+    Ok(Metadata {
+        version,
+        content_type: model.content_type,
+        created: created.and_then(timestamp),
+        updated: updated.and_then(timestamp),
+        expires: expires.and_then(timestamp),
+    })
 }
 
 fn unusable(cause: UnusableAnswer) -> FetchError {

@@ -108,10 +108,19 @@ impl Way {
         let request = Request::get(url).body(Full::<Bytes>::default()).map_err(|_| TransportError::Address)?;
         let asked = self.clock.now();
         let answer = self.transport.send(request, Reach::ByEnvironment, self.transport.timeouts()).await?;
-        let headers = &answer.headers;
-        let answered = is_vault(answer.status, headers);
-        answered.map(|()| Knock {
-            clock_ahead: clock_ahead(headers, asked, self.clock.now()),
+        Knock::read(answer.status, &answer.headers, (asked, self.clock.now()))
+    }
+}
+
+impl Knock {
+    /// What the head of an answer tells, to a request that was under way between two times.
+    pub(super) fn read(
+        status: StatusCode,
+        headers: &HeaderMap,
+        (asked, answered): (Timestamp, Timestamp),
+    ) -> Result<Self, KnockError> {
+        is_vault(status, headers).map(|()| Self {
+            clock_ahead: clock_ahead(headers, asked, answered),
             seen_as: seen_as(headers),
             tenant_id: tenant(headers),
         })
@@ -156,11 +165,13 @@ fn seen_as(headers: &HeaderMap) -> Option<IpAddr> {
 /// than the second, so the difference is nothing while the second fits.
 fn clock_ahead(headers: &HeaderMap, asked: Timestamp, answered: Timestamp) -> Option<SignedDuration> {
     let date = DateTimeParser::new().parse_timestamp(headers.get(DATE)?.to_str().ok()?).ok()?;
-    let (earliest, latest) = (date, date + SignedDuration::from_secs(1));
-    Some(if answered < earliest {
-        earliest.duration_since(answered)
-    } else if asked > latest {
-        latest.duration_since(asked)
+    // Differences, since the last second of the calendar has none after it.
+    let (at_least, at_most) =
+        (date.duration_since(answered), date.duration_since(asked) + SignedDuration::from_secs(1));
+    Some(if at_least.is_positive() {
+        at_least
+    } else if at_most.is_negative() {
+        at_most
     } else {
         SignedDuration::ZERO
     })
@@ -247,6 +258,12 @@ mod tests {
             let ahead = clock_ahead(&date, at(asked), at(answered));
             assert_eq!(ahead, Some(SignedDuration::from_secs(seconds)), "{asked} {answered}");
         }
+        let end = clock_ahead(
+            &headers("date", "Thu, 30 Dec 9999 22:00:00 GMT"),
+            at("2026-01-01T00:00:00Z"),
+            at("2026-01-01T00:00:00Z"),
+        );
+        assert!(end.is_some_and(|ahead| ahead.as_hours() > 24 * 365 * 7_000), "the last second of the calendar");
         assert_eq!(clock_ahead(&headers("date", "soon"), at("2026-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z")), None);
     }
 }

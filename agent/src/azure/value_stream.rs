@@ -2,6 +2,8 @@
 //!
 //! No part of the value is ever in an error, and none is in what is passed on.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 #[cfg(test)]
 mod tests;
 

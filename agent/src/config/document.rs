@@ -38,6 +38,15 @@ pub struct Document<'a> {
     left_out: Vec<(Range<usize>, String)>,
 }
 
+/// The message with what it quotes of the file written so that no terminal obeys it.
+fn harmless(message: String) -> String {
+    if !message.contains(char::is_control) {
+        return message;
+    }
+    let told = |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.into() };
+    message.chars().map(told).collect()
+}
+
 impl<'a> Document<'a> {
     /// Splits the text into tables. What is no TOML is one problem, and no table is read then: a missing bracket makes
     /// everything after it look wrong.
@@ -60,7 +69,7 @@ impl<'a> Document<'a> {
     /// Notes a problem at a place in the text.
     pub fn report(&mut self, span: &Range<usize>, message: String) {
         let before = self.text.get(..span.start).unwrap_or(self.text);
-        self.problems.push(Problem { line: 1 + before.matches('\n').count(), message });
+        self.problems.push(Problem { line: 1 + before.matches('\n').count(), message: harmless(message) });
     }
 
     /// Notes that something is missing from the file as a whole.
@@ -202,8 +211,6 @@ fn take_out(table: &mut DeTable<'_>, span: &Range<usize>, lacks_a_key: bool) -> 
 }
 
 fn complaint(table: &str, key: &str, message: &str) -> String {
-    // Whatever the file holds must not tell a terminal what to do.
-    let key = key.escape_debug();
     if !message.starts_with("unknown field ") {
         let message = without_value(message).replace("expected a sequence", "expected a list, as in [\"…\"]");
         return format!("{key}: {message}");

@@ -206,9 +206,15 @@ impl<V: Vault> Upstream<V> {
     pub(super) async fn fetch(&self, source: &Source, past: Past) -> Reply<(Secret, Origin)> {
         let _doubt = if past.failed { self.doubtful.acquire().await.ok() } else { None };
         let _permit = self.permits.acquire().await;
+        // Of a thousand fetches most wait for a permit, and do without the memory of one that is under way.
+        let count = if past.refused { 1 } else { self.vaults.len() };
+        Box::pin(self.fetch_from(count, source)).await
+    }
+
+    /// Fetches a secret from the first of so many vaults that can be reached.
+    async fn fetch_from(&self, count: usize, source: &Source) -> Reply<(Secret, Origin)> {
         let subject = Subject::Secret(source.clone());
         let (mut failure, mut wait, mut healed) = (None, Duration::MAX, false);
-        let count = if past.refused { 1 } else { self.vaults.len() };
         for (vault, gate) in self.vaults.iter().zip(self.gates.iter()).take(count) {
             if let Admission::Refused { wait: longer } = gate.circuit().admit(&subject, self.clock.uptime()) {
                 wait = wait.min(longer);

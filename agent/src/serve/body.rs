@@ -24,6 +24,8 @@ const CONTROL_ESCAPES: [&str; 32] = [
 /// The body of an answer: pieces that are made as they are sent, of a length that is known before.
 #[derive(Debug, Default)]
 pub(super) struct Body {
+    /// The piece that is being sent. The one of a plain body is the only one, and the queue takes no memory then.
+    current: Option<Piece>,
     pieces: VecDeque<Piece>,
     left: u64,
     /// Ends when the encoded piece that was given out last is sent and wiped. The connection would queue sixteen of them.
@@ -80,15 +82,17 @@ impl Body {
     }
 
     fn of(pieces: impl IntoIterator<Item = Piece>) -> Self {
-        let pieces: VecDeque<_> = pieces.into_iter().collect();
-        let left = pieces.iter().map(Piece::sent_bytes).sum::<usize>() as u64;
-        Self { pieces, left, sent: None }
+        let mut pieces = pieces.into_iter();
+        let current = pieces.next();
+        let pieces: VecDeque<_> = pieces.collect();
+        let left = current.iter().chain(&pieces).map(Piece::sent_bytes).sum::<usize>() as u64;
+        Self { current, pieces, left, sent: None }
     }
 
     /// The next bytes to send, never a copy of more than a few hundred bytes of a value.
     fn next_bytes(&mut self) -> Option<Bytes> {
         loop {
-            let bytes = match self.pieces.front_mut()? {
+            let bytes = match self.current.as_mut()? {
                 Piece::Plain(bytes) => Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty()),
                 Piece::Text(bytes) => next_text(bytes),
                 Piece::Base64(bytes) => next_base64(bytes).map(|(encoded, sent)| {
@@ -100,7 +104,7 @@ impl Body {
                 self.left -= bytes.len() as u64;
                 return Some(bytes);
             }
-            self.pieces.pop_front();
+            self.current = self.pieces.pop_front();
         }
     }
 }

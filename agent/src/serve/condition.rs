@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use hyper::HeaderMap;
-use hyper::header::IF_NONE_MATCH;
+use hyper::header::{HeaderValue, IF_NONE_MATCH};
 use sha2::{Digest as _, Sha256};
 
 use super::request::Form;
@@ -31,7 +31,7 @@ impl ETag {
     fn of_value(published: &Published) -> Self {
         let version = &published.secret.metadata.version;
         match making(&published.secret) {
-            making if making.is_empty() => Self(format!("\"{version}\"")),
+            making if making.is_empty() => Self(["\"", version.as_str(), "\""].concat()),
             making => Self(format!("\"{}\"", digest([format!("{version}{making}")]))),
         }
     }
@@ -53,10 +53,13 @@ impl ETag {
         Self(format!("W/\"{}\"", digest(facts)))
     }
 
-    /// The tag as a header has it.
+    /// The header's value, without another copy.
+    ///
+    /// # Panics
+    /// Never: a version is hexadecimal, and so is a digest.
     #[must_use]
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
+    pub(super) fn into_header(self) -> HeaderValue {
+        self.0.try_into().expect("quotes and hexadecimal digits")
     }
 
     /// What stands between the quotes.
@@ -162,8 +165,6 @@ fn opaque(tag: &str) -> &str {
 mod tests {
     use std::collections::BTreeSet;
 
-    use hyper::header::HeaderValue;
-
     use super::*;
     use crate::selection::Part;
     use crate::testing::{moment, origin, secret};
@@ -186,7 +187,7 @@ mod tests {
         });
         assert_eq!(ETag::of(&published[0], Form::Value).opaque(), "a".repeat(32));
         for form in [Form::Value, Form::Document] {
-            let tags: BTreeSet<_> = published.iter().map(|one| ETag::of(one, form).as_str().to_owned()).collect();
+            let tags: BTreeSet<_> = published.iter().map(|one| ETag::of(one, form).0).collect();
             assert_eq!(tags.len(), published.len(), "{tags:?}");
         }
     }

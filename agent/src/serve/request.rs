@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hyper::header::{FORWARDED, HeaderName, ORIGIN};
 use hyper::{HeaderMap, Method, Uri};
 use percent_encoding::percent_decode_str;
 
@@ -14,7 +15,7 @@ use crate::secret::SecretName;
 const WAIT_MAX: Duration = Duration::from_mins(10);
 
 /// Headers that browsers and proxies add. Nothing that speaks for itself sends them.
-const FORWARDING_HEADERS: [&str; 3] = ["origin", "forwarded", "x-forwarded-for"];
+const FORWARDING_HEADERS: [HeaderName; 3] = [ORIGIN, FORWARDED, HeaderName::from_static("x-forwarded-for")];
 
 /// Where the request came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +85,7 @@ enum Route {
 /// # Errors
 /// The [`Problem`] that answers it: where it came through, then the route, then the method, then the query.
 pub(super) fn understand(method: &Method, uri: &Uri, headers: &HeaderMap, door: Door) -> Result<Call, Problem> {
-    if FORWARDING_HEADERS.iter().any(|&name| headers.contains_key(name)) {
+    if FORWARDING_HEADERS.iter().any(|name| headers.contains_key(name)) {
         return Err(Code::Forwarded.into());
     }
     let route = route(uri.path(), door).ok_or(Code::NotFound)?;
@@ -276,7 +277,7 @@ mod tests {
     #[test]
     fn what_came_through_a_browser_or_a_proxy_is_refused() {
         for name in ["origin", "Forwarded", "X-Forwarded-For"] {
-            let name = hyper::header::HeaderName::from_bytes(name.as_bytes()).expect("a header");
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("a header");
             let headers = HeaderMap::from_iter([(name, "x".parse().expect("a value"))]);
             let problem = understand(&Method::GET, &Uri::from_static("/healthz"), &headers, Door::Socket);
             assert_eq!(problem.expect_err("refused").code, Code::Forwarded);

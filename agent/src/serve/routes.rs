@@ -34,6 +34,9 @@ use crate::store::{Slot, Snapshot, State, Why};
 /// Says that the latest look at the secret failed.
 const STALE: HeaderName = HeaderName::from_static("keyside-stale");
 
+/// Most headers of an answer about a secret.
+const SECRET_HEADERS: usize = 6;
+
 /// When to ask again for what has not been fetched yet: a first fetch takes about a second, and `?wait` is better.
 const NOT_YET_RETRY: Duration = Duration::from_secs(2);
 
@@ -130,11 +133,10 @@ impl Server {
             (None, IfNoneMatch::Nothing) => tag(snapshot) != start,
             (None, known) => !known.has(&tag(snapshot)),
         };
-        let snapshot =
-            newest(self.sources.reader.clone(), self.sources.access.clone(), wait, &self.stop, is_news).await;
+        let snapshot = newest(&self.sources.reader, &self.sources.access, wait, &self.stop, is_news).await;
         let tag = tag(&snapshot);
         let access = self.access();
-        let answer = Response::builder().header(ETAG, tag.as_str()).header(CACHE_CONTROL, NO_STORE);
+        let answer = Response::builder().header(ETAG, tag.clone().into_header()).header(CACHE_CONTROL, NO_STORE);
         if known.has(&tag) {
             return finish(answer.status(StatusCode::NOT_MODIFIED), Body::default());
         }
@@ -171,10 +173,11 @@ impl Server {
                 None => *known != IfNoneMatch::Nothing && slot.withdrawn.is_some(),
             }
         };
-        let snapshot =
-            newest(self.sources.reader.clone(), self.sources.access.clone(), wait, &self.stop, is_news).await;
-        // Who waited may have lost the right to it meanwhile.
-        self.allow(caller, name, form.route())?;
+        let snapshot = newest(&self.sources.reader, &self.sources.access, wait, &self.stop, is_news).await;
+        if wait.is_some() {
+            // Who waited may have lost the right to it meanwhile.
+            self.allow(caller, name, form.route())?;
+        }
         let slot = snapshot.slots.get(name).ok_or_else(|| Problem::from(Code::NotFound));
         let answer = slot.and_then(|slot| self.secret_answer(name, slot, form, known));
         self.note_secret(caller, route, (&snapshot, name), &answer);
@@ -185,26 +188,35 @@ impl Server {
         let Some(published) = &slot.published else { return Err(no_value(slot)) };
         let now = self.sources.clock.moment();
         let tag = ETag::of(published, form);
-        let mut answer = Response::builder()
-            .header(ETAG, tag.as_str())
-            .header(CACHE_CONTROL, NO_STORE)
-            .header(AGE, published.age(now).as_secs());
+        let is_known = known.has(&tag);
+        let mut answer = Response::new(Body::default());
+        let headers = answer.headers_mut();
+        // Room for all of them: growing would move them, and each place that they leave is wiped.
+        headers.reserve(SECRET_HEADERS);
+        headers.insert(ETAG, tag.into_header());
+        headers.insert(CACHE_CONTROL, NO_STORE);
+        headers.insert(AGE, published.age(now).as_secs().into());
         if slot.state() == State::Stale {
-            answer = answer.header(STALE, "true");
+            headers.insert(STALE, HeaderValue::from_static("true"));
         }
-        if known.has(&tag) {
-            return Ok(finish(answer.status(StatusCode::NOT_MODIFIED), Body::default()));
+        if is_known {
+            *answer.status_mut() = StatusCode::NOT_MODIFIED;
+            return Ok(answer);
         }
         let value = published.secret.value.to_buffer();
-        Ok(match form {
+        match form {
             Form::Value => {
-                finish(answer.header(CONTENT_TYPE, OCTETS).header(CONTENT_LENGTH, value.len()), Body::plain(value))
+                headers.insert(CONTENT_TYPE, OCTETS);
+                headers.insert(CONTENT_LENGTH, value.len().into());
+                *answer.body_mut() = Body::plain(value);
             }
             Form::Document => {
                 let metadata = json_text(&Item::of(name, slot, now, false));
-                finish(answer.header(CONTENT_TYPE, JSON), Body::document(value, &metadata))
+                headers.insert(CONTENT_TYPE, JSON);
+                *answer.body_mut() = Body::document(value, &metadata);
             }
-        })
+        }
+        Ok(answer)
     }
 
     async fn refresh(&self, caller: &Caller, name: Option<SecretName>) -> Answer {

@@ -13,13 +13,14 @@ use crate::store::{Reader, Snapshot};
 ///
 /// No snapshot is held while waiting, so that a value which was replaced meanwhile is wiped.
 pub(super) async fn newest(
-    mut reader: Reader,
-    mut access: watch::Receiver<Arc<Access>>,
+    reader: &Reader,
+    access: &watch::Receiver<Arc<Access>>,
     wait: Option<Duration>,
     stop: &CancellationToken,
     is_news: impl Fn(&Snapshot) -> bool,
 ) -> Arc<Snapshot> {
     if let Some(wait) = wait {
+        let (mut reader, mut access) = (reader.clone(), access.clone());
         let news = async {
             while !is_news(&reader.snapshot()) {
                 tokio::select! {
@@ -61,7 +62,7 @@ mod tests {
         let (publisher, reader) = store::channel([(name("db"), false)]);
         publish(&publisher, "db", Ok(secret('a', b"one")));
         let start = Instant::now();
-        assert_eq!(newest(reader, nobody(), Some(MINUTE), &CancellationToken::new(), after(0)).await.generation, 1);
+        assert_eq!(newest(&reader, &nobody(), Some(MINUTE), &CancellationToken::new(), after(0)).await.generation, 1);
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
@@ -74,7 +75,8 @@ mod tests {
             publish(&publisher, "db", Ok(secret('a', b"one")));
         };
         let start = Instant::now();
-        let (answer, ()) = tokio::join!(newest(reader, nobody(), Some(MINUTE), &stop, after(0)), change);
+        let access = nobody();
+        let (answer, ()) = tokio::join!(newest(&reader, &access, Some(MINUTE), &stop, after(0)), change);
         assert_eq!((answer.generation, start.elapsed()), (1, MINUTE / 2));
     }
 
@@ -83,11 +85,11 @@ mod tests {
         let (_publisher, reader) = store::channel([]);
         let stop = CancellationToken::new();
         let start = Instant::now();
-        assert_eq!(newest(reader.clone(), nobody(), Some(MINUTE), &stop, after(0)).await.generation, 0);
+        assert_eq!(newest(&reader, &nobody(), Some(MINUTE), &stop, after(0)).await.generation, 0);
         assert_eq!(start.elapsed(), MINUTE);
         stop.cancel();
-        assert_eq!(newest(reader.clone(), nobody(), Some(MINUTE), &stop, after(0)).await.generation, 0);
-        assert_eq!(newest(reader, nobody(), None, &CancellationToken::new(), after(0)).await.generation, 0);
+        assert_eq!(newest(&reader, &nobody(), Some(MINUTE), &stop, after(0)).await.generation, 0);
+        assert_eq!(newest(&reader, &nobody(), None, &CancellationToken::new(), after(0)).await.generation, 0);
         assert_eq!(start.elapsed(), MINUTE);
     }
 }

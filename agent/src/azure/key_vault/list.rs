@@ -46,7 +46,8 @@ impl KeyVault {
     }
 }
 
-fn facts_of(item: &SecretProperties) -> Result<(SecretName, Facts), UnusableAnswer> {
+/// The folded name of an entry, and what the list says about it.
+pub(super) fn facts_of(item: &SecretProperties) -> Result<(SecretName, Facts), UnusableAnswer> {
     let id = item.resource_id().map_err(|_| UnusableAnswer::NotAList)?;
     let name: SecretName = id.name.parse().map_err(|_| UnusableAnswer::NotAList)?;
     let attributes = item.attributes.clone().unwrap_or_default();

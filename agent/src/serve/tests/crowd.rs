@@ -19,7 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 async fn a_thousand_who_wait_hear_of_a_change_at_once() {
     let places = CROWD + 100;
     assert!(raise_descriptor_limit() > 2 * places as u64, "both ends of a thousand connections");
-    let limits = Limits { connections: places, connections_per_user: places, ..Limits::default() };
+    let limits =
+        Limits { connections: places, connections_per_user: places, waits_per_user: places, ..Limits::default() };
     let agent = Agent::with_values(Setup { limits, ..Setup::default() }).await;
     let version = agent.get("/v1/secrets/db/value").await.header("etag").to_owned();
     let known = [("if-none-match", version.as_str())];
