@@ -17,10 +17,12 @@ TEST_TOOLS := systemd-container mmdebstrap iproute2 podman runc netavark aardvar
 
 # Programs for others are static, so that they run on every Linux; and nothing in them says where or when they were made.
 # Their date is that of the locked dependencies, since aws-lc-sys is compiled anew with each other date.
-STATIC_RUSTFLAGS := -C target-feature=+crt-static \
+# For size, by docs/decisions/0009-size.md: relocations in few bytes, and tables for unwinding only where something can unwind.
+STATIC_RUSTFLAGS := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs -C force-unwind-tables=no \
 	--remap-path-prefix=$(CURDIR)=/keyside --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
 LOCKED_DATE = $(shell git log -1 --format=%ct -- Cargo.lock)
-REPRODUCIBLY = SOURCE_DATE_EPOCH=$(LOCKED_DATE) RUSTFLAGS="$(STATIC_RUSTFLAGS)"
+STATIC_CFLAGS := -fno-asynchronous-unwind-tables
+REPRODUCIBLY = SOURCE_DATE_EPOCH=$(LOCKED_DATE) RUSTFLAGS="$(STATIC_RUSTFLAGS)" CFLAGS="$(STATIC_CFLAGS)"
 STATIC_BUILD = $(REPRODUCIBLY) cargo build --locked --release --target $(HOST)
 
 # Where the static programs lie; others of the same names can be installed and packed in their place.
@@ -49,7 +51,7 @@ FUZZED := $(notdir $(wildcard tests/fuzz/seeds/*))
 # Without a sanitizer: what could break memory is in two files, and lies in mappings that no sanitizer knows.
 FUZZ_OPTIONS := --fuzz-dir tests/fuzz --target-dir target/fuzz --features libfuzzer --sanitizer none
 # Linked as one and stripped, nothing could be counted and no finding be placed.
-FUZZ_PROFILE := CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_STRIP=none CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+FUZZ_PROFILE := CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_STRIP=none CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=3
 
 .PHONY: help build demo test test-tools bench simulate fuzz check check-python deny wheel static image image-files install uninstall deb \
 	release release-check

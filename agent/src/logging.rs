@@ -5,8 +5,10 @@ mod lines;
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result};
-use tracing_subscriber::filter::{EnvFilter, LevelFilter};
-use tracing_subscriber::{fmt, reload};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Registry, fmt, reload};
 
 use crate::causes::with_causes;
 
@@ -88,29 +90,22 @@ impl Default for Settings {
 }
 
 /// Changes the level of a log that was started.
-pub struct Levels(Option<Box<SetFilter>>);
-
-type SetFilter = dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync;
-
-impl std::fmt::Debug for Levels {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_tuple("Levels").finish_non_exhaustive()
-    }
-}
+#[derive(Debug)]
+pub struct Levels(Option<reload::Handle<Targets, Registry>>);
 
 impl Levels {
     /// Shows lines from this level on, unless `RUST_LOG` says which.
     pub fn set(&self, level: Level) {
-        let Some(set) = &self.0 else { return };
-        if let Err(error) = set(level.filter()) {
+        let Some(filter) = &self.0 else { return };
+        if let Err(error) = filter.reload(level.filter()) {
             tracing::warn!(error = with_causes(&error), "the level of the log stays as it was");
         }
     }
 }
 
 impl Level {
-    fn filter(self) -> EnvFilter {
-        EnvFilter::new(format!("warn,keyside={}", self.0))
+    fn filter(self) -> Targets {
+        Targets::new().with_default(LevelFilter::WARN).with_target("keyside", self.0)
     }
 }
 
@@ -122,31 +117,21 @@ impl Level {
 pub fn start(settings: Settings, directives: Option<&str>, terminal: bool) -> Result<(Levels, Lines)> {
     let directives = directives.filter(|text| !text.is_empty());
     let filter = match directives {
-        Some(text) => EnvFilter::builder()
-            .parse(text)
+        Some(text) => text
+            .parse()
             .context("RUST_LOG holds no filter directives: write for instance keyside=debug, or unset it")?,
         None => settings.level.filter(),
     };
+    let (filter, handle) = reload::Layer::new(filter);
     // A line that nobody reads any more is lost; told of on the same stream, that would end the process.
     let way = Lines::default();
-    let lines = fmt().with_env_filter(filter).with_writer(way.clone()).log_internal_errors(false);
-    let set: Box<SetFilter>;
-    let started = match (settings.format, terminal) {
-        (Format::Json, _) | (Format::Auto, false) => {
-            let lines = lines.json().flatten_event(true).with_filter_reloading();
-            let handle = lines.reload_handle();
-            set = Box::new(move |filter| handle.reload(filter));
-            lines.try_init()
-        }
-        (Format::Text, _) | (Format::Auto, true) => {
-            let lines = lines.with_ansi(terminal).with_target(false).with_filter_reloading();
-            let handle = lines.reload_handle();
-            set = Box::new(move |filter| handle.reload(filter));
-            lines.try_init()
-        }
+    let lines = fmt::layer().with_writer(way.clone()).log_internal_errors(false);
+    let lines = match (settings.format, terminal) {
+        (Format::Json, _) | (Format::Auto, false) => lines.json().flatten_event(true).boxed(),
+        (Format::Text, _) | (Format::Auto, true) => lines.with_ansi(terminal).with_target(false).boxed(),
     };
-    started.map_err(anyhow::Error::from_boxed)?;
-    Ok((Levels(directives.is_none().then_some(set)), way))
+    tracing_subscriber::registry().with(filter).with(lines).try_init()?;
+    Ok((Levels(directives.is_none().then_some(handle)), way))
 }
 
 #[cfg(test)]
@@ -160,6 +145,24 @@ mod tests {
         }
         for (text, valid) in [("auto", true), ("text", true), ("json", true), ("xml", false)] {
             assert_eq!(text.parse::<Format>().is_ok(), valid, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_level_is_for_keyside_and_libraries_are_shown_from_warn() {
+        let filter = "debug".parse::<Level>().expect("a level").filter();
+        let shown = |target, level| filter.would_enable(target, &level);
+        for target in ["keyside::serve", "keyside_bootstrap"] {
+            assert!(shown(target, tracing::Level::DEBUG) && !shown(target, tracing::Level::TRACE), "{target}");
+        }
+        assert!(shown("hyper::proto", tracing::Level::WARN) && !shown("hyper::proto", tracing::Level::INFO));
+    }
+
+    #[test]
+    fn directives_that_cannot_be_read_are_refused() {
+        for directives in ["keyside=loud", "keyside=debug=info"] {
+            let error = start(Settings::default(), Some(directives), false).expect_err("refused");
+            assert!(error.to_string().starts_with("RUST_LOG holds no filter directives"), "{error}");
         }
     }
 }

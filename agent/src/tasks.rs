@@ -29,7 +29,8 @@ impl Tasks {
     where
         F: Future<Output = Result<()>> + Send + 'static,
     {
-        let started = self.running.spawn(task(self.stop.clone()));
+        // Of one type for the runtime, which is otherwise compiled anew for each task.
+        let started = self.running.spawn(task(self.stop.clone()).boxed());
         self.names.insert(started.id(), name);
     }
 
