@@ -38,7 +38,7 @@ RELEASED := keyside keyside-bootstrap
 RELEASE := target/dist
 
 # What makes the images, what is told in them, and the certificates of the authorities that they trust.
-IMAGE_ENGINE ?= $(notdir $(firstword $(shell command -v podman docker)))
+IMAGE_ENGINE ?= $(notdir $(firstword $(foreach program,podman docker,$(shell command -v $(program)))))
 IMAGE_REVISION = $(shell git rev-parse HEAD)
 IMAGE_SOURCE = $(shell git config --get remote.origin.url)
 CA_BUNDLE ?= $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem))
