@@ -40,7 +40,7 @@ RELEASED := keyside keyside-bootstrap
 RELEASE := target/dist
 
 # What makes the images, what is told in them, and the certificates of the authorities that they trust.
-IMAGE_ENGINE ?= $(notdir $(firstword $(shell command -v podman docker)))
+IMAGE_ENGINE ?= $(notdir $(firstword $(foreach program,podman docker,$(shell command -v $(program)))))
 IMAGE_REVISION = $(shell git rev-parse HEAD)
 IMAGE_SOURCE = $(shell git config --get remote.origin.url)
 CA_BUNDLE ?= $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem))
@@ -144,7 +144,7 @@ image-files: static
 
 install: ## Install the static programs, units, manual pages and completions; see DESTDIR, PREFIX, STATIC
 	@test -x $(STATIC)/keyside || $(MAKE) static
-	install -D -t $(DESTDIR)$(PREFIX)/bin $(STATIC)/keyside $(STATIC)/keyside-bootstrap
+	install -D -t $(DESTDIR)$(PREFIX)/bin $(addprefix $(STATIC)/,$(RELEASED))
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/lib/keyside/root/,$(ROOT_DIRECTORIES))
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	@for unit in $(UNITS); do \
@@ -154,20 +154,22 @@ install: ## Install the static programs, units, manual pages and completions; se
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/tmpfiles.d systemd/tmpfiles.d/keyside.conf
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/keyside/examples systemd/examples/* docs/*.example.toml
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,bash-completion/completions zsh/vendor-completions fish/vendor_completions.d)
-	$(STATIC)/keyside man $(DESTDIR)$(PREFIX)/share/man/man1
+	@for program in $(RELEASED); do \
+		$(STATIC)/$$program man $(DESTDIR)$(PREFIX)/share/man/man1 \
+		&& $(STATIC)/$$program completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$program \
+		&& $(STATIC)/$$program completions zsh > $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_$$program \
+		&& $(STATIC)/$$program completions fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$program.fish || exit; \
+	done
 	gzip --force --no-name --best $(DESTDIR)$(PREFIX)/share/man/man1/keyside*.1
-	$(STATIC)/keyside completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/keyside
-	$(STATIC)/keyside completions zsh > $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_keyside
-	$(STATIC)/keyside completions fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/keyside.fish
 	@test -e $(DESTDIR)$(SYSCONFDIR)/keyside/environment \
 		|| install -D -m 644 -t $(DESTDIR)$(SYSCONFDIR)/keyside systemd/environment
 
 uninstall: ## Remove what `make install` put there, but the configuration
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,keyside keyside-bootstrap)
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(RELEASED))
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/system/,$(UNITS))
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/lib/,sysusers.d/keyside.conf tmpfiles.d/keyside.conf)
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/share/,bash-completion/completions/keyside \
-		zsh/vendor-completions/_keyside fish/vendor_completions.d/keyside.fish)
+	rm -f $(foreach program,$(RELEASED),$(addprefix $(DESTDIR)$(PREFIX)/share/,bash-completion/completions/$(program) \
+		zsh/vendor-completions/_$(program) fish/vendor_completions.d/$(program).fish))
 	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/keyside.1.gz $(DESTDIR)$(PREFIX)/share/man/man1/keyside-*.1.gz
 	rm -rf $(addprefix $(DESTDIR)$(PREFIX)/,lib/keyside share/doc/keyside)
 

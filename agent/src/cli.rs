@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::builder::{PathBufValueParser, TypedValueParser};
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+pub use clap_complete::Shell;
 
 use crate::azure::cloud::VaultUrl;
 use crate::azure::identity;
@@ -292,21 +293,24 @@ fn exit(error: &clap::Error) -> Exit {
     if error.use_stderr() { Exit::Usage } else { Exit::Success }
 }
 
-/// Prints the completions of a shell.
+/// Prints the completions of a shell for a program's commands.
 ///
 /// # Errors
 /// When `out` cannot be written.
-pub fn print_completions(shell: Shell, out: &mut dyn io::Write) -> io::Result<()> {
+pub fn print_completions<Program: CommandFactory>(shell: Shell, out: &mut dyn io::Write) -> io::Result<()> {
+    let mut command = Program::command();
+    let name = command.get_name().to_owned();
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "keyside", &mut script);
+    clap_complete::generate(shell, &mut command, name, &mut script);
     out.write_all(&script)
 }
 
-/// Writes the manual page of each command into `directory`, which is made where it is missing.
+/// Writes the manual page of each command of a program into `directory`, which is made where it is missing.
 ///
 /// # Errors
 /// When the directory or a page cannot be written.
-pub fn write_manual(directory: &Path) -> io::Result<()> {
-    fs::create_dir_all(directory)?;
-    clap_mangen::generate_to(Cli::command(), directory)
+pub fn write_manual<Program: CommandFactory>(directory: &Path) -> anyhow::Result<()> {
+    let name = || format!("could not write manual pages to {}", directory.display());
+    fs::create_dir_all(directory).with_context(name)?;
+    clap_mangen::generate_to(Program::command(), directory).with_context(name)
 }

@@ -6,12 +6,12 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::agent::{self, Configured, Span};
 use crate::causes::with_causes;
 use crate::check::{self, Report};
-use crate::cli::{self, AgentArgs, CheckArgs, ClientCommand, Command, Direct, Exit, Output, RunArgs, WipeArgs};
+use crate::cli::{self, AgentArgs, CheckArgs, Cli, ClientCommand, Command, Direct, Exit, Output, RunArgs, WipeArgs};
 use crate::client::{self, Search};
 use crate::config::flags::{NoSource, Source};
 use crate::config::{Config, Defaults, Socket};
@@ -39,10 +39,8 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
         }
         Command::Client(command) => client::run(&command, &Search::of_this_process(), &mut out, &mut io::stderr()),
         Command::HooksHelper => hooks::run_helper().map(|()| Exit::Success)?,
-        Command::Completions { shell } => cli::print_completions(shell, &mut out).map(|()| Exit::Success)?,
-        Command::Man { directory } => cli::write_manual(&directory)
-            .map(|()| Exit::Success)
-            .with_context(|| format!("could not write manual pages to {}", directory.display()))?,
+        Command::Completions { shell } => cli::print_completions::<Cli>(shell, &mut out).map(|()| Exit::Success)?,
+        Command::Man { directory } => cli::write_manual::<Cli>(&directory).map(|()| Exit::Success)?,
     };
     Ok(exit.into())
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-pub use keyside::cli::Output;
+pub use keyside::cli::{Output, Shell};
 use keyside::secret::SecretName;
 use serde_json::json;
 
@@ -28,6 +28,24 @@ or no sign-in; 70 Azure refused, or something is in the way; 75 not confirmed, n
 /// Every command.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// A command about an estate.
+    #[command(flatten)]
+    Estate(EstateCommand),
+    /// Prints the completions of a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Writes the manual pages.
+    Man {
+        /// The directory that they go to.
+        directory: PathBuf,
+    },
+}
+
+/// What can be done to the estate of a file.
+#[derive(Clone, Debug, Subcommand)]
+pub enum EstateCommand {
     /// Shows what apply would create, change and leave. Writes nothing.
     Plan {
         #[command(flatten)]
@@ -122,7 +140,7 @@ pub enum SecretCommand {
     },
 }
 
-/// The flags of every command.
+/// The flags of every command about an estate.
 #[derive(Clone, Debug, Args)]
 pub struct Common {
     /// The file that describes the estate.
@@ -163,7 +181,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-impl Command {
+impl EstateCommand {
     /// The flags that every command has.
     #[must_use]
     pub fn common(&self) -> &Common {
@@ -247,6 +265,8 @@ mod tests {
             ("secret set db --config e.toml --from-env DB", None),
             ("secret rotate db --config e.toml", None),
             ("secret retire db --config e.toml --older-than 30d", None),
+            ("completions bash", None),
+            ("man /tmp", None),
             ("--help", Some(Exit::Success)),
             ("apply", Some(Exit::Usage)),
             ("plan --config e.toml --yes", Some(Exit::Usage)),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::agent_config::{self, Written};
 use crate::arm::Patience;
 use crate::azure::{Azure, Wishes, vault_url};
-use crate::cli::{Command, Exit, Output, SecretCommand};
+use crate::cli::{EstateCommand, Exit, Output, SecretCommand};
 use crate::config::{Config, Source};
 use crate::failure::Failure;
 use crate::item::{Key, Known, Label, Node, World};
@@ -28,7 +28,7 @@ const PROPAGATION: std::time::Duration = std::time::Duration::from_mins(15);
 ///
 /// # Errors
 /// Whatever kept it from being done; [`Failure::of`] says how the process ends then.
-pub async fn run(command: &Command, environment: &Environment, out: &mut (dyn Write + Send)) -> Result<Exit> {
+pub async fn run(command: &EstateCommand, environment: &Environment, out: &mut (dyn Write + Send)) -> Result<Exit> {
     let common = command.common();
     let uid = nix::unistd::geteuid().as_raw();
     let config = Config::load(&common.config, uid)?;
@@ -38,15 +38,15 @@ pub async fn run(command: &Command, environment: &Environment, out: &mut (dyn Wr
     let azure = Azure::connect(&config, environment, wishes).await?;
     let run = Run { nodes: estate::nodes(&config), known: Known::default(), output: common.output, config, azure };
     match command {
-        Command::Plan { detailed_exitcode, .. } => run.plan(*detailed_exitcode, out).await,
-        Command::Apply { yes, .. } => run.apply(*yes, out).await,
-        Command::Destroy { yes, purge, even_unseen, .. } => {
+        EstateCommand::Plan { detailed_exitcode, .. } => run.plan(*detailed_exitcode, out).await,
+        EstateCommand::Apply { yes, .. } => run.apply(*yes, out).await,
+        EstateCommand::Destroy { yes, purge, even_unseen, .. } => {
             let wish = Destruction { yes: *yes, purge: *purge, even_unseen: *even_unseen };
             run.destroy(wish, out).await
         }
-        Command::Output { .. } => run.output(out).await,
-        Command::Preflight { .. } => run.preflight(out).await,
-        Command::Secret(command) => run.secret(command, out).await,
+        EstateCommand::Output { .. } => run.output(out).await,
+        EstateCommand::Preflight { .. } => run.preflight(out).await,
+        EstateCommand::Secret(command) => run.secret(command, out).await,
     }
 }
 

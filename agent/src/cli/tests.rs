@@ -77,10 +77,10 @@ fn every_command_says_what_it_does_and_not_where_its_flags_come_from() {
 #[test]
 fn completions_and_manual_name_every_command() {
     let mut script = Vec::new();
-    print_completions(Shell::Bash, &mut script).expect("written");
+    print_completions::<Cli>(Shell::Bash, &mut script).expect("written");
     let base = tempfile::tempdir().expect("a directory");
     let directory = base.path().join("share/man1");
-    write_manual(&directory).expect("written where there was no directory");
+    write_manual::<Cli>(&directory).expect("written where there was no directory");
     for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
         let command = command.get_name();
         assert!(String::from_utf8_lossy(&script).contains(command), "{command} is completed");

@@ -12,9 +12,12 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 /// Boots a root file system whose changes stay in memory. The mounts are private; /run has to be a tmpfs, or nspawn takes what
-/// it mounts there for a disk; and the machine sees control groups of version 2 alone, below one of its own.
+/// it mounts there for a disk; and the machine sees control groups of version 2 alone, below one of its own. It is switched off
+/// when its input ends: also when this process was killed.
 const BOOT: &str = r#"
 group=$1 root=$2 target=$3
+trap '' INT
+exec 3<&0
 mount -t tmpfs tmpfs /run && mkdir -p /run/systemd /run/lock
 umount -R /sys/fs/cgroup 2>/dev/null
 mount -t cgroup2 none /sys/fs/cgroup && mkdir "/sys/fs/cgroup/$group" || exit 1
@@ -24,7 +27,12 @@ mount -t cgroup2 none /sys/fs/cgroup && mkdir "/sys/fs/cgroup/$group" || exit 1
         --capability=CAP_IPC_LOCK,CAP_BPF --console=read-only --machine="$group" --bind-ro="$target:/target" -D "$root" \
         --system-call-filter="@memlock memfd_secret bpf pidfd_open landlock_create_ruleset landlock_add_rule landlock_restrict_self" \
         --boot
-)
+) </dev/null 3<&- &
+machine=$!
+(cat <&3 >/dev/null; kill "$machine") &
+guard=$!
+wait "$machine"
+kill "$guard"
 find "/sys/fs/cgroup/$group" -depth -type d -exec rmdir {} +
 "#;
 
@@ -54,7 +62,7 @@ impl Machine {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation", "private", "sh", "-c", BOOT, "sh", &group]).args([root, target]);
         let errors = output.try_clone().expect("a second handle");
-        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        command.stdin(Stdio::piped()).stdout(output).stderr(errors);
         let mut booting = command.spawn().expect("unshare starts");
         let leader = wait::until("the machine's first process", || {
             if let Some(status) = booting.try_wait().expect("it can be asked") {

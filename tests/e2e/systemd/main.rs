@@ -37,7 +37,7 @@ struct Ended {
     broken: Option<String>,
 }
 
-const SCENARIOS: [Scenario; 16] = [
+const SCENARIOS: [Scenario; 17] = [
     ("the package brings everything and takes it away again", packaging::comes_and_goes),
     ("make install puts the same below another prefix, and make uninstall removes it", packaging::another_prefix),
     ("the units have no fault that systemd knows, and little exposure", units::are_sound),
@@ -52,6 +52,7 @@ const SCENARIOS: [Scenario; 16] = [
     ("restarts refuse no connection and lose no request", restarts::under_load),
     ("a unit gets its credential, waits for it, and fails without the right", credentials::given_and_denied),
     ("a unit that trains starts after the secrets, without the identity, and hears of changes", training::trains),
+    ("a unit that requires the agent starts after it, never without it, and ends before it", training::requires),
     ("the guide for a virtual machine does what it says", guide::virtual_machine),
     ("the guide for the bootstrap does what it says", bootstrap::guide),
 ];

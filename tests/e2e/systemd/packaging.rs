@@ -6,14 +6,16 @@ use std::process::Command;
 use super::vm::{CONFIG, Parts, Vm};
 
 /// What people expect of a package of this program.
-const BROUGHT: [&str; 10] = [
+const BROUGHT: [&str; 12] = [
     "/usr/bin/keyside",
     "/usr/bin/keyside-bootstrap",
     "/usr/lib/systemd/system/keyside.service",
     "/usr/lib/sysusers.d/keyside.conf",
     "/usr/lib/tmpfiles.d/keyside.conf",
     "/usr/share/man/man1/keyside-agent.1.gz",
+    "/usr/share/man/man1/keyside-bootstrap-apply.1.gz",
     "/usr/share/bash-completion/completions/keyside",
+    "/usr/share/bash-completion/completions/keyside-bootstrap",
     "/usr/share/fish/vendor_completions.d/keyside.fish",
     "/usr/share/zsh/vendor-completions/_keyside",
     "/usr/share/doc/keyside/copyright",

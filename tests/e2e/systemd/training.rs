@@ -54,6 +54,55 @@ pub(crate) fn trains(parts: &Parts) {
     assert_eq!(note("credential"), "hunter2-k9", "fixed at the start");
 }
 
+/// Tied to the agent by `Requires=`: it never starts without one, and ends with it. A restart of the agent is one of the
+/// training, too, whoever asks for it, an agent that was killed included; the training then has the newest credential, and has
+/// lost what it did since its last checkpoint. So the example's drop-in wants the agent, and does not require it.
+const TIED: &str = "[Unit]\nRequires=keyside.service\nAfter=keyside.service\n[Service]\nUser=trainer\n\
+                    LoadCredential=db-password:/run/keyside/credentials.sock\nExecStart=/bin/sh -c '\
+                    cat /run/keyside/secrets/db-password $CREDENTIALS_DIRECTORY/db-password > /run/train/seen; \
+                    exec sleep infinity'\nExecStop=/bin/cp --force /run/keyside/secrets/db-password /run/train/at-the-end\n\
+                    RuntimeDirectory=train\nRuntimeDirectoryPreserve=yes\n";
+
+pub(crate) fn requires(parts: &Parts) {
+    let vm = Vm::start(parts, &[("db-password", "one,")]);
+    vm.write("/etc/systemd/system/train.service", TIED);
+    vm.succeed(&["systemctl", "daemon-reload"]);
+    let note = |name: &str| std::fs::read_to_string(vm.path(&format!("/run/train/{name}"))).unwrap_or_default();
+    let wrong = CONFIG.replace("readers", "raeders");
+    for config in [None, Some(wrong.as_str())] {
+        if let Some(config) = config {
+            vm.write("/etc/keyside/agent.toml", config);
+        }
+        let refused = vm.run(&["systemctl", "start", "train.service"]);
+        let why = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && why.contains("dependency"), "{config:?}: {why}");
+        assert_eq!((vm.property("train.service", "ActiveState").as_str(), note("seen").as_str()), ("inactive", ""));
+    }
+
+    vm.write("/etc/keyside/agent.toml", CONFIG);
+    vm.azure_is("stop");
+    vm.succeed(&["systemctl", "start", "--no-block", "train.service"]);
+    vm.wait_for("keyside.service", "StatusText", "waiting for db-password");
+    assert_eq!(vm.property("train.service", "ActiveState"), "inactive", "not before the agent is ready");
+    vm.azure_is("start");
+    wait::until("the training", || (note("seen") == "one,one,").then_some(()));
+
+    for (value, end) in [("two,", "restart"), ("three,", "kill")] {
+        vm.set_secret("db-password", value);
+        wait::until("the rotation", || (vm.file("db-password")? == value).then_some(()));
+        let before = vm.property("train.service", "MainPID");
+        vm.succeed(
+            &[&["systemctl", end][..], &["--signal=KILL"][usize::from(end == "restart")..], &["keyside.service"]]
+                .concat(),
+        );
+        wait::until("another training", || (note("seen") == value.repeat(2)).then_some(()));
+        assert_ne!(vm.property("train.service", "MainPID"), before, "{end}");
+    }
+    vm.succeed(&["systemctl", "stop", "keyside.service"]);
+    assert_eq!(vm.property("train.service", "ActiveState"), "inactive", "it ends with the agent");
+    assert_eq!(note("at-the-end"), "three,", "and before it");
+}
+
 /// How the last run of the hook ended; none before the first.
 fn hook(vm: &Vm) -> Option<String> {
     vm.operation()["hooks"][0]["last"]["outcome"].as_str().map(str::to_owned)
