@@ -49,15 +49,15 @@ impl AuditFile {
         &self.settings.file
     }
 
-    /// Writes a line, whole or not at all, to the file that is at the path now: programs that rotate it rename or remove it.
+    /// Writes lines, all of them or none, to the file that is at the path now: programs that rotate it rename or remove it.
     ///
     /// # Errors
     /// Whatever keeps it from being written. It can be tried again.
-    pub(super) fn append(&mut self, line: &[u8]) -> io::Result<()> {
+    pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         loop {
             let length = self.settle().map_err(io::Error::other)?;
             let Some(open) = &mut self.open else { return Err(io::ErrorKind::NotFound.into()) };
-            let written = open.write_whole(line, length);
+            let written = open.write_whole(lines, length);
             if written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
                 self.open = None;
                 return written;
@@ -102,11 +102,11 @@ impl Open {
         Self { file, device: found.dev(), inode: found.ino(), is_regular: found.is_file(), is_torn: false }
     }
 
-    /// One write for each line: to a pipe it is whole or nothing up to 4 KiB (`PIPE_BUF` in pipe(7)), and what a full disk
+    /// One write for all of them: to a pipe it is whole or nothing up to 4 KiB (`PIPE_BUF` in pipe(7)), and what a full disk
     /// cut off is taken back.
-    fn write_whole(&mut self, line: &[u8], length: u64) -> io::Result<()> {
-        let separate = self.is_torn.then(|| [b"\n", line].concat());
-        let outcome = self.write_all_or_nothing(separate.as_deref().unwrap_or(line));
+    fn write_whole(&mut self, lines: &[u8], length: u64) -> io::Result<()> {
+        let separate = self.is_torn.then(|| [b"\n", lines].concat());
+        let outcome = self.write_all_or_nothing(separate.as_deref().unwrap_or(lines));
         if outcome.is_ok() {
             self.is_torn = false;
         } else if self.is_regular && self.file.metadata().is_ok_and(|now| now.len() > length) {

@@ -48,11 +48,13 @@ impl Lost {
 
     /// The line that tells of it where no other line comes after it.
     pub(super) fn last_line(&self) -> Vec<u8> {
-        self.line_at(self.latest)
+        let mut text = Vec::new();
+        self.write_at(self.latest, &mut text);
+        text
     }
 
-    fn line_at(&self, time: Timestamp) -> Vec<u8> {
-        text(&LostLine { time, lost: self.count, since: self.since })
+    fn write_at(&self, time: Timestamp, text: &mut Vec<u8>) {
+        write_line(text, &LostLine { time, lost: self.count, since: self.since });
     }
 }
 
@@ -84,11 +86,13 @@ impl Entry {
         Self { at, who: caller.who(), event, generation, lost: None }
     }
 
-    /// The line, and before it the one that tells what was lost.
-    pub(super) fn lines(&self) -> impl Iterator<Item = Vec<u8>> {
-        let lost = self.lost.map(|lost| lost.line_at(self.at));
+    /// Writes the line, and before it the one that tells what was lost; answers how many these are.
+    pub(super) fn write_to(&self, text: &mut Vec<u8>) -> u64 {
+        if let Some(lost) = self.lost {
+            lost.write_at(self.at, text);
+        }
         let who = self.who;
-        let line = text(&Line {
+        let line = Line {
             time: self.at,
             uid: who.map(|who| who.uid),
             gid: who.map(|who| who.gid),
@@ -99,13 +103,13 @@ impl Entry {
             version: self.event.version.as_ref().map(Version::as_str),
             verdict: self.event.verdict,
             generation: self.generation,
-        });
-        lost.into_iter().chain([line])
+        };
+        write_line(text, &line);
+        1 + u64::from(self.lost.is_some())
     }
 }
 
-fn text(line: &impl Serialize) -> Vec<u8> {
-    let mut text = serde_json::to_vec(line).expect("lines have text keys and plain values");
+fn write_line(text: &mut Vec<u8>, line: &impl Serialize) {
+    serde_json::to_writer(&mut *text, line).expect("lines have text keys and plain values");
     text.push(b'\n');
-    text
 }

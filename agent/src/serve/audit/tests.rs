@@ -116,6 +116,24 @@ fn each_answer_is_a_line_with_all_that_is_known_but_the_value() {
 }
 
 #[test]
+fn the_longest_lines_of_an_answer_fit_into_what_is_kept_free_for_them() {
+    let secret = Some("a".repeat(127).parse().expect("a name"));
+    let event = Event {
+        route: "/v1/secrets/{name}/value",
+        secret,
+        version: Some(metadata('a').version),
+        verdict: "too_many_connections",
+    };
+    let process = Some(Process { pid: i32::MIN, handle: None });
+    let caller = Caller::Process(Peer { uid: u32::MAX, gid: u32::MAX, groups: vec![], process });
+    let mut longest = Entry::new(at(0) + SignedDuration::from_nanos(1), &caller, event, u64::MAX);
+    longest.lost = Some(Lost::and_one(None, at(0)));
+    let mut text = Vec::new();
+    assert_eq!(longest.write_to(&mut text), 2);
+    assert!(text.len() < writer::ENTRY_BYTES_MAX, "{}", text.len());
+}
+
+#[test]
 fn what_was_rotated_or_removed_is_made_anew_and_no_line_is_lost() {
     let scene = Scene::new();
     let (audit, writer) = scene.start();

@@ -17,6 +17,12 @@ use crate::metrics::Metrics;
 /// rest of the audit; so that is done 200 times a second at most.
 const GATHERING: Duration = Duration::from_millis(5);
 
+/// How many bytes are written at once: as many as a pipe takes whole or not at all (`PIPE_BUF` in pipe(7)).
+const BATCH_BYTES_MAX: usize = 4096;
+
+/// More than the longest lines of one answer: a name has 127 characters at most, a version 32, and the rest is words and numbers.
+pub(super) const ENTRY_BYTES_MAX: usize = 1024;
+
 /// How soon a line is tried again at first, which is as long as a reader of a pipe may be busy without anybody hearing of
 /// it; then each wait is twice as long, up to the longest.
 const RETRY_MIN: Duration = Duration::from_millis(10);
@@ -31,6 +37,30 @@ pub(in crate::serve) struct Writer {
     /// Nothing is ever sent; its end ends each wait.
     stop: channel::Sender<()>,
     ended: channel::Receiver<()>,
+}
+
+/// Whole lines that are written together.
+#[derive(Default)]
+struct Batch {
+    text: Vec<u8>,
+    lines: u64,
+    entries: u64,
+}
+
+impl Batch {
+    fn has_room(&self) -> bool {
+        self.text.len() + ENTRY_BYTES_MAX <= BATCH_BYTES_MAX
+    }
+
+    fn add(&mut self, entry: &Entry) {
+        self.lines += entry.write_to(&mut self.text);
+        self.entries += 1;
+    }
+
+    fn clear(&mut self) {
+        self.text.clear();
+        (self.lines, self.entries) = (0, 0);
+    }
 }
 
 struct Work {
@@ -69,31 +99,35 @@ impl Writer {
 
 impl Work {
     fn run(mut self) {
+        let mut batch = Batch::default();
         while let Some(entry) = self.entries.blocking_recv() {
             let mut next = Some(entry);
             while let Some(entry) = next {
-                if !self.write(&entry) {
-                    return self.give_up();
+                batch.add(&entry);
+                while batch.has_room()
+                    && let Ok(entry) = self.entries.try_recv()
+                {
+                    batch.add(&entry);
                 }
+                if !self.write(&batch.text, batch.lines) {
+                    return self.give_up(batch.entries);
+                }
+                batch.clear();
                 next = self.entries.try_recv().ok();
             }
             self.is_stopped_within(GATHERING);
         }
         let lost = *self.standing.lost();
-        if lost.is_some_and(|lost| !self.write_line(&lost.last_line())) {
+        if lost.is_some_and(|lost| !self.write(&lost.last_line(), 1)) {
             self.tell_of_lost(0);
         }
     }
 
-    /// Whether all lines of the entry were written, and not given up because the agent ends.
-    fn write(&mut self, entry: &Entry) -> bool {
-        entry.lines().all(|line| self.write_line(&line))
-    }
-
-    fn write_line(&mut self, line: &[u8]) -> bool {
+    /// Whether the lines were written, and not given up because the agent ends.
+    fn write(&mut self, text: &[u8], lines: u64) -> bool {
         let mut retry = RETRY_MIN;
         let mut is_told = false;
-        while let Err(error) = self.file.append(line) {
+        while let Err(error) = self.file.append(text) {
             if !is_told && (retry == RETRY_MAX || error.kind() != io::ErrorKind::WouldBlock) {
                 is_told = true;
                 self.tell_trouble(&error);
@@ -107,7 +141,7 @@ impl Work {
             self.standing.set(None);
             tracing::info!(file = %self.file.path().display(), "the audit is written again");
         }
-        self.metrics.audited(1);
+        self.metrics.audited(lines);
         true
     }
 
@@ -118,8 +152,8 @@ impl Work {
     }
 
     /// Nobody would be there to write them later.
-    fn give_up(mut self) {
-        let mut lines = 1;
+    fn give_up(mut self, waiting: u64) {
+        let mut lines = waiting;
         while self.entries.try_recv().is_ok() {
             lines += 1;
         }
