@@ -83,7 +83,9 @@ fn holdings(scale: Scale) -> Vec<Holding> {
 fn reads((azure, program): (&Azure, &Path), cores: Cores, scale: Scale, rows: &mut Vec<Row>) -> io::Result<Record> {
     let agent = azure.agent("reads", ONE, "");
     let folder = azure.estate.folder();
-    let log = folder.join("audit.jsonl");
+    // Where no agent looks for changes of its configuration, which each line would wake it for.
+    let log = folder.join("audit/audit.jsonl");
+    fs::create_dir(folder.join("audit"))?;
     let audited = optional_agent(azure, "audited", &format!("[audit]\nfile = '{}'\n", log.display()));
     let reply = reply_of(&agent);
     let file = folder.join("reply");
