@@ -53,7 +53,7 @@ def page(suites: list[Suite], seconds: float) -> str:
     lines = ["", f"{'suite':<{width}}  passed  failed   time"]
     lines += [
         f"{suite.name:<{width}}  {suite.passed:>6}  {suite.failed:>6}  {suite.seconds:>4.0f}s"
-        + ("" if suite.finished else "  did not finish")
+        + ("" if suite.finished else "  no count of its own")
         for suite in told
     ]
     totals = (sum(suite.passed for suite in told), sum(suite.failed for suite in told))

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use nix::sys::socket::{Backlog, listen};
 
+use crate::wait::until;
+
 /// What becomes of a connection to a [`Gateway`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -75,7 +77,8 @@ impl Gateway {
     /// When nothing can listen there any more.
     pub fn turn(&mut self, mode: Mode) {
         self.close();
-        let bind = || TcpListener::bind(self.address).expect("the address is still ours");
+        // While nobody listened, the kernel may have given the port to a connection from here.
+        let bind = || until("a listener at the address", || TcpListener::bind(self.address).ok());
         self.door = match mode {
             Mode::Refuse => None,
             Mode::Pass => Some(Door::open(bind(), Some(self.target), &self.connections)),
