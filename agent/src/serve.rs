@@ -10,6 +10,7 @@ mod connection;
 pub mod documents;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod head;
 mod heart;
 mod limits;
 mod listen;
@@ -21,6 +22,7 @@ pub(crate) mod properties;
 mod refusals;
 mod request;
 mod routes;
+mod sending;
 #[cfg(test)]
 mod tests;
 mod wait;

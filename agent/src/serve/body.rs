@@ -1,14 +1,9 @@
 //! Bodies of answers: a value straight from its locked memory, or JSON written around it piece by piece.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 
 use base64ct::{Base64, Encoding as _};
 use bytes::Bytes;
-use hyper::body::{Frame, SizeHint};
-use tokio::sync::oneshot;
 
 /// How many bytes of a value are encoded at a time: a multiple of three, so that only the last piece is padded, and
 /// little, because an encoded piece is in ordinary memory until it is sent. There is one of them in each answer.
@@ -28,8 +23,15 @@ pub(super) struct Body {
     current: Option<Piece>,
     pieces: VecDeque<Piece>,
     left: u64,
-    /// Ends when the encoded piece that was given out last is sent and wiped. The connection would queue sixteen of them.
-    sent: Option<oneshot::Receiver<Infallible>>,
+}
+
+/// The next bytes of a body.
+#[derive(Debug)]
+pub(super) struct Next {
+    pub(super) bytes: Bytes,
+    /// Whether they are part of a value in ordinary memory. The next ones should be made when these are sent and freed, which
+    /// wipes them.
+    pub(super) is_encoded: bool,
 }
 
 enum Piece {
@@ -39,18 +41,6 @@ enum Piece {
     Text(Bytes),
     /// Bytes, in base64 inside a JSON string.
     Base64(Bytes),
-}
-
-/// A piece of a value in base64. It is freed when it is sent, and the allocator wipes it; who waits is told afterwards.
-struct Encoded {
-    text: Vec<u8>,
-    _sent: oneshot::Sender<Infallible>,
-}
-
-impl AsRef<[u8]> for Encoded {
-    fn as_ref(&self) -> &[u8] {
-        &self.text
-    }
 }
 
 impl std::fmt::Debug for Piece {
@@ -86,23 +76,28 @@ impl Body {
         let current = pieces.next();
         let pieces: VecDeque<_> = pieces.collect();
         let left = current.iter().chain(&pieces).map(Piece::sent_bytes).sum::<usize>() as u64;
-        Self { current, pieces, left, sent: None }
+        Self { current, pieces, left }
+    }
+
+    /// How many bytes are still to be sent.
+    #[must_use]
+    pub(super) fn left_bytes(&self) -> u64 {
+        self.left
     }
 
     /// The next bytes to send, never a copy of more than a few hundred bytes of a value.
-    fn next_bytes(&mut self) -> Option<Bytes> {
+    pub(super) fn next_bytes(&mut self) -> Option<Next> {
         loop {
-            let bytes = match self.current.as_mut()? {
+            let piece = self.current.as_mut()?;
+            let is_encoded = matches!(piece, Piece::Base64(_));
+            let bytes = match piece {
                 Piece::Plain(bytes) => Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty()),
                 Piece::Text(bytes) => next_text(bytes),
-                Piece::Base64(bytes) => next_base64(bytes).map(|(encoded, sent)| {
-                    self.sent = Some(sent);
-                    encoded
-                }),
+                Piece::Base64(bytes) => next_base64(bytes),
             };
             if let Some(bytes) = bytes {
                 self.left -= bytes.len() as u64;
-                return Some(bytes);
+                return Some(Next { bytes, is_encoded });
             }
             self.current = self.pieces.pop_front();
         }
@@ -130,16 +125,15 @@ fn next_text(bytes: &mut Bytes) -> Option<Bytes> {
     Some(Bytes::from_static(escaped.as_bytes()))
 }
 
-/// The next piece in base64, and what ends when it is wiped.
-fn next_base64(bytes: &mut Bytes) -> Option<(Bytes, oneshot::Receiver<Infallible>)> {
+/// The next piece in base64.
+fn next_base64(bytes: &mut Bytes) -> Option<Bytes> {
     let piece = bytes.split_to(bytes.len().min(BASE64_PIECE_BYTES));
     if piece.is_empty() {
         return None;
     }
     let mut text = vec![0; piece.len().div_ceil(3) * 4];
     Base64::encode(&piece, &mut text).expect("four characters for each three bytes");
-    let (sender, sent) = oneshot::channel();
-    Some((Bytes::from_owner(Encoded { text, _sent: sender }), sent))
+    Some(text.into())
 }
 
 fn escape(byte: u8) -> Option<&'static str> {
@@ -150,47 +144,20 @@ fn escape(byte: u8) -> Option<&'static str> {
     }
 }
 
-impl hyper::body::Body for Body {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        if let Some(sent) = &mut self.sent {
-            // It never brings anything; its other end is dropped with the piece.
-            let _ = ready!(Pin::new(sent).poll(context));
-            self.sent = None;
-        }
-        Poll::Ready(self.next_bytes().map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use hyper::body::Body as _;
     use proptest::prelude::*;
 
     use super::*;
 
     fn sent(mut body: Body) -> Vec<u8> {
-        let promised = body.size_hint().exact();
+        let promised = body.left_bytes();
         let mut all = Vec::new();
-        while let Some(bytes) = body.next_bytes() {
-            assert!(!bytes.is_empty(), "an empty frame would end a chunked body");
-            all.extend_from_slice(&bytes);
+        while let Some(next) = body.next_bytes() {
+            assert!(!next.bytes.is_empty());
+            all.extend_from_slice(&next.bytes);
         }
-        assert_eq!(promised, Some(all.len() as u64));
-        assert!(body.is_end_stream());
+        assert_eq!((promised, body.left_bytes()), (all.len() as u64, 0));
         all
     }
 
@@ -228,24 +195,22 @@ mod tests {
         let value = Bytes::from_owner(b"left\"right".to_vec());
         let (left, right) = (value[..4].as_ptr(), value[5..].as_ptr());
         let mut body = Body::document(value, r#"{"name":"db"}"#);
-        let frames: Vec<Bytes> = std::iter::from_fn(|| body.next_bytes()).collect();
+        let frames: Vec<Bytes> = std::iter::from_fn(|| body.next_bytes()).map(|next| next.bytes).collect();
         assert_eq!(frames[1].as_ptr(), left);
         assert_eq!(&frames[2][..], b"\\\"");
         assert_eq!(frames[3].as_ptr(), right);
     }
 
     #[test]
-    fn one_encoded_piece_is_out_at_a_time() {
+    fn pieces_in_ordinary_memory_are_short_and_told_from_those_in_locked_memory() {
         let mut body = Body::document(Bytes::from(vec![0xff; 2 * BASE64_PIECE_BYTES]), r#"{"name":"db"}"#);
-        let mut context = Context::from_waker(std::task::Waker::noop());
-        let mut next = || Pin::new(&mut body).poll_frame(&mut context);
-        assert!(next().is_ready(), "the head");
-        for _ in 0..2 {
-            let Poll::Ready(Some(Ok(piece))) = next() else { panic!("a piece") };
-            assert!(next().is_pending(), "the piece is not sent");
-            drop(piece);
-        }
-        assert!(next().is_ready(), "the rest");
+        let pieces: Vec<_> =
+            std::iter::from_fn(|| body.next_bytes()).map(|next| (next.is_encoded, next.bytes.len())).collect();
+        let encoded = (true, BASE64_PIECE_BYTES / 3 * 4);
+        assert_eq!(pieces[1..3], [encoded; 2]);
+        assert!(pieces.iter().all(|piece| *piece == encoded || !piece.0), "{pieces:?}");
+        let mut text = Body::document(Bytes::from_static(b"a\"b"), r#"{"name":"db"}"#);
+        assert!(std::iter::from_fn(|| text.next_bytes()).all(|next| !next.is_encoded));
     }
 
     #[test]

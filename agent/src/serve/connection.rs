@@ -1,28 +1,32 @@
 //! One connection: read requests, answer them, and give up on a peer that takes its time.
 
-use std::convert::Infallible;
+use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper::body::{Body as _, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use bytes::BufMut as _;
+use hyper::header::CONNECTION;
+use hyper::{Method, Response};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until};
 
 use super::admission::Admission;
 use super::body::Body;
 use super::condition::IfNoneMatch;
-use super::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
+use super::head::{self, Fault, Head};
+use super::limits::HEAD_BYTES_MAX;
 use super::peer::Caller;
 use super::problem::{Code, Problem};
 use super::request::{Call, Door, understand};
 use super::routes::{Asked, Server, refusal};
+use super::sending::{DateText, Manner, send, write_head};
 use crate::causes::with_causes;
+
+/// How much memory a connection has at first for what comes in, and for the head of what goes out: enough for nearly all.
+const RECEIVED_BYTES: usize = 1024;
+const HEAD_BYTES: usize = 384;
 
 /// How long a connection without a request may still bring one when the agent stops. A client writes its request as soon as it
 /// is connected; who keeps silent for longer wants nothing.
@@ -43,16 +47,7 @@ pub(super) struct Visitor {
 pub(super) async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, visitor: Visitor, server: Arc<Server>) {
     let patience = server.limits.request_time;
     let progress = Progress::new(Instant::now() + patience);
-    let service = service_fn(|request| respond(&server, &visitor, &request, &progress));
-    // Queued writes send each piece of a body from where it lies; the other strategy would copy values into one buffer.
-    let connection = http1::Builder::new()
-        .writev(true)
-        .half_close(false)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
-        .header_read_timeout(None)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
+    let mut exchanges = pin!(exchanges(stream, &visitor, &server, &progress));
     let mut alarm = pin!(sleep_until(progress.until()));
     let mut revoked = pin!(visitor.admission.revoked());
     let mut stopped = pin!(server.stop.cancelled());
@@ -60,7 +55,7 @@ pub(super) async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, visito
     loop {
         tokio::select! {
             biased;
-            outcome = connection.as_mut() => {
+            outcome = exchanges.as_mut() => {
                 if let Err(error) = outcome {
                     tracing::debug!(caller = %visitor.caller, error = with_causes(&error), "the connection ended early");
                 }
@@ -74,9 +69,6 @@ pub(super) async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, visito
                     tracing::debug!(caller = %visitor.caller, "the connection was silent or stuck for too long");
                     return;
                 }
-                if leaving {
-                    connection.as_mut().graceful_shutdown();
-                }
                 alarm.as_mut().reset(until.min(now + patience));
             }
             () = revoked.as_mut() => {
@@ -85,9 +77,11 @@ pub(super) async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, visito
             }
             () = stopped.as_mut(), if !leaving => {
                 leaving = true;
-                if progress.has_begun() {
-                    connection.as_mut().graceful_shutdown();
-                } else {
+                progress.leave();
+                if progress.is_idle() {
+                    return;
+                }
+                if !progress.has_begun() {
                     // Whoever has connected just now has its request on the way, and would take the end of the connection for a
                     // failure.
                     let last_call = Instant::now() + LAST_CALL;
@@ -99,22 +93,132 @@ pub(super) async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, visito
     }
 }
 
+/// Answers one request after the other, until there are no more or the agent stops.
+async fn exchanges(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    visitor: &Visitor,
+    server: &Server,
+    progress: &Progress,
+) -> io::Result<()> {
+    let mut received = Vec::with_capacity(RECEIVED_BYTES);
+    let (mut bytes, mut date) = (Vec::with_capacity(HEAD_BYTES), DateText::default());
+    loop {
+        let head = match next_head(&mut stream, &mut received, progress).await? {
+            None => return Ok(()),
+            Some(Ok(head)) => head,
+            Some(Err(fault)) => return turn_down(stream, fault, server).await,
+        };
+        received.drain(..head.bytes);
+        let mut answer = tokio::select! {
+            biased;
+            answer = respond(server, visitor, &head, progress) => answer,
+            () = end_of(&mut stream, &mut received) => return Ok(()),
+        };
+        let is_last = head.is_last || progress.is_leaving() || answer.headers().contains_key(CONNECTION);
+        bytes.clear();
+        let manner = Manner { is_old: head.is_old, is_last };
+        write_head(&mut bytes, &mut answer, manner, (&mut date, server.sources.clock.now()));
+        let body = if head.method == Method::HEAD { Body::default() } else { answer.into_body() };
+        send(&mut stream, &bytes, body).await?;
+        if is_last {
+            return stream.shutdown().await;
+        }
+    }
+}
+
+/// Waits for a head; none where no further request comes.
+async fn next_head(
+    stream: &mut (impl AsyncRead + Unpin),
+    received: &mut Vec<u8>,
+    progress: &Progress,
+) -> io::Result<Option<Result<Head, Fault>>> {
+    let mut may_be_complete = !received.is_empty();
+    loop {
+        if may_be_complete && let Some(outcome) = head::read(received).transpose() {
+            return Ok(Some(outcome));
+        }
+        progress.rest(received.is_empty());
+        let before = received.len();
+        let new = fill(stream, received).await?;
+        progress.rest(false);
+        if new == 0 {
+            return if before == 0 { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+        }
+        // What cannot be a head by its first bytes is told at once.
+        may_be_complete = before == 0 || head::may_be_complete(received, new);
+    }
+}
+
+/// Reads what is there, but no more than one head may have; nothing at the end of all.
+async fn fill(stream: &mut (impl AsyncRead + Unpin), received: &mut Vec<u8>) -> io::Result<usize> {
+    if received.len() == received.capacity() {
+        received.reserve(received.len());
+    }
+    let room = HEAD_BYTES_MAX - received.len();
+    stream.read_buf(&mut received.limit(room)).await
+}
+
+/// Waits until the other end has gone, and meanwhile takes what else it asks as long as there is room.
+async fn end_of(stream: &mut (impl AsyncRead + Unpin), received: &mut Vec<u8>) {
+    while received.len() < HEAD_BYTES_MAX {
+        if !fill(stream, received).await.is_ok_and(|new| new > 0) {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
+/// Answers what is no request, as far as it can be answered.
+async fn turn_down(mut stream: impl AsyncWrite + Unpin, fault: Fault, server: &Server) -> io::Result<()> {
+    if let Some(status) = fault.status() {
+        let mut answer = Response::new(Body::default());
+        *answer.status_mut() = status;
+        let mut bytes = Vec::new();
+        let date = (&mut DateText::default(), server.sources.clock.now());
+        write_head(&mut bytes, &mut answer, Manner { is_old: false, is_last: true }, date);
+        send(&mut stream, &bytes, Body::default()).await?;
+    }
+    stream.shutdown().await
+}
+
 /// How far the exchange is.
 #[derive(Debug)]
 struct Progress {
     /// Whether there was any request yet.
     begun: AtomicBool,
+    /// Whether nothing of a next request has come.
+    rests: AtomicBool,
+    /// Whether the agent stops, so that the answer under way is the last.
+    leaving: AtomicBool,
     /// When the next step must have been taken. Held only to read or write it.
     until: Mutex<Instant>,
 }
 
 impl Progress {
     fn new(until: Instant) -> Self {
-        Self { begun: AtomicBool::new(false), until: Mutex::new(until) }
+        let [begun, rests, leaving] = [const { AtomicBool::new(false) }; 3];
+        Self { begun, rests, leaving, until: Mutex::new(until) }
     }
 
     fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Whether everything that was asked is answered.
+    fn is_idle(&self) -> bool {
+        self.has_begun() && self.rests.load(Ordering::Relaxed)
+    }
+
+    fn rest(&self, rests: bool) {
+        self.rests.store(rests, Ordering::Relaxed);
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
+    fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
     }
 
     fn until(&self) -> Instant {
@@ -132,42 +236,32 @@ impl Progress {
     }
 }
 
-/// Understands a request at once, and answers it.
-///
-/// Nothing of the request is kept: while its head lies in the connection's buffer, the connection takes another one for what
-/// may follow, of 8 KiB that the allocator then wipes for each request.
-fn respond<'a>(
-    server: &'a Server,
-    visitor: &'a Visitor,
-    request: &Request<Incoming>,
-    progress: &'a Progress,
-) -> impl Future<Output = Result<Response<Body>, Infallible>> + use<'a> {
+/// Understands a request, and answers it.
+async fn respond(server: &Server, visitor: &Visitor, head: &Head, progress: &Progress) -> Response<Body> {
     let patience = server.limits.request_time;
-    let understood = call(request, visitor.door)
-        .inspect_err(|problem| server.note_misunderstood(&visitor.caller, request.uri().path(), problem));
+    let understood = call(head, visitor.door)
+        .inspect_err(|problem| server.note_misunderstood(&visitor.caller, head.uri.path(), problem));
     let extra = understood.as_ref().map_or(Duration::ZERO, |(call, _)| time_to_wait(call, server));
     progress.allow(patience + extra);
-    async move {
-        let _asking = visitor.admission.ask().await;
-        let answer = match understood {
-            Ok((call, asked)) => server.answer(&visitor.caller, call, &asked).await,
-            Err(problem) => Err(problem),
-        };
-        if extra > Duration::ZERO {
-            progress.allow(patience);
-        }
-        let answer = answer.unwrap_or_else(|problem| refusal(&problem));
-        server.sources.metrics.responded(answer.status().as_u16());
-        Ok(answer)
+    let _asking = visitor.admission.ask().await;
+    let answer = match understood {
+        Ok((call, asked)) => server.answer(&visitor.caller, call, &asked).await,
+        Err(problem) => Err(problem),
+    };
+    if extra > Duration::ZERO {
+        progress.allow(patience);
     }
+    let answer = answer.unwrap_or_else(|problem| refusal(&problem));
+    server.sources.metrics.responded(answer.status().as_u16());
+    answer
 }
 
-fn call(request: &Request<Incoming>, door: Door) -> Result<(Call, Asked), Problem> {
-    if !request.body().is_end_stream() {
+fn call(head: &Head, door: Door) -> Result<(Call, Asked), Problem> {
+    if head.has_body {
         return Err(Code::BodyRefused.into());
     }
-    let call = understand(request.method(), request.uri(), request.headers(), door)?;
-    Ok((call, Asked { method: request.method().clone(), if_none_match: IfNoneMatch::of(request.headers()) }))
+    let call = understand(&head.method, &head.uri, &head.headers, door)?;
+    Ok((call, Asked { method: head.method.clone(), if_none_match: IfNoneMatch::of(&head.headers) }))
 }
 
 /// How long the answer may let the caller wait, beyond the time that every answer has.

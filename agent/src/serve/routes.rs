@@ -3,9 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper::header::{
-    AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER,
-};
+use hyper::header::{AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::http::response::Builder;
 use hyper::{Method, Response, StatusCode};
 use serde::Serialize;
@@ -207,7 +205,6 @@ impl Server {
         match form {
             Form::Value => {
                 headers.insert(CONTENT_TYPE, OCTETS);
-                headers.insert(CONTENT_LENGTH, value.len().into());
                 *answer.body_mut() = Body::plain(value);
             }
             Form::Document => {

@@ -1,0 +1,161 @@
+//! An answer on its way out: its head as bytes, then its body from where it lies.
+
+use std::io;
+
+use bytes::{Buf as _, Bytes};
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::{Response, StatusCode};
+use jiff::Timestamp;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+
+use super::body::Body;
+
+/// How many pieces of a body are sent by one system call: a document whose text has no escapes has four.
+const PIECES_AT_ONCE: usize = 4;
+
+/// The date of answers, as text that is made once a second.
+#[derive(Debug, Default)]
+pub(super) struct DateText {
+    second: i64,
+    text: String,
+}
+
+impl DateText {
+    /// The date as RFC 9110, section 5.6.7, has it.
+    fn at(&mut self, now: Timestamp) -> &str {
+        if self.text.is_empty() || self.second != now.as_second() {
+            self.second = now.as_second();
+            self.text = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        }
+        &self.text
+    }
+}
+
+/// What is known of an answer beside the answer itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// Whether the client knows no more than HTTP/1.0.
+    pub(super) is_old: bool,
+    /// Whether the connection ends after it.
+    pub(super) is_last: bool,
+}
+
+/// Writes the head of an answer to `bytes`.
+pub(super) fn write_head(
+    bytes: &mut Vec<u8>,
+    answer: &mut Response<Body>,
+    manner: Manner,
+    date: (&mut DateText, Timestamp),
+) {
+    if manner.is_last {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    let status = answer.status();
+    bytes.extend_from_slice(if manner.is_old { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+    bytes.extend_from_slice(status.as_str().as_bytes());
+    bytes.push(b' ');
+    bytes.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    bytes.extend_from_slice(b"\r\n");
+    for (name, value) in answer.headers() {
+        write_field(bytes, name.as_str(), value.as_bytes());
+    }
+    // An answer without a body by its nature (RFC 9110, section 8.6) would describe one that it does not know.
+    if status != StatusCode::NOT_MODIFIED {
+        write_field(bytes, "content-length", HeaderValue::from(answer.body().left_bytes()).as_bytes());
+    }
+    write_field(bytes, "date", date.0.at(date.1).as_bytes());
+    bytes.extend_from_slice(b"\r\n");
+}
+
+fn write_field(bytes: &mut Vec<u8>, name: &str, value: &[u8]) {
+    bytes.extend_from_slice(name.as_bytes());
+    bytes.extend_from_slice(b": ");
+    bytes.extend_from_slice(value);
+    bytes.extend_from_slice(b"\r\n");
+}
+
+/// Sends a head and the body after it. A value is sent from its locked memory; of one that is encoded, the next piece is made
+/// when the last one is sent and wiped.
+///
+/// # Errors
+/// When the other end has gone.
+pub(super) async fn send(stream: &mut (impl AsyncWrite + Unpin), head: &[u8], mut body: Body) -> io::Result<()> {
+    let mut head = head;
+    loop {
+        let mut pieces = [const { Bytes::new() }; PIECES_AT_ONCE];
+        for piece in &mut pieces {
+            let Some(next) = body.next_bytes() else { break };
+            *piece = next.bytes;
+            if next.is_encoded {
+                break;
+            }
+        }
+        let [first, second, third, fourth] = pieces;
+        let mut all = head.chain(first).chain(second).chain(third).chain(fourth);
+        stream.write_all_buf(&mut all).await?;
+        if body.left_bytes() == 0 {
+            return Ok(());
+        }
+        head = &[];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::ETAG;
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::testing::new_year;
+
+    fn head(answer: &mut Response<Body>, manner: Manner) -> String {
+        let mut bytes = Vec::new();
+        write_head(&mut bytes, answer, manner, (&mut DateText::default(), new_year()));
+        String::from_utf8(bytes).expect("text")
+    }
+
+    const PLAIN: Manner = Manner { is_old: false, is_last: false };
+
+    #[test]
+    fn a_head_has_the_fields_of_its_answer_and_the_length_of_its_body() {
+        let mut answer = Response::builder().header(ETAG, "\"a\"").body(Body::plain("value")).expect("an answer");
+        let expected =
+            "HTTP/1.1 200 OK\r\netag: \"a\"\r\ncontent-length: 5\r\ndate: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n";
+        assert_eq!(head(&mut answer, PLAIN), expected);
+        let old = head(&mut answer, Manner { is_old: true, is_last: true });
+        assert!(old.starts_with("HTTP/1.0 200 OK\r\n") && old.contains("\r\nconnection: close\r\n"), "{old}");
+    }
+
+    #[test]
+    fn an_answer_that_nothing_changed_tells_no_length() {
+        let mut answer = Response::new(Body::default());
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        let head = head(&mut answer, PLAIN);
+        assert!(head.starts_with("HTTP/1.1 304 Not Modified\r\n") && !head.contains("content-length"), "{head}");
+    }
+
+    #[test]
+    fn the_date_follows_the_clock() {
+        let mut date = DateText::default();
+        assert_eq!(date.at(new_year()), "Thu, 01 Jan 2026 00:00:00 GMT");
+        assert_eq!(date.at(new_year() + SignedDuration::from_secs(61)), "Thu, 01 Jan 2026 00:01:01 GMT");
+    }
+
+    #[tokio::test]
+    async fn a_body_of_many_pieces_is_sent_whole_and_in_order() {
+        use tokio::io::AsyncReadExt as _;
+        let text = "a\"b\\c\nd".repeat(100);
+        for value in [Bytes::from(text), Bytes::from(vec![0xff; 2000]), Bytes::new()] {
+            let mut body = Body::document(value.clone(), r#"{"name":"db"}"#);
+            let expected: Vec<u8> = std::iter::from_fn(|| body.next_bytes()).flat_map(|next| next.bytes).collect();
+            // So narrow that every write is cut.
+            let (mut near, mut far) = tokio::io::duplex(7);
+            let body = Body::document(value, r#"{"name":"db"}"#);
+            let mut received = Vec::new();
+            let (sent, read) =
+                tokio::join!(async move { send(&mut near, b"head", body).await }, far.read_to_end(&mut received));
+            sent.and(read.map(drop)).expect("sent");
+            assert_eq!(received, [b"head", &expected[..]].concat());
+        }
+    }
+}
