@@ -117,7 +117,7 @@ async fn exchanges(
         let is_last = head.is_last || progress.is_leaving() || answer.headers().contains_key(CONNECTION);
         bytes.clear();
         let manner = Manner { is_old: head.is_old, is_last };
-        write_head(&mut bytes, &mut answer, manner, (&mut date, server.sources.clock.now()));
+        write_head(&mut bytes, &mut answer, manner, date.at(server.sources.clock.now()));
         let body = if head.method == Method::HEAD { Body::default() } else { answer.into_body() };
         send(&mut stream, &bytes, body).await?;
         if is_last {
@@ -165,7 +165,7 @@ async fn end_of(stream: &mut (impl AsyncRead + Unpin), received: &mut Vec<u8>) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Answers what is no request, as far as it can be answered.
@@ -174,7 +174,8 @@ async fn turn_down(mut stream: impl AsyncWrite + Unpin, fault: Fault, server: &S
         let mut answer = Response::new(Body::default());
         *answer.status_mut() = status;
         let mut bytes = Vec::new();
-        let date = (&mut DateText::default(), server.sources.clock.now());
+        let mut date = DateText::default();
+        let date = date.at(server.sources.clock.now());
         write_head(&mut bytes, &mut answer, Manner { is_old: false, is_last: true }, date);
         send(&mut stream, &bytes, Body::default()).await?;
     }

@@ -22,7 +22,7 @@ pub(super) struct DateText {
 
 impl DateText {
     /// The date as RFC 9110, section 5.6.7, has it.
-    fn at(&mut self, now: Timestamp) -> &str {
+    pub(super) fn at(&mut self, now: Timestamp) -> &str {
         if self.text.is_empty() || self.second != now.as_second() {
             self.second = now.as_second();
             self.text = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
@@ -41,12 +41,7 @@ pub(super) struct Manner {
 }
 
 /// Writes the head of an answer to `bytes`.
-pub(super) fn write_head(
-    bytes: &mut Vec<u8>,
-    answer: &mut Response<Body>,
-    manner: Manner,
-    date: (&mut DateText, Timestamp),
-) {
+pub(super) fn write_head(bytes: &mut Vec<u8>, answer: &mut Response<Body>, manner: Manner, date: &str) {
     if manner.is_last {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -63,7 +58,7 @@ pub(super) fn write_head(
     if status != StatusCode::NOT_MODIFIED {
         write_field(bytes, "content-length", HeaderValue::from(answer.body().left_bytes()).as_bytes());
     }
-    write_field(bytes, "date", date.0.at(date.1).as_bytes());
+    write_field(bytes, "date", date.as_bytes());
     bytes.extend_from_slice(b"\r\n");
 }
 
@@ -110,7 +105,7 @@ mod tests {
 
     fn head(answer: &mut Response<Body>, manner: Manner) -> String {
         let mut bytes = Vec::new();
-        write_head(&mut bytes, answer, manner, (&mut DateText::default(), new_year()));
+        write_head(&mut bytes, answer, manner, DateText::default().at(new_year()));
         String::from_utf8(bytes).expect("text")
     }
 
