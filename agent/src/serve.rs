@@ -3,6 +3,7 @@
 mod accept;
 mod access;
 mod admission;
+mod answer;
 pub mod audit;
 mod body;
 mod condition;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use hyper::HeaderMap;
-use hyper::header::{HeaderValue, IF_NONE_MATCH};
+use hyper::header::IF_NONE_MATCH;
 use sha2::{Digest as _, Sha256};
 
 use super::request::Form;
@@ -53,13 +53,10 @@ impl ETag {
         Self(format!("W/\"{}\"", digest(facts)))
     }
 
-    /// The header's value, without another copy.
-    ///
-    /// # Panics
-    /// Never: a version is hexadecimal, and so is a digest.
+    /// As the header has it.
     #[must_use]
-    pub(super) fn into_header(self) -> HeaderValue {
-        self.0.try_into().expect("quotes and hexadecimal digits")
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// What stands between the quotes.
@@ -164,6 +161,8 @@ fn opaque(tag: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use hyper::header::HeaderValue;
 
     use super::*;
     use crate::selection::Part;

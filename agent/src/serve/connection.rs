@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::BufMut as _;
-use hyper::header::CONNECTION;
-use hyper::{Method, Response};
+use hyper::Method;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until};
 
 use super::admission::Admission;
+use super::answer::Answer;
 use super::body::Body;
 use super::condition::IfNoneMatch;
 use super::head::{self, Fault, Head};
@@ -20,7 +20,7 @@ use super::limits::HEAD_BYTES_MAX;
 use super::peer::Caller;
 use super::problem::{Code, Problem};
 use super::request::{Call, Door, understand};
-use super::routes::{Asked, Server, refusal};
+use super::routes::{Asked, Server};
 use super::sending::{DateText, Manner, send, write_head};
 use crate::causes::with_causes;
 
@@ -109,16 +109,16 @@ async fn exchanges(
             Some(Err(fault)) => return turn_down(stream, fault, server).await,
         };
         received.drain(..head.bytes);
-        let mut answer = tokio::select! {
+        let answer = tokio::select! {
             biased;
             answer = respond(server, visitor, &head, progress) => answer,
             () = end_of(&mut stream, &mut received) => return Ok(()),
         };
-        let is_last = head.is_last || progress.is_leaving() || answer.headers().contains_key(CONNECTION);
+        let is_last = head.is_last || progress.is_leaving() || answer.is_last;
         bytes.clear();
         let manner = Manner { is_old: head.is_old, is_last };
-        write_head(&mut bytes, &mut answer, manner, date.at(server.sources.clock.now()));
-        let body = if head.method == Method::HEAD { Body::default() } else { answer.into_body() };
+        write_head(&mut bytes, &answer, manner, date.at(server.sources.clock.now()));
+        let body = if head.method == Method::HEAD { Body::default() } else { answer.body };
         send(&mut stream, &bytes, body).await?;
         if is_last {
             return stream.shutdown().await;
@@ -171,12 +171,11 @@ async fn end_of(stream: &mut (impl AsyncRead + Unpin), received: &mut Vec<u8>) {
 /// Answers what is no request, as far as it can be answered.
 async fn turn_down(mut stream: impl AsyncWrite + Unpin, fault: Fault, server: &Server) -> io::Result<()> {
     if let Some(status) = fault.status() {
-        let mut answer = Response::new(Body::default());
-        *answer.status_mut() = status;
+        let answer = Answer { status, ..Answer::default() };
         let mut bytes = Vec::new();
         let mut date = DateText::default();
         let date = date.at(server.sources.clock.now());
-        write_head(&mut bytes, &mut answer, Manner { is_old: false, is_last: true }, date);
+        write_head(&mut bytes, &answer, Manner { is_old: false, is_last: true }, date);
         send(&mut stream, &bytes, Body::default()).await?;
     }
     stream.shutdown().await
@@ -238,7 +237,7 @@ impl Progress {
 }
 
 /// Understands a request, and answers it.
-async fn respond(server: &Server, visitor: &Visitor, head: &Head, progress: &Progress) -> Response<Body> {
+async fn respond(server: &Server, visitor: &Visitor, head: &Head, progress: &Progress) -> Answer {
     let patience = server.limits.request_time;
     let understood = call(head, visitor.door)
         .inspect_err(|problem| server.note_misunderstood(&visitor.caller, head.uri.path(), problem));
@@ -252,8 +251,8 @@ async fn respond(server: &Server, visitor: &Visitor, head: &Head, progress: &Pro
     if extra > Duration::ZERO {
         progress.allow(patience);
     }
-    let answer = answer.unwrap_or_else(|problem| refusal(&problem));
-    server.sources.metrics.responded(answer.status().as_u16());
+    let answer = answer.unwrap_or_else(|problem| Answer::refusal(&problem));
+    server.sources.metrics.responded(answer.status.as_u16());
     answer
 }
 

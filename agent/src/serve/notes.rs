@@ -1,9 +1,9 @@
 //! What goes into the audit: which answers, and by which words.
 
-use hyper::{Method, Response, StatusCode};
+use hyper::{Method, StatusCode};
 
+use super::answer::Answer;
 use super::audit::{Entry, Event};
-use super::body::Body;
 use super::peer::Caller;
 use super::problem::{Code, Problem};
 use super::request::Form;
@@ -57,11 +57,11 @@ impl Server {
         caller: &Caller,
         (method, route): (&Method, &'static str),
         (snapshot, name): (&Snapshot, &SecretName),
-        answer: &Result<Response<Body>, Problem>,
+        answer: &Result<Answer, Problem>,
     ) {
         let (verdict, is_of_version) = match answer {
             Err(problem) => (problem.code.as_str(), false),
-            Ok(answer) if answer.status() == StatusCode::NOT_MODIFIED => ("unchanged", true),
+            Ok(answer) if answer.status == StatusCode::NOT_MODIFIED => ("unchanged", true),
             Ok(_) if *method == Method::HEAD => ("described", true),
             Ok(_) => ("given", true),
         };

@@ -3,16 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper::header::{AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER};
-use hyper::http::response::Builder;
-use hyper::{Method, Response, StatusCode};
-use serde::Serialize;
+use hyper::{Method, StatusCode};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Sources;
 use super::access::Access;
 use super::admission::Connections;
+use super::answer::{Answer, JSON, OCTETS, json_text};
 use super::audit::Audit;
 use super::body::Body;
 use super::condition::{ETag, IfNoneMatch};
@@ -29,23 +27,11 @@ use crate::refresh::DemandError;
 use crate::secret::SecretName;
 use crate::store::{Slot, Snapshot, State, Why};
 
-/// Says that the latest look at the secret failed.
-const STALE: HeaderName = HeaderName::from_static("keyside-stale");
-
-/// Most headers of an answer about a secret.
-const SECRET_HEADERS: usize = 6;
-
 /// When to ask again for what has not been fetched yet: a first fetch takes about a second, and `?wait` is better.
 const NOT_YET_RETRY: Duration = Duration::from_secs(2);
 
 /// When to ask again for what could not be confirmed for too long: an outage of hours does not end within seconds.
 const TOO_STALE_RETRY: Duration = Duration::from_secs(30);
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
-const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
-const METRICS: HeaderValue = HeaderValue::from_static(metrics::MEDIA_TYPE);
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Everything that answers are made from. All connections share one.
 #[derive(Debug)]
@@ -67,11 +53,11 @@ pub(super) struct Asked {
     pub(super) if_none_match: IfNoneMatch,
 }
 
-type Answer = Result<Response<Body>, Problem>;
+type Outcome = Result<Answer, Problem>;
 
 impl Server {
     /// Answers a call.
-    pub(super) async fn answer(&self, caller: &Caller, call: Call, asked: &Asked) -> Answer {
+    pub(super) async fn answer(&self, caller: &Caller, call: Call, asked: &Asked) -> Outcome {
         match call {
             Call::List { wait, after } => {
                 let _waiting = wait.map(|_| self.waits.begin(caller.uid())).transpose()?;
@@ -80,15 +66,15 @@ impl Server {
             Call::Secret { name, form, wait } => {
                 self.allow(caller, &name, form.route())?;
                 let answer = self.secret(caller, &name, (form, wait), asked).await?;
-                if answer.status() == StatusCode::OK && asked.method == Method::GET {
+                if answer.status == StatusCode::OK && asked.method == Method::GET {
                     tracing::debug!(secret = %name, %caller, "read");
                     self.sources.metrics.read(&name);
                 }
                 Ok(answer)
             }
             Call::Refresh { name } => self.refresh(caller, name).await,
-            Call::Status => Ok(json(&self.status(caller))),
-            Call::Health if self.sources.pulse.is_alive() => Ok(json(&verdict("ok"))),
+            Call::Status => Ok(Answer::json(&self.status(caller))),
+            Call::Health if self.sources.pulse.is_alive() => Ok(Answer::json(&verdict("ok"))),
             Call::Health => Err(Code::RefreshStopped.into()),
             Call::Ready => self.ready(caller),
             Call::Metrics => Ok(self.metrics(caller)),
@@ -120,7 +106,7 @@ impl Server {
         wait: Option<Duration>,
         after: Option<String>,
         known: &IfNoneMatch,
-    ) -> Response<Body> {
+    ) -> Answer {
         let tag = |snapshot: &Snapshot| {
             let access = self.access();
             ETag::of_list(snapshot, |name| access.may_read(caller, name))
@@ -134,13 +120,12 @@ impl Server {
         let snapshot = newest(&self.sources.reader, &self.sources.access, wait, &self.stop, is_news).await;
         let tag = tag(&snapshot);
         let access = self.access();
-        let answer = Response::builder().header(ETAG, tag.clone().into_header()).header(CACHE_CONTROL, NO_STORE);
         if known.has(&tag) {
-            return finish(answer.status(StatusCode::NOT_MODIFIED), Body::default());
+            return Answer { status: StatusCode::NOT_MODIFIED, tag: Some(tag), ..Answer::default() };
         }
         let secrets = self.items(&snapshot, false, |name| access.may_read(caller, name));
         let listing = Listing { generation: tag.opaque().to_owned(), secrets };
-        finish(answer.header(CONTENT_TYPE, JSON), json_body(&listing))
+        Answer { tag: Some(tag), ..Answer::json(&listing) }
     }
 
     async fn secret(
@@ -149,7 +134,7 @@ impl Server {
         name: &SecretName,
         (form, wait): (Form, Option<Duration>),
         asked: &Asked,
-    ) -> Answer {
+    ) -> Outcome {
         let known = &asked.if_none_match;
         let route = (&asked.method, form.route());
         let waiting = wait.map(|_| self.waits.begin(caller.uid())).transpose();
@@ -182,48 +167,38 @@ impl Server {
         answer
     }
 
-    fn secret_answer(&self, name: &SecretName, slot: &Slot, form: Form, known: &IfNoneMatch) -> Answer {
+    fn secret_answer(&self, name: &SecretName, slot: &Slot, form: Form, known: &IfNoneMatch) -> Outcome {
         let Some(published) = &slot.published else { return Err(no_value(slot)) };
         let now = self.sources.clock.moment();
         let tag = ETag::of(published, form);
-        let is_known = known.has(&tag);
-        let mut answer = Response::new(Body::default());
-        let headers = answer.headers_mut();
-        // Room for all of them: growing would move them, and each place that they leave is wiped.
-        headers.reserve(SECRET_HEADERS);
-        headers.insert(ETAG, tag.into_header());
-        headers.insert(CACHE_CONTROL, NO_STORE);
-        headers.insert(AGE, published.age(now).as_secs().into());
-        if slot.state() == State::Stale {
-            headers.insert(STALE, HeaderValue::from_static("true"));
-        }
-        if is_known {
-            *answer.status_mut() = StatusCode::NOT_MODIFIED;
-            return Ok(answer);
+        let known = known.has(&tag);
+        let answer = Answer {
+            tag: Some(tag),
+            age: Some(published.age(now)),
+            is_stale: slot.state() == State::Stale,
+            ..Answer::default()
+        };
+        if known {
+            return Ok(Answer { status: StatusCode::NOT_MODIFIED, ..answer });
         }
         let value = published.secret.value.to_buffer();
-        match form {
-            Form::Value => {
-                headers.insert(CONTENT_TYPE, OCTETS);
-                *answer.body_mut() = Body::plain(value);
-            }
+        Ok(match form {
+            Form::Value => Answer { media_type: Some(OCTETS), body: Body::plain(value), ..answer },
             Form::Document => {
                 let metadata = json_text(&Item::of(name, slot, now, false));
-                headers.insert(CONTENT_TYPE, JSON);
-                *answer.body_mut() = Body::document(value, &metadata);
+                Answer { media_type: Some(JSON), body: Body::document(value, &metadata), ..answer }
             }
-        }
-        Ok(answer)
+        })
     }
 
-    async fn refresh(&self, caller: &Caller, name: Option<SecretName>) -> Answer {
+    async fn refresh(&self, caller: &Caller, name: Option<SecretName>) -> Outcome {
         if let Some(name) = &name {
             self.allow(caller, name, REFRESH)?;
         }
         let looking = self.note_look(caller, name.as_ref());
         let outcome = self.look(caller, name.as_ref()).await;
         looking.end(&outcome);
-        Ok(json(&outcome?))
+        Ok(Answer::json(&outcome?))
     }
 
     async fn look(&self, caller: &Caller, name: Option<&SecretName>) -> Result<Refreshed, Problem> {
@@ -284,10 +259,10 @@ impl Server {
         }
     }
 
-    fn ready(&self, caller: &Caller) -> Answer {
+    fn ready(&self, caller: &Caller) -> Outcome {
         let snapshot = self.sources.reader.snapshot();
         if snapshot.is_ready() {
-            return Ok(json(&verdict("ready")));
+            return Ok(Answer::json(&verdict("ready")));
         }
         let names: Vec<_> = snapshot.awaited().filter(|name| self.access().may_see(caller, name)).collect();
         let awaited = names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
@@ -299,7 +274,7 @@ impl Server {
         Err(Problem::new(Code::NotReady, detail).retry_after(NOT_YET_RETRY))
     }
 
-    fn metrics(&self, caller: &Caller) -> Response<Body> {
+    fn metrics(&self, caller: &Caller) -> Answer {
         let (about, access) = (&self.sources.about, self.access());
         let text = self.sources.metrics.text(&View {
             snapshot: &self.sources.reader.snapshot(),
@@ -312,7 +287,7 @@ impl Server {
             connections: self.connections.count(),
             config: &about.config.standing(),
         });
-        finish(Response::builder().header(CONTENT_TYPE, METRICS).header(CACHE_CONTROL, NO_STORE), Body::plain(text))
+        Answer { media_type: Some(metrics::MEDIA_TYPE), body: Body::plain(text), ..Answer::default() }
     }
 
     fn items(&self, snapshot: &Snapshot, to_operator: bool, visible: impl Fn(&SecretName) -> bool) -> Vec<Item> {
@@ -346,39 +321,4 @@ fn no_value(slot: &Slot) -> Problem {
 
 fn verdict(status: &str) -> Verdict {
     Verdict { status: status.to_owned() }
-}
-
-/// The answer that a problem makes. A connection on which a body may follow is closed, not read on.
-pub(super) fn refusal(problem: &Problem) -> Response<Body> {
-    let mut answer = Response::builder()
-        .status(problem.code.status())
-        .header(CONTENT_TYPE, PROBLEM_JSON)
-        .header(CACHE_CONTROL, NO_STORE);
-    if let Some(seconds) = problem.retry_after_seconds() {
-        answer = answer.header(RETRY_AFTER, seconds);
-    }
-    if let Some(allow) = problem.allow {
-        answer = answer.header(ALLOW, allow);
-    }
-    if problem.code == Code::BodyRefused {
-        answer = answer.header(CONNECTION, "close");
-    }
-    finish(answer, json_body(&problem.document()))
-}
-
-fn json(document: &impl Serialize) -> Response<Body> {
-    let answer = Response::builder().header(CONTENT_TYPE, JSON).header(CACHE_CONTROL, NO_STORE);
-    finish(answer, json_body(document))
-}
-
-fn json_body(document: &impl Serialize) -> Body {
-    Body::plain(json_text(document))
-}
-
-fn json_text(document: &impl Serialize) -> String {
-    serde_json::to_string(document).expect("documents have text keys and plain values")
-}
-
-fn finish(answer: Builder, body: Body) -> Response<Body> {
-    answer.body(body).expect("every header above is made of visible characters")
 }

@@ -1,13 +1,13 @@
 //! An answer on its way out: its head as bytes, then its body from where it lies.
 
-use std::io;
+use std::io::{self, Write as _};
 
 use bytes::{Buf as _, Bytes};
-use hyper::header::{CONNECTION, HeaderValue};
-use hyper::{Response, StatusCode};
+use hyper::StatusCode;
 use jiff::Timestamp;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
+use super::answer::Answer;
 use super::body::Body;
 
 /// How many pieces of a body are sent by one system call: a document whose text has no escapes has four.
@@ -41,32 +41,47 @@ pub(super) struct Manner {
 }
 
 /// Writes the head of an answer to `bytes`.
-pub(super) fn write_head(bytes: &mut Vec<u8>, answer: &mut Response<Body>, manner: Manner, date: &str) {
-    if manner.is_last {
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    let status = answer.status();
-    bytes.extend_from_slice(if manner.is_old { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
-    bytes.extend_from_slice(status.as_str().as_bytes());
-    bytes.push(b' ');
-    bytes.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-    bytes.extend_from_slice(b"\r\n");
-    for (name, value) in answer.headers() {
-        write_field(bytes, name.as_str(), value.as_bytes());
+pub(super) fn write_head(bytes: &mut Vec<u8>, answer: &Answer, manner: Manner, date: &str) {
+    let status = answer.status;
+    let version = if manner.is_old { "HTTP/1.0 " } else { "HTTP/1.1 " };
+    append(bytes, [version, status.as_str(), " ", status.canonical_reason().unwrap_or_default(), "\r\n"]);
+    if let Some(media_type) = answer.media_type {
+        append(bytes, ["content-type: ", media_type, "\r\n"]);
     }
     // An answer without a body by its nature (RFC 9110, section 8.6) would describe one that it does not know.
     if status != StatusCode::NOT_MODIFIED {
-        write_field(bytes, "content-length", HeaderValue::from(answer.body().left_bytes()).as_bytes());
+        write_number(bytes, "content-length: ", answer.body.left_bytes());
     }
-    write_field(bytes, "date", date.as_bytes());
-    bytes.extend_from_slice(b"\r\n");
+    if let Some(tag) = &answer.tag {
+        append(bytes, ["etag: ", tag.as_str(), "\r\n"]);
+    }
+    if let Some(age) = answer.age {
+        write_number(bytes, "age: ", age.as_secs());
+    }
+    if answer.is_stale {
+        append(bytes, ["keyside-stale: true\r\n"]);
+    }
+    if let Some(seconds) = answer.retry_after {
+        write_number(bytes, "retry-after: ", seconds);
+    }
+    if let Some(methods) = answer.allow {
+        append(bytes, ["allow: ", methods, "\r\n"]);
+    }
+    if manner.is_last {
+        append(bytes, ["connection: close\r\n"]);
+    }
+    append(bytes, ["cache-control: no-store\r\ndate: ", date, "\r\n\r\n"]);
 }
 
-fn write_field(bytes: &mut Vec<u8>, name: &str, value: &[u8]) {
-    bytes.extend_from_slice(name.as_bytes());
-    bytes.extend_from_slice(b": ");
-    bytes.extend_from_slice(value);
-    bytes.extend_from_slice(b"\r\n");
+fn append<const PARTS: usize>(bytes: &mut Vec<u8>, parts: [&str; PARTS]) {
+    for part in parts {
+        bytes.extend_from_slice(part.as_bytes());
+    }
+}
+
+fn write_number(bytes: &mut Vec<u8>, field: &str, number: u64) {
+    // A vector takes everything.
+    drop(write!(bytes, "{field}{number}\r\n"));
 }
 
 /// Sends a head and the body after it. A value is sent from its locked memory; of one that is encoded, the next piece is made
@@ -97,13 +112,14 @@ pub(super) async fn send(stream: &mut (impl AsyncWrite + Unpin), head: &[u8], mu
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::ETAG;
+    use std::time::Duration;
+
     use jiff::SignedDuration;
 
     use super::*;
     use crate::testing::new_year;
 
-    fn head(answer: &mut Response<Body>, manner: Manner) -> String {
+    fn head(answer: &Answer, manner: Manner) -> String {
         let mut bytes = Vec::new();
         write_head(&mut bytes, answer, manner, DateText::default().at(new_year()));
         String::from_utf8(bytes).expect("text")
@@ -113,19 +129,28 @@ mod tests {
 
     #[test]
     fn a_head_has_the_fields_of_its_answer_and_the_length_of_its_body() {
-        let mut answer = Response::builder().header(ETAG, "\"a\"").body(Body::plain("value")).expect("an answer");
-        let expected =
-            "HTTP/1.1 200 OK\r\netag: \"a\"\r\ncontent-length: 5\r\ndate: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n";
-        assert_eq!(head(&mut answer, PLAIN), expected);
-        let old = head(&mut answer, Manner { is_old: true, is_last: true });
+        let answer = Answer { body: Body::plain("value"), ..Answer::default() };
+        let expected = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncache-control: no-store\r\ndate: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n";
+        assert_eq!(head(&answer, PLAIN), expected);
+        let old = head(&answer, Manner { is_old: true, is_last: true });
         assert!(old.starts_with("HTTP/1.0 200 OK\r\n") && old.contains("\r\nconnection: close\r\n"), "{old}");
+        let full = Answer {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            media_type: Some("text/plain"),
+            age: Some(Duration::from_millis(61_999)),
+            is_stale: true,
+            retry_after: Some(2),
+            allow: Some("GET, HEAD"),
+            ..answer
+        };
+        let expected = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: 5\r\nage: 61\r\n\
+                        keyside-stale: true\r\nretry-after: 2\r\nallow: GET, HEAD\r\ncache-control: no-store\r\n";
+        assert!(head(&full, PLAIN).starts_with(expected), "{}", head(&full, PLAIN));
     }
 
     #[test]
     fn an_answer_that_nothing_changed_tells_no_length() {
-        let mut answer = Response::new(Body::default());
-        *answer.status_mut() = StatusCode::NOT_MODIFIED;
-        let head = head(&mut answer, PLAIN);
+        let head = head(&Answer { status: StatusCode::NOT_MODIFIED, ..Answer::default() }, PLAIN);
         assert!(head.starts_with("HTTP/1.1 304 Not Modified\r\n") && !head.contains("content-length"), "{head}");
     }
 
