@@ -158,7 +158,11 @@ impl Metrics {
 
     /// Counts a value that was given to a reader.
     pub fn read(&self, name: &SecretName) {
-        self.secrets().entry(name.clone()).or_default().reads += 1;
+        let mut secrets = self.secrets();
+        match secrets.get_mut(name) {
+            Some(counts) => counts.reads += 1,
+            None => secrets.entry(name.clone()).or_default().reads += 1,
+        }
     }
 
     /// Counts a read that was refused. Names that are not configured count in the sum only; to count one of them takes the

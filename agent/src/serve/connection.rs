@@ -4,9 +4,11 @@ use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BufMut as _;
+use futures::poll;
 use hyper::Method;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until};
@@ -109,10 +111,15 @@ async fn exchanges(
             Some(Err(fault)) => return turn_down(stream, fault, server).await,
         };
         received.drain(..head.bytes);
-        let answer = tokio::select! {
-            biased;
-            answer = respond(server, visitor, &head, progress) => answer,
-            () = end_of(&mut stream, &mut received) => return Ok(()),
+        let mut answering = pin!(respond(server, visitor, &head, progress));
+        // Nearly every answer is there at once; only what waits is watched together with the other end.
+        let answer = match poll!(answering.as_mut()) {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => tokio::select! {
+                biased;
+                answer = answering => answer,
+                () = end_of(&mut stream, &mut received) => return Ok(()),
+            },
         };
         let is_last = head.is_last || progress.is_leaving() || answer.is_last;
         bytes.clear();

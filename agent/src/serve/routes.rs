@@ -61,7 +61,7 @@ impl Server {
         match call {
             Call::List { wait, after } => {
                 let _waiting = wait.map(|_| self.waits.begin(caller.uid())).transpose()?;
-                Ok(self.list(caller, wait, after, &asked.if_none_match).await)
+                Ok(Box::pin(self.list(caller, wait, after, &asked.if_none_match)).await)
             }
             Call::Secret { name, form, wait } => {
                 self.allow(caller, &name, form.route())?;
@@ -72,7 +72,7 @@ impl Server {
                 }
                 Ok(answer)
             }
-            Call::Refresh { name } => self.refresh(caller, name).await,
+            Call::Refresh { name } => Box::pin(self.refresh(caller, name)).await,
             Call::Status => Ok(Answer::json(&self.status(caller))),
             Call::Health if self.sources.pulse.is_alive() => Ok(Answer::json(&verdict("ok"))),
             Call::Health => Err(Code::RefreshStopped.into()),

@@ -30,11 +30,15 @@ pub(super) async fn newest(
                 }
             }
         };
-        tokio::select! {
-            () = news => {}
-            () = tokio::time::sleep(wait) => {}
-            () = stop.cancelled() => {}
-        }
+        // On the heap, so that answers without waiting have no room for it in their tasks, which is moved around.
+        Box::pin(async {
+            tokio::select! {
+                () = news => {}
+                () = tokio::time::sleep(wait) => {}
+                () = stop.cancelled() => {}
+            }
+        })
+        .await;
     }
     reader.snapshot()
 }
