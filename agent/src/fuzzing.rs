@@ -11,6 +11,7 @@ mod tests;
 
 use crate::azure::key_vault::properties::answers;
 use crate::azure::value_stream::properties::values;
+use crate::serve::head::properties::heads;
 use crate::serve::properties::{readers, requests};
 
 use self::config::config;
@@ -20,9 +21,10 @@ use self::names::names;
 pub type Property = fn(&[u8]);
 
 /// Every property by the name of its fuzz target and of the folder of its seeds.
-pub const PROPERTIES: [(&str, Property); 6] = [
+pub const PROPERTIES: [(&str, Property); 7] = [
     ("answers", answers),
     ("config", config),
+    ("heads", heads),
     ("names", names),
     ("readers", readers),
     ("requests", requests),

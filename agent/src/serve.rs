@@ -11,7 +11,7 @@ mod connection;
 pub mod documents;
 #[cfg(test)]
 pub(crate) mod fixtures;
-mod head;
+pub(crate) mod head;
 mod heart;
 mod limits;
 mod listen;

@@ -76,6 +76,11 @@ proptest! {
     }
 
     #[test]
+    fn bytes_are_the_same_heads_however_they_are_cut(input in changed_seed("heads")) {
+        property("heads")(&input);
+    }
+
+    #[test]
     fn any_request_means_one_thing_or_nothing(input in changed_seed("requests")) {
         property("requests")(&input);
     }
