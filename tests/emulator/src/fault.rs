@@ -105,6 +105,14 @@ impl Fault {
         }
     }
 
+    /// Holds the answer back. Without a delay it does not wait at all: the shortest sleep of the runtime's timer is a
+    /// millisecond, which everybody who measures a client would measure with it.
+    pub(crate) async fn hold_back(&self) {
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+    }
+
     fn certificate(&self) -> Option<BadCertificate> {
         match (self.wrong_certificate, self.expired_certificate) {
             (true, _) => Some(BadCertificate::Wrong),

@@ -83,7 +83,7 @@ impl Server {
         let fault = self.cloud.faults.take("CONNECT", host, "");
         let entry = Entry { fault: fault.as_ref().map(|fault| fault.id), ..self.entry("CONNECT", host, "") };
         let fault = fault.map(|scripted| scripted.fault).unwrap_or_default();
-        tokio::time::sleep(fault.delay).await;
+        fault.hold_back().await;
         if fault.hang || fault.cut == Some(0) {
             self.cloud.requests.add(entry);
             return if fault.hang { std::future::pending().await } else { Err(Broken) };

@@ -67,7 +67,7 @@ impl Server {
         let fault = self.cloud.faults.take(&entry.method, &entry.host, &entry.path);
         let entry = Entry { fault: fault.as_ref().map(|fault| fault.id), ..entry };
         let fault = fault.map(|scripted| scripted.fault).unwrap_or_default();
-        self.cloud.requests.until(&entry, tokio::time::sleep(fault.delay)).await;
+        self.cloud.requests.until(&entry, fault.hold_back()).await;
         match (fault.hang, fault.cut) {
             (true, None | Some(0)) => {
                 self.cloud.requests.add(entry);
