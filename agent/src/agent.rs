@@ -237,7 +237,7 @@ impl Parts {
         let (publisher, reader) = store::channel(config.wanted.iter().map(|one| (one.name.clone(), one.optional)));
         let refresh = Refresh {
             upstream: Upstream::new(names.zip(vaults).collect(), budget),
-            plan: Plan { wanted: config.wanted.clone(), settings: config.rotation },
+            plan: Plan { wanted: Arc::clone(&config.wanted), settings: config.rotation },
             publisher,
             arena: arena.clone(),
             clock: Arc::clone(&clock),
@@ -269,12 +269,12 @@ impl Parts {
         let stop = CancellationToken::new();
         let mut tasks = Tasks::new(stop.clone());
         let (demands, mut queue) = refresh::demands();
-        let (access, readers) = watch::channel(Arc::new(self.config.serve.access.clone()));
+        let (access, readers) = watch::channel(Arc::clone(&self.config.serve.access));
         let grace = self.config.serve.grace + TIDYING;
         tracing::info!(vault = %self.config.vault, secrets = self.config.wanted.len(), "started");
 
         let keeper = self.take_over(opened.kept);
-        let (wanted, watched) = watch::channel(Arc::new(self.config.wanted.clone()));
+        let (wanted, watched) = watch::channel(Arc::clone(&self.config.wanted));
         let reader = self.reader.clone();
         tasks.start_unfailing("warm restart", |stop| keeper.run(reader, watched, stop));
         if let Some(listeners) = opened.listeners {

@@ -16,6 +16,7 @@ mod variables;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -57,8 +58,8 @@ pub struct Config {
     pub identity: identity::Settings,
     /// How fresh secrets are kept, and how long without the vault.
     pub rotation: refresh::Settings,
-    /// The secrets.
-    pub wanted: Vec<Wanted>,
+    /// The secrets; who is told of them shares the list.
+    pub wanted: Arc<[Wanted]>,
     /// The secret of each environment variable that a command is given.
     pub variables: BTreeMap<VariableName, SecretName>,
     /// The socket and who may use it.

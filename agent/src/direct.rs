@@ -68,7 +68,7 @@ impl Question {
     /// The secret that `config` calls `name`, or none where it has no such secret.
     #[must_use]
     pub fn of_config(name: &SecretName, config: Config) -> Option<Self> {
-        let wanted = config.wanted.into_iter().find(|wanted| wanted.name == *name)?;
+        let wanted = config.wanted.iter().find(|wanted| wanted.name == *name)?.clone();
         Some(Self { vault: config.vault, identity: config.identity, memory: config.memory, wanted })
     }
 

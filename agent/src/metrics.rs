@@ -216,6 +216,10 @@ impl Metrics {
     /// Counts the versions that changed since the last snapshot that was seen.
     pub fn saw(&self, snapshot: &Snapshot) {
         let mut secrets = self.secrets();
+        if secrets.is_empty() {
+            // Made in one go, its nodes are full.
+            *secrets = snapshot.slots.keys().map(|name| (name.clone(), Counts::default())).collect();
+        }
         for (name, slot) in &snapshot.slots {
             let Some(published) = &slot.published else { continue };
             let counts = secrets.entry(name.clone()).or_default();

@@ -21,6 +21,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Moment};
+use crate::kernel;
 use crate::memory::Arena;
 use crate::schedule::Pace;
 use crate::secret::Secret;
@@ -71,6 +72,13 @@ pub struct Refresh<V> {
     pub dice: Dice,
 }
 
+/// From so many secrets on, what a look at them leaves free is worth giving back: each takes half a KiB meanwhile, between what
+/// stays.
+const MANY_SECRETS: usize = 200;
+
+/// How many secrets a vault lists with one request, where nothing else is asked for.
+const SECRETS_OF_CALL: usize = 25;
+
 /// Longest time that the loop sleeps. The runtime's timer stands still while the machine is suspended and the agenda does
 /// not, so this is how late the agent notices that it was.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
@@ -119,6 +127,16 @@ enum Landed {
     List(Reply<Listed>),
 }
 
+impl Landed {
+    /// How many secrets it tells of.
+    fn secrets(&self) -> usize {
+        match self {
+            Self::List(Reply { answer: Answer::Heard(Ok(listed)), .. }) => listed.calls() * SECRETS_OF_CALL,
+            _ => 1,
+        }
+    }
+}
+
 /// What a handful of answers brought.
 #[derive(Default)]
 struct News {
@@ -136,6 +154,8 @@ struct Watch<'a, V> {
     agenda: Agenda,
     board: Board,
     flights: Flights<'a>,
+    /// How many secrets were told of since no request was under way.
+    landed: usize,
 }
 
 impl<'a, V: Vault> Watch<'a, V> {
@@ -143,7 +163,7 @@ impl<'a, V: Vault> Watch<'a, V> {
         let plan = refresh.plan.clone();
         let agenda = Agenda::new(plan.sources(None), &plan.settings, refresh.clock.uptime(), refresh.dice)
             .with_fallback(refresh.upstream.has_fallback());
-        Self { refresh, plan, agenda, board: Board::default(), flights: Flights::new() }
+        Self { refresh, plan, agenda, board: Board::default(), flights: Flights::new(), landed: 0 }
     }
 
     /// Withdraws what has grown too old, says that the loop lives, and answers how long it may sleep.
@@ -230,6 +250,7 @@ impl<'a, V: Vault> Watch<'a, V> {
         while let Some(Some(landed)) = self.flights.next().now_or_never() {
             together.push(landed);
         }
+        self.landed += together.iter().map(Landed::secrets).sum::<usize>();
         let (now, mut news) = (self.refresh.clock.moment(), News::default());
         for landed in together {
             match landed {
@@ -241,6 +262,9 @@ impl<'a, V: Vault> Watch<'a, V> {
         tracing::debug!(fetched = news.ended.len(), ?publication, "looked");
         self.settle(news.ended, publication);
         self.begin(news.to_fetch);
+        if self.flights.is_empty() && std::mem::take(&mut self.landed) >= MANY_SECRETS {
+            kernel::give_back_free_memory();
+        }
     }
 
     fn list_landed(&mut self, reply: &Reply<Listed>, now: Moment, news: &mut News) {

@@ -5,6 +5,7 @@ mod file_watch;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -23,14 +24,15 @@ use crate::refresh::{Plan, Plans, Wanted};
 use crate::serve::Access;
 use crate::signals::Hangup;
 
+type Digest = [u8; 32];
 type Read = dyn Fn() -> Result<(Config, Report), Report> + Send + Sync;
 
 /// How the configuration is read again, under the defaults of the first time.
 pub struct Reading {
     path: PathBuf,
     read: Arc<Read>,
-    /// The file as it was read last; it holds no secrets. Most changes in its directory are none of the file.
-    text: Option<Vec<u8>>,
+    /// The digest of the file as it was read last. Most changes in its directory are none of the file.
+    digest: Option<Digest>,
 }
 
 impl std::fmt::Debug for Reading {
@@ -46,23 +48,28 @@ impl Reading {
         path: &Path,
         read: impl Fn() -> Result<(Config, Report), Report> + Send + Sync + 'static,
     ) -> Option<Self> {
-        path.is_file().then(|| Self { path: path.to_owned(), read: Arc::new(read), text: std::fs::read(path).ok() })
+        path.is_file().then(|| Self { path: path.to_owned(), read: Arc::new(read), digest: digest(path) })
     }
 
     /// Reads and checks it on a thread of its own, since the machine may ask a network who its users are. Answers nothing
     /// where only a change would be news and there is none.
     async fn again(&mut self, cause: Cause) -> Option<Result<(Config, Report), Report>> {
-        let (path, read, known) = (self.path.clone(), Arc::clone(&self.read), self.text.take());
+        let (path, read, known) = (self.path.clone(), Arc::clone(&self.read), self.digest.take());
         let work = move || {
             // Before the rest, so that what changes meanwhile is noticed.
-            let text = std::fs::read(path).ok();
-            let is_news = cause == Cause::Signal || text != known;
-            (text, is_news.then(|| read()))
+            let digest = digest(&path);
+            let is_news = cause == Cause::Signal || digest != known;
+            (digest, is_news.then(|| read()))
         };
-        let (text, outcome) = tokio::task::spawn_blocking(work).await.ok()?;
-        self.text = text;
+        let (digest, outcome) = tokio::task::spawn_blocking(work).await.ok()?;
+        self.digest = digest;
         outcome
     }
+}
+
+/// None of a file that cannot be read.
+fn digest(path: &Path) -> Option<Digest> {
+    std::fs::read(path).ok().map(|text| Sha256::digest(text).into())
 }
 
 /// Why the file is read.
@@ -80,7 +87,7 @@ pub struct Parts {
     /// That of the socket for credentials.
     pub units: watch::Sender<Arc<Units>>,
     /// That of what is kept for the next agent.
-    pub wanted: watch::Sender<Arc<Vec<Wanted>>>,
+    pub wanted: watch::Sender<Arc<[Wanted]>>,
     /// The refresh loop's.
     pub plans: Plans,
     /// The files', where there are any.
@@ -176,10 +183,10 @@ impl Reload {
             Some((files, settings)) => Some(files.try_out(settings).await.map_err(|error| with_causes(&error))?),
             None => None,
         };
-        let plan = Plan { wanted: config.wanted.clone(), settings: config.rotation };
+        let plan = Plan { wanted: Arc::clone(&config.wanted), settings: config.rotation };
         plans.follow(plan, changes.to_more_readers.clone()).await.map_err(|error| with_causes(&error))?;
-        wanted.send_replace(Arc::new(config.wanted.clone()));
-        access.send_replace(Arc::new(config.serve.access.clone()));
+        wanted.send_replace(Arc::clone(&config.wanted));
+        access.send_replace(Arc::clone(&config.serve.access));
         units.send_replace(config.credentials.as_ref().map(|of| Arc::new(of.units.clone())).unwrap_or_default());
         if let Some(tried) = tried {
             tried.follow();

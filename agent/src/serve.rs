@@ -69,7 +69,7 @@ pub struct Settings {
     /// metrics name no secret.
     pub tcp: Option<SocketAddr>,
     /// Who may do what, at first.
-    pub access: Access,
+    pub access: Arc<Access>,
     /// How much the server takes upon itself.
     pub limits: Limits,
     /// Where it is written down who was given what, if it is.

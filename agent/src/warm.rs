@@ -160,7 +160,7 @@ impl<C: Custody> Keeper<C> {
     pub async fn run(
         mut self,
         mut reader: Reader,
-        mut wanted: watch::Receiver<Arc<Vec<Wanted>>>,
+        mut wanted: watch::Receiver<Arc<[Wanted]>>,
         stop: CancellationToken,
     ) {
         loop {

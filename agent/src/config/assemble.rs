@@ -324,7 +324,7 @@ impl Assembly<'_> {
         serve::Settings {
             socket,
             tcp: api.listen.map(|address| address.0.0),
-            access: serve::Access { operators, readers },
+            access: serve::Access { operators, readers }.into(),
             limits,
             audit,
             grace: GRACE,

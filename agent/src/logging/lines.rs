@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +20,9 @@ pub struct Lines(Arc<Way>);
 
 #[derive(Debug, Default)]
 struct Way {
-    queue: Mutex<Option<SyncSender<Vec<u8>>>>,
+    /// A bounded one would have room for all that may wait from the start: 128 KiB.
+    queue: Mutex<Option<Sender<Vec<u8>>>>,
+    waiting: AtomicUsize,
     lost: AtomicUsize,
 }
 
@@ -38,8 +40,7 @@ impl Lines {
     /// # Errors
     /// When there is no thread to be had.
     pub fn detach(&self) -> io::Result<Detached> {
-        let (sender, lines) = mpsc::sync_channel(LINES_MAX);
-        let (end, written) = mpsc::channel();
+        let ((sender, lines), (end, written)) = (mpsc::channel(), mpsc::channel());
         let way = Arc::clone(&self.0);
         let write = move || {
             let _end = end;
@@ -68,6 +69,7 @@ impl Way {
                     line
                 }
             };
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
             // A line that nobody reads any more is lost.
             drop(io::stderr().write_all(&line));
         }
@@ -77,7 +79,12 @@ impl Way {
     fn take(&self, line: &[u8]) -> bool {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(queue) = queue.as_ref() else { return false };
-        if queue.try_send(line.to_vec()).is_err() {
+        // Counted before it can be taken out, so that the number is never less than none.
+        let is_lost = self.waiting.load(Ordering::Relaxed) >= LINES_MAX || {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+            queue.send(line.to_vec()).is_err()
+        };
+        if is_lost {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
         true
@@ -120,10 +127,10 @@ mod tests {
     fn lines_beyond_those_that_may_wait_are_lost_and_counted() {
         let way = Way::default();
         assert!(!way.take(b"one\n"), "nobody writes for it yet");
-        let (sender, lines) = mpsc::sync_channel(2);
+        let (sender, lines) = mpsc::channel();
         *way.queue.lock().expect("no panic") = Some(sender);
-        assert!([b"one\n", b"two\n", b"six\n"].iter().all(|line| way.take(*line)));
+        assert!((0..=LINES_MAX).all(|_| way.take(b"two\n")));
         assert_eq!(way.lost.load(Ordering::Relaxed), 1);
-        assert_eq!(lines.try_iter().collect::<Vec<_>>(), [b"one\n", b"two\n"]);
+        assert_eq!(lines.try_iter().count(), LINES_MAX);
     }
 }

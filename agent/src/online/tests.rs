@@ -49,9 +49,9 @@ fn scene(vault: &VaultUrl) -> Scene<'_> {
 }
 
 fn wanted(version: Option<char>) -> Wanted {
-    let mut config = config("[[secret]]\nname = 'db'\nvault_name = 'prod-db'\n");
+    let config = config("[[secret]]\nname = 'db'\nvault_name = 'prod-db'\n");
     let version = version.map(|digit| digit.to_string().repeat(32).parse().expect("a version"));
-    Wanted { version, ..config.wanted.remove(0) }
+    Wanted { version, ..config.wanted[0].clone() }
 }
 
 fn config(secrets: &str) -> Config {
@@ -295,8 +295,8 @@ fn secrets_that_lack_the_same_are_told_of_together() {
 
 #[test]
 fn what_belongs_to_a_certificate_is_changed_through_the_certificate() {
-    let mut config = config("[[secret]]\nname = 'key'\nvault_name = 'tls'\npem = 'private-key'\n");
-    let (vault, wanted) = (vault(), config.wanted.remove(0));
+    let config = config("[[secret]]\nname = 'key'\nvault_name = 'tls'\npem = 'private-key'\n");
+    let (vault, wanted) = (vault(), config.wanted[0].clone());
     let scene = scene(&vault);
     let missing = scene.of_secret(&wanted, &refused(FetchError::NotFound, "SecretNotFound"));
     assert!(missing.message.starts_with("the vault has no certificate 'tls'"), "{}", missing.message);

@@ -1,6 +1,7 @@
 //! What is kept fresh and how; and another plan in its place while the loop runs, as a difference to the one before.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -14,7 +15,7 @@ use crate::store::{Carry, Configured, Publisher};
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The secrets.
-    pub wanted: Vec<Wanted>,
+    pub wanted: Arc<[Wanted]>,
     /// How fresh they are kept, and how long without the vault.
     pub settings: Settings,
 }

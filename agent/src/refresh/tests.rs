@@ -86,7 +86,7 @@ impl Setup {
         let vaults = vaults.into_iter().enumerate().map(|(index, vault)| (format!("vault {index}"), vault));
         let refresh = Refresh {
             upstream: Upstream::new(vaults.collect(), budget),
-            plan: Plan { wanted, settings },
+            plan: Plan { wanted: wanted.into(), settings },
             publisher,
             arena: Arena::unlocked(),
             clock: Arc::new(clock.clone()),

@@ -9,11 +9,14 @@ use thiserror::Error;
 /// Longest pointer, in bytes. A secret holds 25 KB; a longer way into it is a mistake.
 const POINTER_BYTES_MAX: usize = 1024;
 
-/// The way to a field, such as `/database/password`.
+/// The way to a field, such as `/database/password`. Clones share it, and take little room where there is none.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Pointer {
-    text: Arc<str>,
-    tokens: Arc<[String]>,
+pub struct Pointer(Arc<Way>);
+
+#[derive(PartialEq, Eq)]
+struct Way {
+    text: String,
+    tokens: Vec<String>,
 }
 
 /// Says why a text is no [`Pointer`].
@@ -28,7 +31,7 @@ impl Pointer {
     /// The names on the way, outermost first; none where the whole text is meant.
     #[must_use]
     pub fn tokens(&self) -> &[String] {
-        &self.tokens
+        &self.0.tokens
     }
 }
 
@@ -36,10 +39,11 @@ impl FromStr for Pointer {
     type Err = InvalidPointer;
 
     fn from_str(text: &str) -> Result<Self, InvalidPointer> {
-        match broken_rule(text) {
-            Some(rule) => Err(InvalidPointer { text: text.escape_debug().take(POINTER_BYTES_MAX).collect(), rule }),
-            None => Ok(Self { text: text.into(), tokens: text.split('/').skip(1).map(unescape).collect() }),
+        if let Some(rule) = broken_rule(text) {
+            return Err(InvalidPointer { text: text.escape_debug().take(POINTER_BYTES_MAX).collect(), rule });
         }
+        let tokens = text.split('/').skip(1).map(unescape).collect();
+        Ok(Self(Arc::new(Way { text: text.to_owned(), tokens })))
     }
 }
 
@@ -63,13 +67,13 @@ fn unescape(token: &str) -> String {
 
 impl fmt::Display for Pointer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.text.escape_debug(), formatter)
+        fmt::Display::fmt(&self.0.text.escape_debug(), formatter)
     }
 }
 
 impl fmt::Debug for Pointer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.text, formatter)
+        fmt::Debug::fmt(&self.0.text, formatter)
     }
 }
 

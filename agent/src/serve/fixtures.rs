@@ -153,12 +153,13 @@ impl Setup {
             access: Access {
                 operators: self.operators,
                 readers: [(name("db"), own.clone()), (name("token"), own), (name("hidden"), others)].into(),
-            },
+            }
+            .into(),
             limits: self.limits,
             audit: self.audit.clone(),
             grace: Duration::from_secs(5),
         };
-        let (access, watched) = watch::channel(Arc::new(settings.access.clone()));
+        let (access, watched) = watch::channel(Arc::clone(&settings.access));
         let sources = Sources {
             audit: self.audit.map(|settings| AuditFile::open(settings).expect("it can be opened")),
             reader,

@@ -278,7 +278,7 @@ mod tests {
         let settings = Settings {
             socket: "/nonexistent/agent.sock".into(),
             tcp: None,
-            access: crate::serve::Access::default(),
+            access: std::sync::Arc::default(),
             limits: crate::serve::Limits::default(),
             audit: None,
             grace: Duration::ZERO,

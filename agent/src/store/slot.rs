@@ -19,8 +19,8 @@ pub struct Slot {
     pub optional: bool,
     /// The last good version, once there was one and unless it was withdrawn.
     pub published: Option<Published>,
-    /// Why the latest look brought nothing; none after a good one.
-    pub failure: Option<Failure>,
+    /// Why the latest look brought nothing; none after a good one, which most are.
+    pub failure: Option<Box<Failure>>,
     /// Why there is no value any more, where one was withdrawn or would have been.
     pub withdrawn: Option<Withdrawn>,
     /// Whether nothing has come of any look yet, since the start or since it is configured as it is.
@@ -290,11 +290,11 @@ impl Slot {
         true
     }
 
-    fn note(&mut self, setback: Setback, now: Moment) -> Option<Failure> {
+    fn note(&mut self, setback: Setback, now: Moment) -> Option<Box<Failure>> {
         let Setback { code, message, is_outage } = setback;
         let known = self.failure.take();
         let since = known.as_ref().map_or(now.wall, |failure| failure.since);
-        self.failure = Some(Failure { code, message, since, is_outage });
+        self.failure = Some(Box::new(Failure { code, message, since, is_outage }));
         known
     }
 

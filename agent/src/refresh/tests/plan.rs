@@ -7,7 +7,7 @@ use crate::env_file::{Format, Line};
 use crate::selection::Selection;
 
 fn plan(wanted: Vec<Wanted>) -> Plan {
-    Plan { wanted, settings: SETTINGS }
+    Plan { wanted: wanted.into(), settings: SETTINGS }
 }
 
 async fn follow(running: &Running, wanted: Vec<Wanted>) {
