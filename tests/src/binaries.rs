@@ -44,7 +44,10 @@ pub fn path(name: &str) -> PathBuf {
 #[must_use]
 pub fn copy_for_all(name: &str, folder: &Path) -> PathBuf {
     let copy = folder.join(name);
-    std::fs::copy(path(name), &copy).expect("room for a copy of the program");
+    // By a process of its own: one that another thread starts meanwhile would inherit the file while it is written, and what
+    // somebody writes cannot be executed.
+    let status = Command::new("cp").arg(path(name)).arg(&copy).status().expect("cp starts");
+    assert!(status.success(), "room for a copy of the program");
     copy
 }
 

@@ -4,11 +4,9 @@ use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BufMut as _;
-use futures::poll;
 use hyper::Method;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until};
@@ -112,14 +110,10 @@ async fn exchanges(
         };
         received.drain(..head.bytes);
         let mut answering = pin!(respond(server, visitor, &head, progress));
-        // Nearly every answer is there at once; only what waits is watched together with the other end.
-        let answer = match poll!(answering.as_mut()) {
-            Poll::Ready(answer) => answer,
-            Poll::Pending => tokio::select! {
-                biased;
-                answer = answering => answer,
-                () = end_of(&mut stream, &mut received) => return Ok(()),
-            },
+        let answer = tokio::select! {
+            biased;
+            answer = answering.as_mut() => answer,
+            () = end_of(&mut stream, &mut received) => return Ok(()),
         };
         let is_last = head.is_last || progress.is_leaving() || answer.is_last;
         bytes.clear();
