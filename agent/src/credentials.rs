@@ -45,9 +45,13 @@ const REFUSAL_BYTES: usize = 1024 * 1024 + 1;
 /// How much of a refusal is written at once.
 const ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
 
-/// How many units are served at once; others wait in the kernel's queue. Each start asks for its credentials one by one, so
-/// that this is as many units that start together.
-const CALLERS_MAX: usize = 64;
+/// How many credentials may wait for a secret at once. Each start asks for its credentials one by one, so that this is as many
+/// units that start together and want what is not there.
+const WAITING_MAX: usize = 64;
+
+/// How many callers are taken in at once; others wait in the kernel's queue. Those who do not wait for a secret have as many of
+/// these as those who do, and are gone in no time.
+pub const CALLERS_MAX: usize = 2 * WAITING_MAX;
 
 /// How long a caller may take to read an answer: systemd does nothing else meanwhile.
 const READ_TIME_MAX: Duration = Duration::from_secs(10);
@@ -115,6 +119,8 @@ enum Refusal {
     Withdrawn { unit: UnitName, why: Why },
     #[error("{unit} was not given it: there is no value after {waited:?}")]
     Late { unit: UnitName, waited: Duration },
+    #[error("{unit} was not given it: there is no value, and {WAITING_MAX} others wait for one already")]
+    Crowded { unit: UnitName },
     #[error("{unit} was not given it: the agent stops")]
     Stopping { unit: UnitName },
 }
@@ -125,6 +131,8 @@ struct Room {
     wait: Duration,
     reader: Reader,
     units: watch::Receiver<Arc<Units>>,
+    /// A place for each credential that waits.
+    places: Semaphore,
     stop: CancellationToken,
 }
 
@@ -141,8 +149,7 @@ pub async fn run(
     (reader, units): (Reader, watch::Receiver<Arc<Units>>),
     stop: CancellationToken,
 ) -> Result<()> {
-    let room = Room { trust: Trust::default(), wait, reader, units, stop };
-    serve(listeners, Arc::new(room)).await
+    serve(listeners, Arc::new(Room::new(Trust::default(), wait, (reader, units), stop))).await
 }
 
 async fn serve(Listeners { sockets, file }: Listeners, room: Arc<Room>) -> Result<()> {
@@ -229,6 +236,15 @@ async fn refuse(stream: &mut UnixStream) -> io::Result<()> {
 }
 
 impl Room {
+    fn new(
+        trust: Trust,
+        wait: Duration,
+        (reader, units): (Reader, watch::Receiver<Arc<Units>>),
+        stop: CancellationToken,
+    ) -> Self {
+        Self { trust, wait, reader, units, places: Semaphore::new(WAITING_MAX), stop }
+    }
+
     async fn until_complete(&self) {
         let mut reader = self.reader.clone();
         let complete = async { while !reader.snapshot().is_complete() && reader.changed().await {} };
@@ -252,6 +268,7 @@ impl Room {
     /// The value, once there is one; whether the unit may have it is asked again then.
     async fn wait_for(&self, name: &SecretName, claim: &Claim) -> Result<Secret, Refusal> {
         let (mut reader, unit) = (self.reader.clone(), || claim.unit.clone());
+        let mut place = None;
         let look = async {
             loop {
                 if !self.may_have(name, claim) {
@@ -266,6 +283,9 @@ impl Room {
                     return Err(Refusal::Withdrawn { unit: unit(), why: withdrawn.why });
                 }
                 drop(snapshot);
+                if place.is_none() {
+                    place = Some(self.places.try_acquire().map_err(|_| Refusal::Crowded { unit: unit() })?);
+                }
                 if !reader.changed().await {
                     return Err(Refusal::Stopping { unit: unit() });
                 }

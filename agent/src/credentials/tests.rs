@@ -44,7 +44,7 @@ impl Server {
         let (sender, receiver) = watch::channel(units("train.service"));
         let stop = CancellationToken::new();
         let trust = Trust { groups: base.path().join("cgroup"), uid };
-        let room = Room { trust, wait: WAIT, reader, units: receiver, stop: stop.clone() };
+        let room = Room::new(trust, WAIT, (reader, receiver), stop.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(listeners, Arc::new(room)));
         Self { publisher, units: sender, stop, tasks, base }
@@ -148,6 +148,21 @@ async fn a_unit_waits_for_a_secret_that_is_not_there_yet() {
 }
 
 #[tokio::test]
+async fn units_that_wait_hold_up_nobody_else() {
+    let server = Server::of_one();
+    let waiting: Vec<_> = (0..WAITING_MAX).map(|_| server.call("/unit/train.service/token")).collect();
+    let one_more = timeout(READ_TIME_MAX, server.ask("/unit/train.service/token"));
+    assert!(fails_the_unit(&one_more.await.expect("at once")), "there is no place to wait in");
+    let other = timeout(READ_TIME_MAX, server.ask(DB));
+    assert_eq!(other.await.expect("at once"), b"hunter2", "what is there takes no place");
+    let _ = publish(&server.publisher, "token", Ok(secret('b', b"late")));
+    for caller in waiting {
+        assert_eq!(read(caller).await, b"late");
+    }
+    assert_eq!(server.ask("/unit/train.service/token").await, b"late");
+}
+
+#[tokio::test]
 async fn nobody_is_taken_in_before_every_required_secret_is_there() {
     let server = Server::start(own_uid(), "system.slice/train.service");
     let caller = server.call(DB);
@@ -183,7 +198,7 @@ async fn the_wait_for_a_secret_has_an_end() {
     let (_publisher, reader) = store::channel([(name("db"), false)]);
     let (_sender, units) = watch::channel(units("train.service"));
     let stop = CancellationToken::new();
-    let room = Room { trust: Trust::default(), wait: WAIT, reader, units, stop };
+    let room = Room::new(Trust::default(), WAIT, (reader, units), stop);
     let claim = Claim::read(b"1/unit/train.service/db").expect("a claim");
     let refusal = room.wait_for(&name("db"), &claim).await.expect_err("nothing comes");
     assert_eq!(refusal.to_string(), "train.service was not given it: there is no value after 60s");
