@@ -23,7 +23,9 @@ impl Folder {
         // Held meanwhile, so that nobody finds a folder between its making and its lock.
         let door = File::create(parent.join("lock")).expect("a lock file");
         door.lock().expect("the lock is free at last");
-        abandoned(parent).iter().for_each(|folder| remove(folder));
+        for folder in abandoned(parent) {
+            remove(&folder);
+        }
         let directory = tempfile::Builder::new().prefix(START).tempdir_in(parent).expect("a folder");
         let lock = File::open(directory.path()).expect("own folder");
         lock.lock().expect("nobody else knows it");
