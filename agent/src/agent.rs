@@ -285,7 +285,8 @@ impl Parts {
         let (units, watched) = watch::channel(units);
         if let Some(listeners) = opened.credentials {
             let wait = self.config.credentials.as_ref().map_or(credentials::WAIT, |of| of.wait);
-            let sources = (self.reader.clone(), watched);
+            let (reader, metrics) = (self.reader.clone(), Arc::clone(&self.metrics));
+            let sources = credentials::Sources { reader, units: watched, metrics };
             tasks.start("credentials", |stop| credentials::run(listeners, wait, sources, stop));
         }
         let mut files = None;

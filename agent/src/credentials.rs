@@ -26,6 +26,7 @@ use self::caller::{Stranger, Trust, believed};
 use self::claim::Claim;
 use self::unit::UnitName;
 use crate::causes::with_causes;
+use crate::metrics::Metrics;
 use crate::secret::{Secret, SecretName};
 use crate::serve::{SocketFile, bind_path, compare};
 use crate::socket::make_directory;
@@ -45,9 +46,13 @@ const REFUSAL_BYTES: usize = 1024 * 1024 + 1;
 /// How much of a refusal is written at once.
 const ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
 
-/// How many units are served at once; others wait in the kernel's queue. Each start asks for its credentials one by one, so
-/// that this is as many units that start together.
-const CALLERS_MAX: usize = 64;
+/// How many credentials may wait for a secret at once. Each start asks for its credentials one by one, so that this is as many
+/// units that start together and want what is not there.
+const WAITING_MAX: usize = 64;
+
+/// How many callers are taken in at once; others wait in the kernel's queue. Those who do not wait for a secret have as many of
+/// these as those who do, and are gone in no time.
+pub const CALLERS_MAX: usize = 2 * WAITING_MAX;
 
 /// How long a caller may take to read an answer: systemd does nothing else meanwhile.
 const READ_TIME_MAX: Duration = Duration::from_secs(10);
@@ -115,16 +120,30 @@ enum Refusal {
     Withdrawn { unit: UnitName, why: Why },
     #[error("{unit} was not given it: there is no value after {waited:?}")]
     Late { unit: UnitName, waited: Duration },
+    #[error("{unit} was not given it: there is no value, and {WAITING_MAX} others wait for one already")]
+    Crowded { unit: UnitName },
     #[error("{unit} was not given it: the agent stops")]
     Stopping { unit: UnitName },
+}
+
+/// What units are given, who may have it, and who counts it.
+#[derive(Debug)]
+pub struct Sources {
+    /// The store.
+    pub reader: Reader,
+    /// Who may have what.
+    pub units: watch::Receiver<Arc<Units>>,
+    /// Counts what was given and refused.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Who may have what, and from where.
 struct Room {
     trust: Trust,
     wait: Duration,
-    reader: Reader,
-    units: watch::Receiver<Arc<Units>>,
+    sources: Sources,
+    /// A place for each credential that waits.
+    places: Semaphore,
     stop: CancellationToken,
 }
 
@@ -135,14 +154,9 @@ struct Room {
 ///
 /// # Errors
 /// When a socket cannot be served.
-pub async fn run(
-    listeners: Listeners,
-    wait: Duration,
-    (reader, units): (Reader, watch::Receiver<Arc<Units>>),
-    stop: CancellationToken,
-) -> Result<()> {
-    let room = Room { trust: Trust::default(), wait, reader, units, stop };
-    serve(listeners, Arc::new(room)).await
+pub async fn run(listeners: Listeners, wait: Duration, sources: Sources, stop: CancellationToken) -> Result<()> {
+    sources.metrics.credentials_known();
+    serve(listeners, Arc::new(Room::new(Trust::default(), wait, sources, stop))).await
 }
 
 async fn serve(Listeners { sockets, file }: Listeners, room: Arc<Room>) -> Result<()> {
@@ -199,10 +213,12 @@ async fn answer(mut stream: UnixStream, _permit: OwnedSemaphorePermit, room: Arc
     let outcome = match room.decide(&stream).await {
         Ok((claim, secret)) => {
             let outcome = timeout(READ_TIME_MAX, give(&mut stream, &secret)).await;
+            room.sources.metrics.credential_given();
             tracing::info!(unit = %claim.unit, secret = claim.credential, version = %secret.metadata.version, "credential given");
             outcome
         }
         Err(refusal) => {
+            room.sources.metrics.credential_refused();
             tracing::warn!(error = with_causes(&refusal), "no credential is given, and the unit does not start");
             timeout(READ_TIME_MAX, refuse(&mut stream)).await
         }
@@ -229,8 +245,12 @@ async fn refuse(stream: &mut UnixStream) -> io::Result<()> {
 }
 
 impl Room {
+    fn new(trust: Trust, wait: Duration, sources: Sources, stop: CancellationToken) -> Self {
+        Self { trust, wait, sources, places: Semaphore::new(WAITING_MAX), stop }
+    }
+
     async fn until_complete(&self) {
-        let mut reader = self.reader.clone();
+        let mut reader = self.sources.reader.clone();
         let complete = async { while !reader.snapshot().is_complete() && reader.changed().await {} };
         tokio::select! {
             () = complete => {}
@@ -242,7 +262,7 @@ impl Room {
     async fn decide(&self, stream: &UnixStream) -> Result<(Claim, Secret), Refusal> {
         let claim = believed(stream, &self.trust)?;
         let name = claim.credential.parse().ok();
-        let Some(name) = name.filter(|name| self.reader.snapshot().slots.contains_key(name)) else {
+        let Some(name) = name.filter(|name| self.sources.reader.snapshot().slots.contains_key(name)) else {
             return Err(Refusal::Unknown(claim));
         };
         let secret = self.wait_for(&name, &claim).await?;
@@ -251,7 +271,8 @@ impl Room {
 
     /// The value, once there is one; whether the unit may have it is asked again then.
     async fn wait_for(&self, name: &SecretName, claim: &Claim) -> Result<Secret, Refusal> {
-        let (mut reader, unit) = (self.reader.clone(), || claim.unit.clone());
+        let (mut reader, unit) = (self.sources.reader.clone(), || claim.unit.clone());
+        let mut place = None;
         let look = async {
             loop {
                 if !self.may_have(name, claim) {
@@ -266,6 +287,9 @@ impl Room {
                     return Err(Refusal::Withdrawn { unit: unit(), why: withdrawn.why });
                 }
                 drop(snapshot);
+                if place.is_none() {
+                    place = Some(self.places.try_acquire().map_err(|_| Refusal::Crowded { unit: unit() })?);
+                }
                 if !reader.changed().await {
                     return Err(Refusal::Stopping { unit: unit() });
                 }
@@ -280,7 +304,7 @@ impl Room {
     }
 
     fn may_have(&self, name: &SecretName, claim: &Claim) -> bool {
-        let units = self.units.borrow();
+        let units = self.sources.units.borrow();
         units.get(name).is_some_and(|patterns| patterns.iter().any(|pattern| pattern.matches(&claim.unit)))
     }
 }

@@ -12,7 +12,7 @@ use tracing_subscriber::{Registry, fmt, reload};
 
 use crate::causes::with_causes;
 
-pub use self::lines::{Detached, Lines};
+pub use self::lines::{Detached, Lines, say_last};
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! Arguments, environment, exit code.
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use keyside::cli::{Cli, Exit};
 use keyside::command;
+use keyside::logging::say_last;
 use zeroizing_alloc::ZeroAlloc;
 
 /// Every buffer that a secret passes through is wiped when it is freed.
@@ -16,8 +16,7 @@ fn main() -> ExitCode {
     let environment = std::env::vars_os().collect();
     match Cli::understand(std::env::args_os()) {
         Ok(cli) => command::run(cli.command, &environment).unwrap_or_else(|error| {
-            // When standard error is closed, nobody is left to tell.
-            drop(writeln!(io::stderr(), "keyside: {error:#}"));
+            say_last(&format!("keyside: {error:#}\n"));
             Exit::Internal.into()
         }),
         Err(exit) => exit.into(),

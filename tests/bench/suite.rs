@@ -3,11 +3,11 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use keyside_tests::agent::Agent;
-use keyside_tests::report::{root_or_skip, skipped};
+use keyside_tests::report::root_or_skip;
 use keyside_tests::wait;
 
 use crate::azure::{Azure, Holding, VALUE};
@@ -22,7 +22,7 @@ use crate::{flood, read_rows, start, swap, waiting};
 /// One secret, as most measurements have it.
 const ONE: Holding = Holding { secrets: 1, bytes: 40 };
 
-/// Settings that a full measurement needs and that not every agent has.
+/// Limits that a thousand waiting readers of one user fit into.
 const MANY_READERS: &str = "[limits]\nconnections = 1200\nconnections_per_user = 1100\nwaits_per_user = 1100\n";
 
 /// Looks that need not be waited for.
@@ -86,7 +86,7 @@ fn reads((azure, program): (&Azure, &Path), cores: Cores, scale: Scale, rows: &m
     // Where no agent looks for changes of its configuration, which each line would wake it for.
     let log = folder.join("audit/audit.jsonl");
     fs::create_dir(folder.join("audit"))?;
-    let audited = optional_agent(azure, "audited", &format!("[audit]\nfile = '{}'\n", log.display()));
+    let audited = azure.agent("audited", ONE, &format!("[audit]\nfile = '{}'\n", log.display()));
     let reply = reply_of(&agent);
     let file = folder.join("reply");
     fs::write(&file, reply)?;
@@ -99,8 +99,7 @@ fn reads((azure, program): (&Azure, &Path), cores: Cores, scale: Scale, rows: &m
         socket: agent.socket().to_owned(),
         exchange: read.clone(),
     };
-    let mut servers = vec![server(read_rows::KEYSIDE, &agent)];
-    servers.extend(audited.as_ref().map(|agent| server(read_rows::AUDITED, agent)));
+    let mut servers = vec![server(read_rows::KEYSIDE, &agent), server(read_rows::AUDITED, &audited)];
     servers.extend(floors.iter().map(|(server, _)| server.clone()));
     let record = reads::measure(&servers, cores, scale)?;
     rows.extend(read_rows::rows(&record));
@@ -115,18 +114,6 @@ fn reads((azure, program): (&Azure, &Path), cores: Cores, scale: Scale, rows: &m
         });
     }
     Ok(record)
-}
-
-/// An agent with settings that are not in every version; none where this one refuses them.
-fn optional_agent(azure: &Azure, name: &str, more: &str) -> Option<Agent> {
-    let config = azure.config(name, ONE, more);
-    let check =
-        azure.command().args(["check", "--config"]).arg(config).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if check.is_ok_and(|status| status.success()) {
-        return Some(azure.agent(name, ONE, more));
-    }
-    skipped(&format!("this agent does not know the settings of '{name}'"));
-    None
 }
 
 /// The bytes of an answer, for the floors to give.
@@ -220,13 +207,9 @@ fn start_rows(azure: &Azure, cores: Cores, scale: Scale) -> [Row; 2] {
 }
 
 fn waiting_rows(azure: &Azure, scale: Scale) -> io::Result<Vec<Row>> {
-    let many = optional_agent(azure, "many", &format!("{MANY_READERS}{OFTEN}"));
-    let (agent, most) = match many {
-        Some(agent) => (agent, scale.thousand),
-        None => (azure.agent("few", ONE, OFTEN), scale.thousand / 10),
-    };
+    let agent = azure.agent("many", ONE, &format!("{MANY_READERS}{OFTEN}"));
     let mut rows = Vec::new();
-    for readers in [1, scale.thousand / 10, scale.thousand].into_iter().filter(|&readers| readers <= most) {
+    for readers in [1, scale.thousand / 10, scale.thousand] {
         let times = waiting::measure((azure, &agent), ONE, readers, scale.rotations)?;
         let what = format!("a rotation, from the first to the last of {} waiting readers", grouped(readers));
         rows.push(Row::of(what, Figure::Time(reads::median(times))));

@@ -1,9 +1,14 @@
 //! The commands for people and scripts: what they print and how they end.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
+use std::os::fd::AsFd as _;
 
 use keyside_tests::agent::{Agent, keyside};
 use keyside_tests::estate::{Estate, VAULT};
+use keyside_tests::{binaries, wait};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 const CONFIG: &str = "[[secret]]\nname = 'db-password'\n[[secret]]\nname = 'api-token'\nvault_name = 'vendor-token'\n";
 
@@ -71,7 +76,7 @@ fn without_an_agent_every_command_says_so_and_ends_with_69() {
 fn before_the_first_value_readers_are_told_to_come_back() {
     let estate = Estate::start(&[]);
     let agent = Agent::start(&estate.config("[[secret]]\nname = 'later'\n"), &estate.socket(), &estate.variables());
-    keyside_tests::wait::until("the agent's socket", || estate.socket().exists().then_some(()));
+    wait::until("the agent's socket", || estate.socket().exists().then_some(()));
     assert_eq!(run(&agent, &["get", "later"]).0, Some(75));
     assert_eq!(run(&agent, &["health"]).0, Some(0));
     assert_eq!(run(&agent, &["health", "--ready"]).0, Some(75));
@@ -88,4 +93,24 @@ fn completions_and_manual_pages_are_made() {
     let output = keyside(&["man", &folder.path().display().to_string()], &BTreeMap::new());
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(folder.path().join("keyside.1").exists());
+}
+
+/// A pipe that has no room, and its reader, who reads nothing.
+fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    fcntl(writer.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("it is a pipe");
+    let error = std::iter::repeat_with(|| writer.write(&[b'.'; 4096])).find_map(Result::err).expect("an end");
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    fcntl(writer.as_fd(), FcntlArg::F_SETFL(OFlag::empty())).expect("it is a pipe");
+    (reader, writer)
+}
+
+#[test]
+fn an_error_that_nobody_reads_holds_up_no_end() {
+    let (_reader, writer) = full_pipe();
+    let full = File::options().write(true).open("/dev/full").expect("a device");
+    let mut command = binaries::command("keyside");
+    let mut program = command.args(["completions", "bash"]).stdout(full).stderr(writer).spawn().expect("it starts");
+    let status = wait::until("the end", || program.try_wait().expect("it can be asked"));
+    assert_eq!(status.code(), Some(70), "the completions could not be written");
 }

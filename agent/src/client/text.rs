@@ -33,6 +33,7 @@ pub(super) fn status(status: &Status) -> String {
         facts.extend(left_alone.map(|(vault, _)| row(["", &format!("{vault} fails, and is left alone for a while")])));
         facts.push(row(["identity", operation.identity.as_deref().unwrap_or("not signed in yet")]));
         facts.push(row(["memory", &memory]));
+        facts.push(row(["warm restart", &operation.warm_restart]));
         facts.push(row(["config", &config(&operation.config)]));
         facts.extend(operation.config.problems.iter().map(|problem| row(["", problem])));
         facts.push(row(["generation", &operation.generation.to_string()]));
@@ -252,20 +253,22 @@ db: no fresh value since 2026-01-01T00:00:00Z: denied
         let shown = status(&known);
         assert!(!shown.contains('\u{1b}'), "{shown:?}");
         for part in [
-            "looks       stopped",
-            "            https://w.vault.azure.net fails, and is left alone",
-            "identity    not signed in yet",
-            "memory      mlock (64 bytes of values)",
-            "config      of 2026-01-01T00:00:00Z; what was read at 2026-01-01T00:00:00Z is refused:\n            line 3: no",
-            "hardening   confined partial",
-            "audit       /a: 7 lines, 2 lost, none can be written now: no space",
-            "hook        nginx.service: has not run yet",
-            "hook        reload: running, last timed out at 2026-01-01T00:00:00Z (ended after 30s)",
+            "looks         stopped",
+            "              https://w.vault.azure.net fails, and is left alone",
+            "identity      not signed in yet",
+            "memory        mlock (64 bytes of values)",
+            "warm restart  on\n",
+            "config        of 2026-01-01T00:00:00Z; what was read at 2026-01-01T00:00:00Z is refused:\n              line 3: no",
+            "hardening     confined partial",
+            "audit         /a: 7 lines, 2 lost, none can be written now: no space",
+            "hook          nginx.service: has not run yet",
+            "hook          reload: running, last timed out at 2026-01-01T00:00:00Z (ended after 30s)",
         ] {
             assert!(shown.contains(part), "{part:?} in {shown}");
         }
         known.operation.as_mut().expect("just set").memory_protection = None;
+        known.operation.as_mut().expect("just set").warm_restart = "off: it is switched off".to_owned();
         let shown = status(&known);
-        assert!(shown.contains("memory      nothing held yet\n"), "{shown}");
+        assert!(shown.contains("memory        nothing held yet\nwarm restart  off: it is switched off\n"), "{shown}");
     }
 }

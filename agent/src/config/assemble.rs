@@ -17,7 +17,7 @@ use super::shape::{
 };
 use super::{Config, Defaults, GRACE, Socket};
 use crate::azure::identity;
-use crate::credentials::UnitPattern;
+use crate::credentials::{CALLERS_MAX, UnitPattern};
 use crate::encoding::Encoding;
 use crate::files::{self, EnvFile, Mode, Target};
 use crate::principal::{Accounts, Principal};
@@ -103,7 +103,9 @@ impl Assembly<'_> {
         let sockets = std::iter::once(path.as_path()).chain(credentials.as_ref().map(|of| of.socket.as_path()));
         let sockets: Vec<_> = sockets.collect();
         let audit = audit.map(|table| audit_settings(&mut self.document, table, (&sockets, files.as_ref())));
-        let serve = self.serve(api, (path, limits?, audit), defaults.operator_uid, &secrets);
+        let units_at_once = if credentials.is_some() { CALLERS_MAX } else { 0 };
+        let limits = serve::Limits { callers_elsewhere: units_at_once, ..limits? };
+        let serve = self.serve(api, (path, limits, audit), defaults.operator_uid, &secrets);
         let (vault, fallback) = vaults?;
         Some(Config {
             vault,

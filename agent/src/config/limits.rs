@@ -48,6 +48,7 @@ pub(super) fn limits(document: &mut Document<'_>, table: &LimitsTable) -> Limits
         refresh_time: table.refresh_time.as_ref().map_or(default.refresh_time, |length| length.0.0),
         refresh_interval: table.refresh_interval.as_ref().map_or(default.refresh_interval, |length| length.0.0),
         refresh_burst: table.refresh_burst.map_or(default.refresh_burst, NonZeroU32::get),
+        ..default
     }
 }
 
@@ -55,6 +56,7 @@ pub(super) fn limits(document: &mut Document<'_>, table: &LimitsTable) -> Limits
 mod tests {
     use super::*;
     use crate::config::testing::parse;
+    use crate::credentials::CALLERS_MAX;
 
     fn limits_of(keys: &str) -> Result<Limits, Vec<String>> {
         let text = "readers = ['uid:5']\n[vault]\nurl = 'https://my-vault.vault.azure.net'\n[[secret]]\nname = 'db'\n";
@@ -96,5 +98,11 @@ mod tests {
             let told = limits_of(keys).expect_err(keys);
             assert!(told.len() == 1 && told[0].starts_with(start), "{keys}: {told:?}");
         }
+    }
+
+    #[test]
+    fn units_that_ask_for_credentials_are_counted_where_they_can() {
+        assert_eq!(limits_of("[credentials]").expect("it fits").callers_elsewhere, CALLERS_MAX);
+        assert_eq!(limits_of("").expect("it fits").callers_elsewhere, 0);
     }
 }

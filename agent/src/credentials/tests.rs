@@ -17,6 +17,7 @@ use crate::vault::FetchError;
 struct Server {
     publisher: Publisher,
     units: watch::Sender<Arc<Units>>,
+    metrics: Arc<Metrics>,
     stop: CancellationToken,
     tasks: JoinSet<Result<()>>,
     base: tempfile::TempDir,
@@ -44,10 +45,12 @@ impl Server {
         let (sender, receiver) = watch::channel(units("train.service"));
         let stop = CancellationToken::new();
         let trust = Trust { groups: base.path().join("cgroup"), uid };
-        let room = Room { trust, wait: WAIT, reader, units: receiver, stop: stop.clone() };
+        let metrics = Arc::new(Metrics::new());
+        let sources = Sources { reader, units: receiver, metrics: Arc::clone(&metrics) };
+        let room = Room::new(trust, WAIT, sources, stop.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(listeners, Arc::new(room)));
-        Self { publisher, units: sender, stop, tasks, base }
+        Self { publisher, units: sender, metrics, stop, tasks, base }
     }
 
     /// A server with a value of `db`, for this process as the unit `train.service`.
@@ -116,6 +119,7 @@ async fn a_unit_gets_the_bytes_that_it_may_have_and_nothing_else() {
     assert!(fails_the_unit(&server.ask(DB).await), "not any more");
     server.units.send_replace(units("*"));
     assert_eq!(server.ask(DB).await, b"hunter2", "by a reload");
+    assert_eq!(server.metrics.credentials(), (2, 7));
     server.stop().await;
 }
 
@@ -145,6 +149,21 @@ async fn a_unit_waits_for_a_secret_that_is_not_there_yet() {
     };
     let (bytes, ()) = tokio::join!(read(caller), publish);
     assert_eq!(bytes, b"late");
+}
+
+#[tokio::test]
+async fn units_that_wait_hold_up_nobody_else() {
+    let server = Server::of_one();
+    let waiting: Vec<_> = (0..WAITING_MAX).map(|_| server.call("/unit/train.service/token")).collect();
+    let one_more = timeout(READ_TIME_MAX, server.ask("/unit/train.service/token"));
+    assert!(fails_the_unit(&one_more.await.expect("at once")), "there is no place to wait in");
+    let other = timeout(READ_TIME_MAX, server.ask(DB));
+    assert_eq!(other.await.expect("at once"), b"hunter2", "what is there takes no place");
+    let _ = publish(&server.publisher, "token", Ok(secret('b', b"late")));
+    for caller in waiting {
+        assert_eq!(read(caller).await, b"late");
+    }
+    assert_eq!(server.ask("/unit/train.service/token").await, b"late");
 }
 
 #[tokio::test]
@@ -183,7 +202,8 @@ async fn the_wait_for_a_secret_has_an_end() {
     let (_publisher, reader) = store::channel([(name("db"), false)]);
     let (_sender, units) = watch::channel(units("train.service"));
     let stop = CancellationToken::new();
-    let room = Room { trust: Trust::default(), wait: WAIT, reader, units, stop };
+    let sources = Sources { reader, units, metrics: Arc::default() };
+    let room = Room::new(Trust::default(), WAIT, sources, stop);
     let claim = Claim::read(b"1/unit/train.service/db").expect("a claim");
     let refusal = room.wait_for(&name("db"), &claim).await.expect_err("nothing comes");
     assert_eq!(refusal.to_string(), "train.service was not given it: there is no value after 60s");

@@ -52,6 +52,14 @@ impl Lines {
     }
 }
 
+/// Says the last thing that a process has to say, and waits no longer than a second for whoever reads standard error.
+pub fn say_last(line: &str) {
+    let lines = Lines::default();
+    // Without a thread nobody is told: a pipe that nobody empties would hold up the end for ever.
+    let Ok(_detached) = lines.detach() else { return };
+    lines.0.take(line.as_bytes());
+}
+
 impl Way {
     /// Writes lines until there is nobody left to send one.
     fn write(&self, lines: &Receiver<Vec<u8>>) {

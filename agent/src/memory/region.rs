@@ -1,18 +1,14 @@
 //! Secret memory by its descriptor: made to outlive the process, or found again with nothing known of it.
 
 use std::num::NonZeroUsize;
-use std::ops::Range;
 use std::os::fd::OwnedFd;
-use std::ptr::NonNull;
 
 use nix::errno::Errno;
-use nix::sys::mman::munmap;
 use nix::sys::stat::fstat;
 use nix::sys::statfs::{FsType, fstatfs};
 use thiserror::Error;
-use zeroize::Zeroize;
 
-use super::mapping::{map_secret_descriptor, secret_descriptor};
+use super::{Mapping, secret_descriptor};
 
 /// What the kernel calls the file system of secret memory.
 /// Source: `SECRETMEM_MAGIC` in the kernel's `magic.h`.
@@ -23,14 +19,7 @@ const BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// A mapping of secret memory. Others may map it too, so its bytes are copied and never lent.
 #[derive(Debug)]
-pub struct Region {
-    address: NonNull<u8>,
-    length: usize,
-}
-
-// JUSTIFICATION: a raw address makes a type stay on its thread unless we say otherwise.
-// SAFETY: the mapping belongs to the process, not to a thread.
-unsafe impl Send for Region {}
+pub struct Region(Mapping);
 
 /// Says why a descriptor is not mapped.
 #[derive(Debug, Error)]
@@ -54,8 +43,7 @@ impl Region {
     pub fn create(length: usize) -> Result<(Self, OwnedFd), Errno> {
         let size = NonZeroUsize::new(length).ok_or(Errno::EINVAL)?;
         let descriptor = secret_descriptor(size)?;
-        let address = map_secret_descriptor(&descriptor, size)?;
-        Ok((Self { address, length }, descriptor))
+        Ok((Self(Mapping::secret(&descriptor, size)?), descriptor))
     }
 
     /// Maps what a descriptor stands for. The size of secret memory cannot change once it has one, so that nobody can take it
@@ -70,63 +58,37 @@ impl Region {
         let claimed = fstat(descriptor)?.st_size;
         let fitting = usize::try_from(claimed).ok().filter(|bytes| *bytes <= BYTES_MAX).and_then(NonZeroUsize::new);
         let size = fitting.ok_or(Unmappable::Size(claimed))?;
-        Ok(Self { address: map_secret_descriptor(descriptor, size)?, length: size.get() })
+        Ok(Self(Mapping::secret(descriptor, size)?))
     }
 
     /// How many bytes it has.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.length
+        self.0.size.get()
     }
 
     /// Whether it has no bytes, which none has.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.length == 0
+        self.len() == 0
     }
 
     /// Copies bytes out from `offset` on, as many as fill the room. Answers `false`, and copies nothing, where they are not all
     /// inside.
     #[must_use]
     pub fn read(&self, offset: usize, room: &mut [u8]) -> bool {
-        let Some(range) = self.inside(offset, room.len()) else { return false };
-        // JUSTIFICATION: the mapping is no Rust object, and others may change it meanwhile.
-        // SAFETY: the range lies inside the mapping; the room is ours alone and does not overlap it.
-        unsafe {
-            std::ptr::copy_nonoverlapping(self.address.as_ptr().add(range.start), room.as_mut_ptr(), range.len());
-        };
-        true
+        self.0.copy_out(offset, room)
     }
 
     /// Copies bytes in from `offset` on. Answers `false`, and copies nothing, where they do not all fit.
     #[must_use]
     pub fn write(&mut self, offset: usize, bytes: &[u8]) -> bool {
-        let Some(range) = self.inside(offset, bytes.len()) else { return false };
-        // JUSTIFICATION: as for reading.
-        // SAFETY: as for reading, the other way round.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.address.as_ptr().add(range.start), range.len()) };
-        true
+        self.0.copy_in(offset, bytes)
     }
 
     /// Overwrites everything with zeros, for all who have it mapped.
     pub fn wipe(&mut self) {
-        // JUSTIFICATION: as for reading.
-        // SAFETY: the range is the mapping, and no reference into it is ever given out.
-        unsafe { std::slice::from_raw_parts_mut(self.address.as_ptr(), self.length) }.zeroize();
-    }
-
-    fn inside(&self, offset: usize, length: usize) -> Option<Range<usize>> {
-        let end = offset.checked_add(length)?;
-        (end <= self.length).then_some(offset..end)
-    }
-}
-
-impl Drop for Region {
-    fn drop(&mut self) {
-        // JUSTIFICATION: a mapping that was made by hand must be undone by hand.
-        // SAFETY: address and length are those of the mapping, into which nothing points. An error would mean that the mapping
-        // does not exist, and there is nothing to do about it here.
-        let _ = unsafe { munmap(self.address.cast(), self.length) };
+        self.0.wipe();
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the arena promises, looked at from inside.
 
+use super::arena::CHUNK_BYTES;
 use super::*;
 
 #[test]

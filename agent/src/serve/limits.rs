@@ -32,6 +32,8 @@ pub struct Limits {
     /// How many looks one user may ask for at once, after having asked for none. The default, 5, is for a person at a
     /// terminal.
     pub refresh_burst: u32,
+    /// Callers of the agent's other sockets, who take descriptors too.
+    pub callers_elsewhere: usize,
 }
 
 impl Default for Limits {
@@ -44,6 +46,7 @@ impl Default for Limits {
             refresh_time: Duration::from_mins(1),
             refresh_interval: Duration::from_secs(6),
             refresh_burst: 5,
+            callers_elsewhere: 0,
         }
     }
 }
@@ -58,7 +61,8 @@ impl Limits {
     /// Limits that leave enough of so many descriptors to the rest of the agent, in the same proportion.
     #[must_use]
     pub fn within(self, descriptors: u64) -> Self {
-        let for_callers = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / DESCRIPTORS_EACH;
+        let others = DESCRIPTORS_RESERVED.saturating_add(u64::try_from(self.callers_elsewhere).unwrap_or(u64::MAX));
+        let for_callers = descriptors.saturating_sub(others) / DESCRIPTORS_EACH;
         let connections = self.connections.min(usize::try_from(for_callers).unwrap_or(usize::MAX)).max(1);
         if connections == self.connections {
             return self;
@@ -183,6 +187,9 @@ mod tests {
         assert_eq!(of(1024), (480, 120, 90));
         assert_eq!(of(256), (96, 24, 18));
         assert_eq!(of(64), (1, 1, 1));
+        let beside_units = Limits { callers_elsewhere: 128, ..Limits::default() };
+        assert_eq!(beside_units.within(1024).connections, 416);
+        assert_eq!(beside_units.within(1216), beside_units);
         let wide = Limits { connections: 4096, connections_per_user: 4096, ..Limits::default() };
         assert_eq!(wide.within(1_000_000), wide, "what is configured holds");
     }

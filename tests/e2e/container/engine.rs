@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use keyside_tests::{binaries, wait};
-use tempfile::TempDir;
 
 use crate::control_groups;
+use crate::folder::Folder;
 
 /// What Podman needs on machines that may raise no limit, have version 1 of control groups, and no service manager.
 const CONTAINERS: &str = r#"
@@ -48,7 +48,7 @@ const WITHIN: &str = "/run/engine";
 pub(crate) struct Engine {
     holder: Child,
     first_process: u32,
-    folder: TempDir,
+    folder: Folder,
     /// The machine's own, before.
     interfaces: Vec<String>,
     control_groups: BTreeSet<PathBuf>,
@@ -57,9 +57,8 @@ pub(crate) struct Engine {
 impl Engine {
     /// Makes the namespaces and the folder, below `parent`.
     pub(crate) fn start(parent: &Path) -> Self {
-        fs::create_dir_all(parent).expect("a folder");
         let control_groups = control_groups::of_podman();
-        let folder = TempDir::new_in(parent).expect("a folder");
+        let folder = Folder::make(parent);
         for (name, text) in [("containers.conf", CONTAINERS), ("storage.conf", STORAGE)] {
             fs::write(folder.path().join(name), text.replace("FOLDER", WITHIN)).expect("own folder");
         }

@@ -8,6 +8,7 @@ mod bootstrap;
 mod compose;
 mod control_groups;
 mod engine;
+mod folder;
 mod guide;
 mod image;
 mod images;

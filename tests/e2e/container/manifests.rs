@@ -1,10 +1,12 @@
 //! The objects that a directory of manifests describes, as `kubectl` prints them.
 
 use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use keyside_tests::python;
+use keyside_tests::report::skipped;
 use serde_json::Value;
 
 use crate::engine::printed;
@@ -18,6 +20,16 @@ pub(crate) fn folder() -> PathBuf {
 /// The root of the project.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests are below it").to_owned()
+}
+
+/// Whether the tools of manifests can be had; if not, says loudly that a test is skipped: the build's folder may be another user's.
+pub(crate) fn tools_or_skip() -> bool {
+    let folder = python::target_folder().join("manifests");
+    let attempt = fs::create_dir_all(&folder).and_then(|()| File::create(folder.join("lock")));
+    if let Err(error) = &attempt {
+        skipped(&format!("manifests: no tools can be put into {}: {error}", folder.display()));
+    }
+    attempt.is_ok()
 }
 
 /// A program of the Python environment that has `kubectl` and what validates manifests.

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::engine::printed;
 use crate::guide;
-use crate::manifests::{self, Objects, text_of, tool};
+use crate::manifests::{self, Objects, text_of, tool, tools_or_skip};
 
 /// How many of the newest versions of Kubernetes the manifests are held to: those that get patches.
 /// Source: <https://kubernetes.io/releases/version-skew-policy/>.
@@ -49,6 +49,9 @@ fn mistakes(file: &Path, version: &str) -> Option<String> {
 
 #[test]
 fn every_manifest_is_valid_for_the_three_newest_versions() {
+    if !tools_or_skip() {
+        return;
+    }
     let folder = TempDir::new().expect("a folder");
     let versions = newest_versions();
     let file = folder.path().join("objects.yaml");
@@ -69,6 +72,9 @@ fn every_manifest_is_valid_for_the_three_newest_versions() {
 
 #[test]
 fn every_pod_fits_the_restricted_profile() {
+    if !tools_or_skip() {
+        return;
+    }
     let folder = TempDir::new().expect("a folder");
     for directory in directories(&folder) {
         let workload = Objects::of(&directory).workload().clone();
@@ -128,6 +134,9 @@ fn list(value: &Value) -> Vec<Value> {
 
 #[test]
 fn what_the_restricted_profile_forbids_is_seen() {
+    if !tools_or_skip() {
+        return;
+    }
     let objects = Objects::of(&manifests::folder().join("examples/pipeline"));
     let spec = &objects.workload()["spec"]["template"]["spec"];
     let rows = [
@@ -159,6 +168,9 @@ fn what_the_restricted_profile_forbids_is_seen() {
 
 #[test]
 fn the_volume_of_the_secrets_is_memory_and_closed_to_its_readers() {
+    if !tools_or_skip() {
+        return;
+    }
     for name in EXAMPLES {
         let template = Objects::of(&manifests::folder().join("examples").join(name)).template();
         let volume = template.spec.volumes.iter().find(|volume| volume.name == "keyside").expect("a volume");
@@ -179,6 +191,9 @@ fn the_volume_of_the_secrets_is_memory_and_closed_to_its_readers() {
 
 #[test]
 fn the_configuration_of_the_manifests_fits() {
+    if !tools_or_skip() {
+        return;
+    }
     for name in EXAMPLES {
         let files = Objects::of(&manifests::folder().join("examples").join(name)).files("keyside");
         let defaults = Defaults::of_service(47385, Path::new("/run/keyside/agent.sock"));
