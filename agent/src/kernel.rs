@@ -212,7 +212,7 @@ fn dispose_children(handler: SigHandler) -> nix::Result<SigHandler> {
 }
 
 /// Gives the kernel back what the heap has free in whole pages, which the C library keeps as long as anything behind it is in
-/// use. It takes a millisecond for a few MiB. Does nothing with another C library than glibc.
+/// use. Does nothing with another C library than glibc.
 pub fn give_back_free_memory() {
     #[cfg(target_env = "gnu")]
     // JUSTIFICATION: no binding knows this call.
