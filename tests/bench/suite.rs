@@ -58,7 +58,7 @@ pub(crate) fn run(programs: &Programs, scale: Scale) -> io::Result<Outcome> {
     let mut rows = Vec::new();
 
     let reads = reads((&azure, &programs.floor), cores, scale, &mut rows)?;
-    let footprints = footprints(&azure, &holdings, &mut rows);
+    let footprints = footprints(&azure, &holdings, scale, &mut rows);
     rows.extend(start_rows(&azure, cores, scale));
     rows.extend(waiting_rows(&azure, scale)?);
     for files in [1, scale.thousand / 10, scale.thousand] {
@@ -141,14 +141,16 @@ fn start_floor((program, floor): (&Path, Floor), folder: &Path, reply: &Path, co
     (Server { name: floor.name(), pid: started.pid(), socket, exchange }, started)
 }
 
-fn footprints(azure: &Azure, holdings: &[Holding], rows: &mut Vec<Row>) -> Vec<(Holding, Footprint)> {
+fn footprints(azure: &Azure, holdings: &[Holding], scale: Scale, rows: &mut Vec<Row>) -> Vec<(Holding, Footprint)> {
     let mut footprints = Vec::new();
     for (index, &holding) in holdings.iter().enumerate() {
         let name = format!("memory-{index}");
         let agent = azure.agent(&name, holding, OFTEN);
         let what = format!("{} × {} bytes", grouped(holding.secrets), grouped(holding.bytes));
         settle(agent.pid());
-        let calls = precise(calls_for_a_look(azure, holding) as u64);
+        // The first looks fetch, too: where a secret is as young as these, a list alone does not show all changes.
+        let calls = (0..scale.looks).map(|_| calls_for_a_look(azure, holding)).min().unwrap_or_default();
+        let calls = precise(calls as u64);
         rows.push(Row::of(format!("{what}: calls upstream for a look"), Figure::Count(calls)));
         settle(agent.pid());
         let footprint = Footprint::of(agent.pid());
