@@ -213,8 +213,10 @@ async fn answer(mut stream: UnixStream, _permit: OwnedSemaphorePermit, room: Arc
     let outcome = match room.decide(&stream).await {
         Ok((claim, secret)) => {
             let outcome = timeout(READ_TIME_MAX, give(&mut stream, &secret)).await;
-            room.sources.metrics.credential_given();
-            tracing::info!(unit = %claim.unit, secret = claim.credential, version = %secret.metadata.version, "credential given");
+            if matches!(outcome, Ok(Ok(()))) {
+                room.sources.metrics.credential_given();
+                tracing::info!(unit = %claim.unit, secret = claim.credential, version = %secret.metadata.version, "credential given");
+            }
             outcome
         }
         Err(refusal) => {

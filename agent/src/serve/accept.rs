@@ -6,16 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use hyper::Version;
+use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
+use super::answer::Answer;
 use super::connection::{Visitor, converse};
 use super::listen::Listeners;
 use super::peer::{Caller, Peer};
 use super::problem::Problem;
 use super::request::Door;
 use super::routes::Server;
+use super::sending::{DateText, write_head};
 use crate::causes::with_causes;
 
 /// How long to leave a listener alone that cannot accept, which happens when the process has no descriptor left. The
@@ -169,7 +173,7 @@ fn admit<G: Gate>(stream: G::Stream, server: &Arc<Server>, connections: &mut Joi
         Ok(Err(problem)) => {
             tracing::debug!(code = problem.code.as_str(), "turned away");
             // There is no room to wait for who does not read it.
-            drop(G::try_write(&stream, farewell(&problem).as_bytes()));
+            drop(G::try_write(&stream, &farewell(&problem, server.sources.clock.now())));
             return false;
         }
         Err(error) => Err(error),
@@ -188,17 +192,13 @@ fn admit<G: Gate>(stream: G::Stream, server: &Arc<Server>, connections: &mut Joi
 }
 
 /// A whole answer for a peer whose request is not even read.
-fn farewell(problem: &Problem) -> String {
-    let document = problem.document();
-    let body = serde_json::to_string(&document).unwrap_or_default();
-    format!(
-        "HTTP/1.1 {} {}\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\nRetry-After: {}\r\n\
-         Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
-        document.status,
-        document.title,
-        problem.retry_after_seconds().unwrap_or(1),
-        body.len(),
-    )
+fn farewell(problem: &Problem, now: Timestamp) -> Vec<u8> {
+    let (mut bytes, mut answer) = (Vec::new(), Answer { is_last: true, ..Answer::refusal(problem) });
+    write_head(&mut bytes, &answer, Version::HTTP_11, DateText::default().at(now));
+    while let Some(next) = answer.body.next_bytes() {
+        bytes.extend_from_slice(&next.bytes);
+    }
+    bytes
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

@@ -195,10 +195,10 @@ mod tests {
         let value = Bytes::from_owner(b"left\"right".to_vec());
         let (left, right) = (value[..4].as_ptr(), value[5..].as_ptr());
         let mut body = Body::document(value, r#"{"name":"db"}"#);
-        let frames: Vec<Bytes> = std::iter::from_fn(|| body.next_bytes()).map(|next| next.bytes).collect();
-        assert_eq!(frames[1].as_ptr(), left);
-        assert_eq!(&frames[2][..], b"\\\"");
-        assert_eq!(frames[3].as_ptr(), right);
+        let pieces: Vec<Bytes> = std::iter::from_fn(|| body.next_bytes()).map(|next| next.bytes).collect();
+        assert_eq!(pieces[1].as_ptr(), left);
+        assert_eq!(&pieces[2][..], b"\\\"");
+        assert_eq!(pieces[3].as_ptr(), right);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::BufMut as _;
-use hyper::Method;
+use hyper::{Method, Version};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until};
 
@@ -21,12 +21,14 @@ use super::peer::Caller;
 use super::problem::{Code, Problem};
 use super::request::{Call, Door, understand};
 use super::routes::{Asked, Server};
-use super::sending::{DateText, Manner, send, write_head};
+use super::sending::{DateText, send, write_head};
 use crate::causes::with_causes;
 
-/// How much memory a connection has at first for what comes in, and for the head of what goes out: enough for nearly all.
-const RECEIVED_BYTES: usize = 1024;
-const HEAD_BYTES: usize = 384;
+/// How much memory a connection has at first for what comes in: enough for nearly all.
+const REQUESTS_BYTES: usize = 1024;
+
+/// And for the head of what goes out.
+const ANSWER_HEAD_BYTES: usize = 384;
 
 /// How long a connection without a request may still bring one when the agent stops. A client writes its request as soon as it
 /// is connected; who keeps silent for longer wants nothing.
@@ -51,7 +53,6 @@ pub(super) async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, visito
     let mut alarm = pin!(sleep_until(progress.until()));
     let mut revoked = pin!(visitor.admission.revoked());
     let mut stopped = pin!(server.stop.cancelled());
-    let mut leaving = false;
     loop {
         tokio::select! {
             biased;
@@ -75,8 +76,7 @@ pub(super) async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, visito
                 tracing::debug!(caller = %visitor.caller, "the connection gives way to another user's");
                 return;
             }
-            () = stopped.as_mut(), if !leaving => {
-                leaving = true;
+            () = stopped.as_mut(), if !progress.is_leaving() => {
                 progress.leave();
                 if progress.is_idle() {
                     return;
@@ -100,27 +100,27 @@ async fn exchanges(
     server: &Server,
     progress: &Progress,
 ) -> io::Result<()> {
-    let mut received = Vec::with_capacity(RECEIVED_BYTES);
-    let (mut bytes, mut date) = (Vec::with_capacity(HEAD_BYTES), DateText::default());
+    let mut received = Vec::with_capacity(REQUESTS_BYTES);
+    let (mut head_text, mut date) = (Vec::with_capacity(ANSWER_HEAD_BYTES), DateText::default());
     loop {
         let head = match next_head(&mut stream, &mut received, progress).await? {
             None => return Ok(()),
             Some(Ok(head)) => head,
             Some(Err(fault)) => return turn_down(stream, fault, server).await,
         };
-        received.drain(..head.bytes);
+        received.drain(..head.length);
         let mut answering = pin!(respond(server, visitor, &head, progress));
-        let answer = tokio::select! {
+        let mut answer = tokio::select! {
             biased;
             answer = answering.as_mut() => answer,
             () = end_of(&mut stream, &mut received) => return Ok(()),
         };
-        let is_last = head.is_last || progress.is_leaving() || answer.is_last;
-        bytes.clear();
-        let manner = Manner { is_old: head.is_old, is_last };
-        write_head(&mut bytes, &answer, manner, date.at(server.sources.clock.now()));
+        answer.is_last |= head.is_last || progress.is_leaving();
+        let is_last = answer.is_last;
+        head_text.clear();
+        write_head(&mut head_text, &answer, head.version, date.at(server.sources.clock.now()));
         let body = if head.method == Method::HEAD { Body::default() } else { answer.body };
-        send(&mut stream, &bytes, body).await?;
+        send(&mut stream, &head_text, body).await?;
         if is_last {
             return stream.shutdown().await;
         }
@@ -172,11 +172,12 @@ async fn end_of(stream: &mut (impl AsyncRead + Unpin), received: &mut Vec<u8>) {
 /// Answers what is no request, as far as it can be answered.
 async fn turn_down(mut stream: impl AsyncWrite + Unpin, fault: Fault, server: &Server) -> io::Result<()> {
     if let Some(status) = fault.status() {
-        let answer = Answer { status, ..Answer::default() };
+        let answer = Answer { status, is_last: true, ..Answer::default() };
+        server.sources.metrics.responded(status.as_u16());
         let mut bytes = Vec::new();
         let mut date = DateText::default();
         let date = date.at(server.sources.clock.now());
-        write_head(&mut bytes, &answer, Manner { is_old: false, is_last: true }, date);
+        write_head(&mut bytes, &answer, Version::HTTP_11, date);
         send(&mut stream, &bytes, Body::default()).await?;
     }
     stream.shutdown().await

@@ -6,15 +6,11 @@ pub(crate) mod properties;
 use std::mem::MaybeUninit;
 
 use httparse::{Error, Header, ParserConfig, Status};
-use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, FORWARDED, HeaderName, HeaderValue, IF_NONE_MATCH, ORIGIN, TRANSFER_ENCODING,
-};
-use hyper::{HeaderMap, Method, StatusCode, Uri};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, IF_NONE_MATCH, TRANSFER_ENCODING};
+use hyper::{HeaderMap, Method, StatusCode, Uri, Version};
 
 use super::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
-
-/// The fields that answers depend on. No other is kept.
-const KEPT: [HeaderName; 4] = [ORIGIN, FORWARDED, HeaderName::from_static("x-forwarded-for"), IF_NONE_MATCH];
+use super::request::FORWARDING_HEADERS;
 
 /// How a client begins that speaks HTTP/2 without having asked (RFC 9113, section 3.4).
 const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n";
@@ -30,10 +26,10 @@ pub(super) struct Head {
     pub(super) has_body: bool,
     /// Whether the client wants no further answer.
     pub(super) is_last: bool,
-    /// Whether the client knows no more than HTTP/1.0.
-    pub(super) is_old: bool,
-    /// How long it is.
-    pub(super) bytes: usize,
+    /// What the client speaks, at best.
+    pub(super) version: Version,
+    /// How many bytes it has.
+    pub(super) length: usize,
 }
 
 /// Why something is no head.
@@ -86,15 +82,15 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<Head>, Fault> {
     let (Some(method), Some(path), Some(version)) = (request.method, request.path, request.version) else {
         return Err(Fault::Malformed);
     };
-    let is_old = version == 0;
+    let version = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
     let mut head = Head {
         method: Method::from_bytes(method.as_bytes()).map_err(|_| Fault::Malformed)?,
         uri: Uri::try_from(path).map_err(|_| Fault::Malformed)?,
         headers: HeaderMap::new(),
         has_body: false,
-        is_last: is_old,
-        is_old,
-        bytes: length,
+        is_last: version == Version::HTTP_10,
+        version,
+        length,
     };
     let mut promised = None;
     for field in request.headers.iter() {
@@ -107,7 +103,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<Head>, Fault> {
 impl Head {
     fn take(&mut self, field: &Header<'_>, promised: &mut Option<u64>) -> Result<(), Fault> {
         let is = |name: &HeaderName| field.name.eq_ignore_ascii_case(name.as_str());
-        if let Some(name) = KEPT.into_iter().find(is) {
+        // No field is kept that nothing depends on.
+        if let Some(name) = FORWARDING_HEADERS.into_iter().chain([IF_NONE_MATCH]).find(is) {
             let value = HeaderValue::from_bytes(field.value).map_err(|_| Fault::Malformed)?;
             self.headers.append(name, value);
         } else if is(&CONNECTION) {
@@ -134,6 +131,8 @@ fn length(value: &[u8]) -> Result<u64, Fault> {
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::ORIGIN;
+
     use super::*;
 
     fn whole(text: &str) -> Head {
@@ -144,8 +143,8 @@ mod tests {
     fn a_head_ends_where_the_next_one_begins() {
         let text = "\r\nGET /v1/secrets HTTP/1.1\r\nHost: x\r\n\r\n";
         let head = whole(&format!("{text}GET /"));
-        assert_eq!((head.method, head.uri.path(), head.bytes), (Method::GET, "/v1/secrets", text.len()));
-        assert!(!head.has_body && !head.is_last && !head.is_old);
+        assert_eq!((head.method, head.uri.path(), head.length), (Method::GET, "/v1/secrets", text.len()));
+        assert!(!head.has_body && !head.is_last && head.version == Version::HTTP_11);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::secret::SecretName;
 const WAIT_MAX: Duration = Duration::from_mins(10);
 
 /// Headers that browsers and proxies add. Nothing that speaks for itself sends them.
-const FORWARDING_HEADERS: [HeaderName; 3] = [ORIGIN, FORWARDED, HeaderName::from_static("x-forwarded-for")];
+pub(super) const FORWARDING_HEADERS: [HeaderName; 3] = [ORIGIN, FORWARDED, HeaderName::from_static("x-forwarded-for")];
 
 /// Where the request came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

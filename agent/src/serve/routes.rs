@@ -58,6 +58,7 @@ type Outcome = Result<Answer, Problem>;
 impl Server {
     /// Answers a call.
     pub(super) async fn answer(&self, caller: &Caller, call: Call, asked: &Asked) -> Outcome {
+        // What can wait is boxed, so that a read of a value carries no room for it.
         match call {
             Call::List { wait, after } => {
                 let _waiting = wait.map(|_| self.waits.begin(caller.uid())).transpose()?;

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use bytes::{Buf as _, Bytes};
-use hyper::StatusCode;
+use hyper::{StatusCode, Version};
 use jiff::Timestamp;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
@@ -31,19 +31,10 @@ impl DateText {
     }
 }
 
-/// What is known of an answer beside the answer itself.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Manner {
-    /// Whether the client knows no more than HTTP/1.0.
-    pub(super) is_old: bool,
-    /// Whether the connection ends after it.
-    pub(super) is_last: bool,
-}
-
 /// Writes the head of an answer to `bytes`.
-pub(super) fn write_head(bytes: &mut Vec<u8>, answer: &Answer, manner: Manner, date: &str) {
+pub(super) fn write_head(bytes: &mut Vec<u8>, answer: &Answer, version: Version, date: &str) {
     let status = answer.status;
-    let version = if manner.is_old { "HTTP/1.0 " } else { "HTTP/1.1 " };
+    let version = if version == Version::HTTP_10 { "HTTP/1.0 " } else { "HTTP/1.1 " };
     append(bytes, [version, status.as_str(), " ", status.canonical_reason().unwrap_or_default(), "\r\n"]);
     if let Some(media_type) = answer.media_type {
         append(bytes, ["content-type: ", media_type, "\r\n"]);
@@ -67,7 +58,7 @@ pub(super) fn write_head(bytes: &mut Vec<u8>, answer: &Answer, manner: Manner, d
     if let Some(methods) = answer.allow {
         append(bytes, ["allow: ", methods, "\r\n"]);
     }
-    if manner.is_last {
+    if answer.is_last {
         append(bytes, ["connection: close\r\n"]);
     }
     append(bytes, ["cache-control: no-store\r\ndate: ", date, "\r\n\r\n"]);
@@ -89,8 +80,7 @@ fn write_number(bytes: &mut Vec<u8>, field: &str, number: u64) {
 ///
 /// # Errors
 /// When the other end has gone.
-pub(super) async fn send(stream: &mut (impl AsyncWrite + Unpin), head: &[u8], mut body: Body) -> io::Result<()> {
-    let mut head = head;
+pub(super) async fn send(stream: &mut (impl AsyncWrite + Unpin), mut head: &[u8], mut body: Body) -> io::Result<()> {
     loop {
         let mut pieces = [const { Bytes::new() }; PIECES_AT_ONCE];
         for piece in &mut pieces {
@@ -112,6 +102,9 @@ pub(super) async fn send(stream: &mut (impl AsyncWrite + Unpin), head: &[u8], mu
 
 #[cfg(test)]
 mod tests {
+    use std::io::IoSlice;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
     use std::time::Duration;
 
     use jiff::SignedDuration;
@@ -119,20 +112,19 @@ mod tests {
     use super::*;
     use crate::testing::new_year;
 
-    fn head(answer: &Answer, manner: Manner) -> String {
+    fn head(answer: &Answer, version: Version) -> String {
         let mut bytes = Vec::new();
-        write_head(&mut bytes, answer, manner, DateText::default().at(new_year()));
+        write_head(&mut bytes, answer, version, DateText::default().at(new_year()));
         String::from_utf8(bytes).expect("text")
     }
-
-    const PLAIN: Manner = Manner { is_old: false, is_last: false };
 
     #[test]
     fn a_head_has_the_fields_of_its_answer_and_the_length_of_its_body() {
         let answer = Answer { body: Body::plain("value"), ..Answer::default() };
         let expected = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncache-control: no-store\r\ndate: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n";
-        assert_eq!(head(&answer, PLAIN), expected);
-        let old = head(&answer, Manner { is_old: true, is_last: true });
+        assert_eq!(head(&answer, Version::HTTP_11), expected);
+        let answer = Answer { is_last: true, ..answer };
+        let old = head(&answer, Version::HTTP_10);
         assert!(old.starts_with("HTTP/1.0 200 OK\r\n") && old.contains("\r\nconnection: close\r\n"), "{old}");
         let full = Answer {
             status: StatusCode::SERVICE_UNAVAILABLE,
@@ -141,16 +133,17 @@ mod tests {
             is_stale: true,
             retry_after: Some(2),
             allow: Some("GET, HEAD"),
+            is_last: false,
             ..answer
         };
         let expected = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: 5\r\nage: 61\r\n\
                         keyside-stale: true\r\nretry-after: 2\r\nallow: GET, HEAD\r\ncache-control: no-store\r\n";
-        assert!(head(&full, PLAIN).starts_with(expected), "{}", head(&full, PLAIN));
+        assert!(head(&full, Version::HTTP_11).starts_with(expected), "{}", head(&full, Version::HTTP_11));
     }
 
     #[test]
     fn an_answer_that_nothing_changed_tells_no_length() {
-        let head = head(&Answer { status: StatusCode::NOT_MODIFIED, ..Answer::default() }, PLAIN);
+        let head = head(&Answer { status: StatusCode::NOT_MODIFIED, ..Answer::default() }, Version::HTTP_11);
         assert!(head.starts_with("HTTP/1.1 304 Not Modified\r\n") && !head.contains("content-length"), "{head}");
     }
 
@@ -177,5 +170,49 @@ mod tests {
             sent.and(read.map(drop)).expect("sent");
             assert_eq!(received, [b"head", &expected[..]].concat());
         }
+    }
+
+    /// Takes all that it is given, and notes how long each piece was of each write.
+    #[derive(Default)]
+    struct Noting(Vec<Vec<usize>>);
+
+    impl AsyncWrite for Noting {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            self.0.push(vec![bytes.len()]);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            pieces: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            self.0.push(pieces.iter().map(|piece| piece.len()).collect());
+            Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()))
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            true
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn one_encoded_piece_is_out_at_a_time_and_text_goes_with_what_is_around_it() {
+        let sent = async |value: &'static [u8]| {
+            let mut stream = Noting::default();
+            send(&mut stream, b"head", Body::document(Bytes::from_static(value), r#"{"a":1}"#)).await.expect("sent");
+            stream.0
+        };
+        let opening = "{\"value_base64\":\"".len();
+        assert_eq!(sent(&[0xff; 2 * 384]).await, [vec![4, opening, 512], vec![512], vec![2, 6]]);
+        assert_eq!(sent(b"text").await, [vec![4, "{\"value\":\"".len(), 4, 2, 6]]);
     }
 }

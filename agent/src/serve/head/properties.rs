@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use hyper::Version;
+
 use super::{Fault, Head, may_be_complete, read};
 use crate::serve::limits::HEAD_BYTES_MAX;
 
@@ -33,14 +35,19 @@ fn arrive(bytes: &[u8], piece: usize) -> (Vec<(Range<usize>, Seen)>, Option<Faul
     loop {
         match if may_be_one { read(&received) } else { Ok(None) } {
             Err(fault) => return (heads, Some(fault)),
-            Ok(Some(Head { method, uri, headers, has_body, is_last, is_old, bytes })) => {
-                received.drain(..bytes);
-                let seen = (method.to_string(), uri.to_string(), headers.len(), [has_body, is_last, is_old]);
-                heads.push((start..start + bytes, seen));
+            Ok(Some(Head { method, uri, headers, has_body, is_last, version, length })) => {
+                received.drain(..length);
+                let seen = (
+                    method.to_string(),
+                    uri.to_string(),
+                    headers.len(),
+                    [has_body, is_last, version == Version::HTTP_10],
+                );
+                heads.push((start..start + length, seen));
                 if has_body {
                     return (heads, None);
                 }
-                (start, may_be_one) = (start + bytes, true);
+                (start, may_be_one) = (start + length, true);
             }
             Ok(None) if left.is_empty() => return (heads, None),
             Ok(None) => {

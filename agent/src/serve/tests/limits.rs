@@ -80,7 +80,7 @@ async fn a_user_with_too_many_connections_is_told_so() {
     let answer = agent.send(b"");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a whole answer");
     assert!(head.starts_with("HTTP/1.1 429 Too Many Requests\r\n"), "{head}");
-    assert!(head.contains("\r\nRetry-After: 1"), "{head}");
+    assert!(head.contains("\r\nretry-after: 1"), "{head}");
     assert_eq!(serde_json::from_str::<serde_json::Value>(body).expect("JSON")["code"], "too_many_connections");
 }
 
