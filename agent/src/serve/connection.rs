@@ -53,6 +53,7 @@ pub(super) async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, visito
     let mut alarm = pin!(sleep_until(progress.until()));
     let mut revoked = pin!(visitor.admission.revoked());
     let mut stopped = pin!(server.stop.cancelled());
+    let mut leaving = false;
     loop {
         tokio::select! {
             biased;
@@ -76,14 +77,14 @@ pub(super) async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, visito
                 tracing::debug!(caller = %visitor.caller, "the connection gives way to another user's");
                 return;
             }
-            () = stopped.as_mut(), if !progress.is_leaving() => {
-                progress.leave();
+            () = stopped.as_mut(), if !leaving => {
+                leaving = true;
                 if progress.is_idle() {
                     return;
                 }
-                if !progress.has_begun() {
-                    // Whoever has connected just now has its request on the way, and would take the end of the connection for a
-                    // failure.
+                if progress.awaits_head() {
+                    // Whoever has connected just now, or has sent half of a request, has the rest on the way, and would take the
+                    // end of the connection for a failure.
                     let last_call = Instant::now() + LAST_CALL;
                     progress.bring_forward(last_call);
                     alarm.as_mut().reset(last_call);
@@ -109,20 +110,28 @@ async fn exchanges(
             Some(Err(fault)) => return turn_down(stream, fault, server).await,
         };
         received.drain(..head.length);
+        // Who has asked and closed its half is answered, whoever's turn it is: only an answer that waits is given up with it.
+        let asking = visitor.admission.ask().await;
         let mut answering = pin!(respond(server, visitor, &head, progress));
         let mut answer = tokio::select! {
             biased;
             answer = answering.as_mut() => answer,
             () = end_of(&mut stream, &mut received) => return Ok(()),
         };
-        answer.is_last |= head.is_last || progress.is_leaving();
+        drop(asking);
+        answer.is_last |= head.is_last || server.stop.is_cancelled();
         let is_last = answer.is_last;
         head_text.clear();
         write_head(&mut head_text, &answer, head.version, date.at(server.sources.clock.now()));
         let body = if head.method == Method::HEAD { Body::default() } else { answer.body };
         send(&mut stream, &head_text, body).await?;
-        if is_last {
+        // It may have taken until the agent stopped.
+        if is_last || server.stop.is_cancelled() {
             return stream.shutdown().await;
+        }
+        if !received.is_empty() {
+            // Who sends many requests at once is not answered before all others.
+            tokio::task::yield_now().await;
         }
     }
 }
@@ -138,16 +147,26 @@ async fn next_head(
         if may_be_complete && let Some(outcome) = head::read(received).transpose() {
             return Ok(Some(outcome));
         }
-        progress.rest(received.is_empty());
+        drop_empty_lines(received);
+        progress.await_head(received.is_empty());
         let before = received.len();
         let new = fill(stream, received).await?;
-        progress.rest(false);
         if new == 0 {
             return if before == 0 { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
         }
         // What cannot be a head by its first bytes is told at once.
         may_be_complete = before == 0 || head::may_be_complete(received, new);
     }
+}
+
+/// Empty lines before a head are nothing of it (RFC 9112, section 2.2).
+fn drop_empty_lines(received: &mut Vec<u8>) {
+    let mut rest = &received[..];
+    while let Some(after) = rest.strip_prefix(b"\n").or_else(|| rest.strip_prefix(b"\r\n")) {
+        rest = after;
+    }
+    let empty = received.len() - rest.len();
+    received.drain(..empty);
 }
 
 /// Reads what is there, but no more than one head may have; nothing at the end of all.
@@ -159,14 +178,10 @@ async fn fill(stream: &mut (impl AsyncRead + Unpin), received: &mut Vec<u8>) -> 
     stream.read_buf(&mut received.limit(room)).await
 }
 
-/// Waits until the other end has gone, and meanwhile takes what else it asks as long as there is room.
+/// Waits until the other end has gone, and meanwhile takes what else it asks; or until there is no more room for that, since
+/// nothing tells then whether it has gone.
 async fn end_of(stream: &mut (impl AsyncRead + Unpin), received: &mut Vec<u8>) {
-    while received.len() < HEAD_BYTES_MAX {
-        if !fill(stream, received).await.is_ok_and(|new| new > 0) {
-            return;
-        }
-    }
-    std::future::pending::<()>().await;
+    while received.len() < HEAD_BYTES_MAX && fill(stream, received).await.is_ok_and(|new| new > 0) {}
 }
 
 /// Answers what is no request, as far as it can be answered.
@@ -188,39 +203,32 @@ async fn turn_down(mut stream: impl AsyncWrite + Unpin, fault: Fault, server: &S
 struct Progress {
     /// Whether there was any request yet.
     begun: AtomicBool,
-    /// Whether nothing of a next request has come.
+    /// Whether a head is waited for, and nothing is being answered.
+    awaits_head: AtomicBool,
+    /// Whether nothing of it has come.
     rests: AtomicBool,
-    /// Whether the agent stops, so that the answer under way is the last.
-    leaving: AtomicBool,
     /// When the next step must have been taken. Held only to read or write it.
     until: Mutex<Instant>,
 }
 
 impl Progress {
     fn new(until: Instant) -> Self {
-        let [begun, rests, leaving] = [const { AtomicBool::new(false) }; 3];
-        Self { begun, rests, leaving, until: Mutex::new(until) }
-    }
-
-    fn has_begun(&self) -> bool {
-        self.begun.load(Ordering::Relaxed)
+        let [begun, awaits_head, rests] = [const { AtomicBool::new(false) }; 3];
+        Self { begun, awaits_head, rests, until: Mutex::new(until) }
     }
 
     /// Whether everything that was asked is answered.
     fn is_idle(&self) -> bool {
-        self.has_begun() && self.rests.load(Ordering::Relaxed)
+        self.begun.load(Ordering::Relaxed) && self.rests.load(Ordering::Relaxed)
     }
 
-    fn rest(&self, rests: bool) {
-        self.rests.store(rests, Ordering::Relaxed);
+    fn awaits_head(&self) -> bool {
+        self.awaits_head.load(Ordering::Relaxed)
     }
 
-    fn is_leaving(&self) -> bool {
-        self.leaving.load(Ordering::Relaxed)
-    }
-
-    fn leave(&self) {
-        self.leaving.store(true, Ordering::Relaxed);
+    fn await_head(&self, nothing_came: bool) {
+        self.awaits_head.store(true, Ordering::Relaxed);
+        self.rests.store(nothing_came, Ordering::Relaxed);
     }
 
     fn until(&self) -> Instant {
@@ -232,8 +240,11 @@ impl Progress {
         *until = deadline.min(*until);
     }
 
+    /// A request has come, or has waited long enough, and may take so long.
     fn allow(&self, time: Duration) {
         self.begun.store(true, Ordering::Relaxed);
+        self.awaits_head.store(false, Ordering::Relaxed);
+        self.rests.store(false, Ordering::Relaxed);
         *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + time;
     }
 }
@@ -245,7 +256,6 @@ async fn respond(server: &Server, visitor: &Visitor, head: &Head, progress: &Pro
         .inspect_err(|problem| server.note_misunderstood(&visitor.caller, head.uri.path(), problem));
     let extra = understood.as_ref().map_or(Duration::ZERO, |(call, _)| time_to_wait(call, server));
     progress.allow(patience + extra);
-    let _asking = visitor.admission.ask().await;
     let answer = match understood {
         Ok((call, asked)) => server.answer(&visitor.caller, call, &asked).await,
         Err(problem) => Err(problem),

@@ -160,6 +160,21 @@ async fn the_end_of_the_agent_answers_those_who_wait_and_removes_the_socket() {
     let mut answer = String::new();
     waiting.read_to_string(&mut answer).expect("an answer, then the end");
     assert!(answer.starts_with("HTTP/1.1 304 Not Modified\r\n"), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "nobody is to ask on: {answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_sent_a_half_or_an_empty_line_does_not_hold_up_the_end() {
+    for rest in ["", "\r\n", "\r", "GET /he"] {
+        let agent = Agent::with_values(Setup::default()).await;
+        let mut stream = UnixStream::connect(&agent.socket).expect("connected");
+        write!(stream, "GET /healthz HTTP/1.1\r\n\r\n{rest}").expect("sent");
+        agent.get("/healthz").await;
+        agent.get("/healthz").await;
+        let start = tokio::time::Instant::now();
+        agent.stop().await;
+        assert!(start.elapsed() < std::time::Duration::from_secs(1), "{rest:?}: {:?}", start.elapsed());
+    }
 }
 
 #[tokio::test]
