@@ -121,6 +121,9 @@ impl Reply {
     }
 }
 
+/// How long the end of the agent waits for answers that nobody takes.
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
+
 impl Setup {
     /// Starts the agent. The vault is looked at when the test asks for it, and nothing is published before.
     pub(crate) fn start(self) -> Agent {
@@ -157,7 +160,7 @@ impl Setup {
             .into(),
             limits: self.limits,
             audit: self.audit.clone(),
-            grace: Duration::from_secs(5),
+            grace: GRACE,
         };
         let (access, watched) = watch::channel(Arc::clone(&settings.access));
         let sources = Sources {

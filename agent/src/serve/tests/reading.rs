@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 
 use hyper::StatusCode;
 
-use crate::serve::fixtures::{Agent, Setup};
+use crate::serve::fixtures::{Agent, GRACE, Setup};
 
 #[tokio::test]
 async fn a_value_is_its_bytes_and_nothing_else() {
@@ -163,7 +163,7 @@ async fn the_end_of_the_agent_answers_those_who_wait_and_removes_the_socket() {
     assert!(answer.contains("\r\nconnection: close\r\n"), "nobody is to ask on: {answer}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn who_has_sent_a_half_or_an_empty_line_does_not_hold_up_the_end() {
     for rest in ["", "\r\n", "\r", "GET /he"] {
         let agent = Agent::with_values(Setup::default()).await;
@@ -171,9 +171,9 @@ async fn who_has_sent_a_half_or_an_empty_line_does_not_hold_up_the_end() {
         write!(stream, "GET /healthz HTTP/1.1\r\n\r\n{rest}").expect("sent");
         agent.get("/healthz").await;
         agent.get("/healthz").await;
-        let start = tokio::time::Instant::now();
+        let start = std::time::Instant::now();
         agent.stop().await;
-        assert!(start.elapsed() < std::time::Duration::from_secs(1), "{rest:?}: {:?}", start.elapsed());
+        assert!(start.elapsed() < GRACE, "{rest:?}: {:?}", start.elapsed());
     }
 }
 
