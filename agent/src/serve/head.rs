@@ -13,7 +13,7 @@ use super::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 use super::request::FORWARDING_HEADERS;
 
 /// How a client begins that speaks HTTP/2 without having asked (RFC 9113, section 3.4).
-const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n";
+const HTTP_2: &[u8] = b"PRI * HTTP/2";
 
 /// One head.
 #[derive(Debug)]
