@@ -155,7 +155,8 @@ struct Room {
 /// # Errors
 /// When a socket cannot be served.
 pub async fn run(listeners: Listeners, wait: Duration, sources: Sources, stop: CancellationToken) -> Result<()> {
-    sources.metrics.credentials_known();
+    sources.metrics.credentials_given(0);
+    sources.metrics.credentials_refused(0);
     serve(listeners, Arc::new(Room::new(Trust::default(), wait, sources, stop))).await
 }
 
@@ -214,13 +215,13 @@ async fn answer(mut stream: UnixStream, _permit: OwnedSemaphorePermit, room: Arc
         Ok((claim, secret)) => {
             let outcome = timeout(READ_TIME_MAX, give(&mut stream, &secret)).await;
             if matches!(outcome, Ok(Ok(()))) {
-                room.sources.metrics.credential_given();
+                room.sources.metrics.credentials_given(1);
                 tracing::info!(unit = %claim.unit, secret = claim.credential, version = %secret.metadata.version, "credential given");
             }
             outcome
         }
         Err(refusal) => {
-            room.sources.metrics.credential_refused();
+            room.sources.metrics.credentials_refused(1);
             tracing::warn!(error = with_causes(&refusal), "no credential is given, and the unit does not start");
             timeout(READ_TIME_MAX, refuse(&mut stream)).await
         }

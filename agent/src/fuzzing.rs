@@ -11,8 +11,8 @@ mod tests;
 
 use crate::azure::key_vault::properties::answers;
 use crate::azure::value_stream::properties::values;
-use crate::serve::head::properties::heads;
 use crate::serve::properties::{readers, requests};
+use crate::serve::received::properties::heads;
 
 use self::config::config;
 use self::names::names;

@@ -200,26 +200,19 @@ impl Metrics {
         (count("written"), count("lost"))
     }
 
-    /// Shows that units can ask for credentials. Prometheus sees no increase where there was no number before.
-    pub fn credentials_known(&self) {
-        for outcome in ["given", "refused"] {
-            drop(self.credentials.get_or_create(&label("outcome", &outcome)));
-        }
+    /// Counts credentials that units were given.
+    pub fn credentials_given(&self, count: u64) {
+        self.credentials.get_or_create(&label("outcome", &"given")).inc_by(count);
     }
 
-    /// Counts a credential that a unit was given.
-    pub fn credential_given(&self) {
-        self.credentials.get_or_create(&label("outcome", &"given")).inc();
-    }
-
-    /// Counts a credential that a unit was refused, so that it did not start.
-    pub fn credential_refused(&self) {
-        self.credentials.get_or_create(&label("outcome", &"refused")).inc();
+    /// Counts credentials that units were refused, so that they did not start.
+    pub fn credentials_refused(&self, count: u64) {
+        self.credentials.get_or_create(&label("outcome", &"refused")).inc_by(count);
     }
 
     /// How many credentials were given, and how many refused.
-    #[must_use]
-    pub fn credentials(&self) -> (u64, u64) {
+    #[cfg(test)]
+    pub(crate) fn credentials(&self) -> (u64, u64) {
         let count = |outcome: &'static str| self.credentials.get_or_create(&label("outcome", &outcome)).get();
         (count("given"), count("refused"))
     }

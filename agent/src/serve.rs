@@ -11,7 +11,7 @@ mod connection;
 pub mod documents;
 #[cfg(test)]
 pub(crate) mod fixtures;
-pub(crate) mod head;
+mod head;
 mod heart;
 mod limits;
 mod listen;
@@ -20,6 +20,7 @@ mod peer;
 mod problem;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
+pub(crate) mod received;
 mod refusals;
 mod request;
 mod routes;

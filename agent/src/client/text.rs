@@ -152,6 +152,8 @@ pub(crate) fn columns(rows: &[Row]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::hooks;
     use crate::serve::documents::{HookRun, Operation, Trouble};
@@ -208,6 +210,27 @@ model-token  awaited  -                                 -      -
         assert!(!text.contains('\u{1b}'), "{text:?}");
     }
 
+    /// One of which much is amiss.
+    fn operation(since: Timestamp) -> Operation {
+        let last = HookRun { outcome: Outcome::TimedOut, detail: Some("ended after 30s".to_owned()), ended: since };
+        Operation {
+            vault: "https://v.vault.azure.net".to_owned(),
+            circuits: [("https://v.vault.azure.net".to_owned(), "closed".to_owned())].into(),
+            identity: None,
+            memory_protection: Some("mlock".to_owned()),
+            memory_used_bytes: 64,
+            warm_restart: "on".to_owned(),
+            generation: 3,
+            hardening: [("confined".to_owned(), "partial".to_owned())].into(),
+            config: Config { loaded: since, attempted: since, problems: vec!["line 3: no".to_owned()] },
+            audit: Some(Audit { file: "/a".into(), written: 7, lost: 2, trouble: Some("no space".to_owned()) }),
+            hooks: vec![
+                hook("nginx.service", hooks::State::Idle, None),
+                hook("reload", hooks::State::Running, Some(last)),
+            ],
+        }
+    }
+
     #[test]
     fn a_status_shows_what_the_caller_may_know() {
         let since = "2026-01-01T00:00:00Z".parse().expect("a time");
@@ -230,23 +253,7 @@ looks  every 2m, next at 2026-01-01T00:00:00Z
 db: no fresh value since 2026-01-01T00:00:00Z: denied
 ";
         assert_eq!(status(&known), expected);
-        let last = HookRun { outcome: Outcome::TimedOut, detail: Some("ended after 30s".to_owned()), ended: since };
-        known.operation = Some(Operation {
-            vault: "https://v.vault.azure.net".to_owned(),
-            circuits: [("https://v.vault.azure.net".to_owned(), "closed".to_owned())].into(),
-            identity: None,
-            memory_protection: Some("mlock".to_owned()),
-            memory_used_bytes: 64,
-            warm_restart: "on".to_owned(),
-            generation: 3,
-            hardening: [("confined".to_owned(), "partial".to_owned())].into(),
-            config: Config { loaded: since, attempted: since, problems: vec!["line 3: no".to_owned()] },
-            audit: Some(Audit { file: "/a".into(), written: 7, lost: 2, trouble: Some("no space".to_owned()) }),
-            hooks: vec![
-                hook("nginx.service", hooks::State::Idle, None),
-                hook("reload", hooks::State::Running, Some(last)),
-            ],
-        });
+        known.operation = Some(operation(since));
         known.operation.as_mut().expect("just set").circuits.insert("https://w.vault.azure.net".into(), "open".into());
         known.refreshing = false;
         known.failures[0].message = Some("\u{1b}]0;owned\u{7}".to_owned());

@@ -48,7 +48,7 @@ fn everything() -> String {
     metrics.asked("get", "ok", 1, Duration::ZERO);
     metrics.responded(200);
     metrics.audited(1);
-    metrics.credentials_known();
+    metrics.credentials_given(0);
     metrics.hook_known("reload", ["succeeded", "failed"]);
     metrics.hook_ran("reload", "succeeded");
     let (snapshot, gates) = (reader.snapshot(), gates());

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use hyper::Version;
-use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
@@ -16,10 +14,9 @@ use super::answer::Answer;
 use super::connection::{Visitor, converse};
 use super::listen::Listeners;
 use super::peer::{Caller, Peer};
-use super::problem::Problem;
 use super::request::Door;
 use super::routes::Server;
-use super::sending::{DateText, write_head};
+use super::sending::last_words;
 use crate::causes::with_causes;
 
 /// How long to leave a listener alone that cannot accept, which happens when the process has no descriptor left. The
@@ -173,7 +170,7 @@ fn admit<G: Gate>(stream: G::Stream, server: &Arc<Server>, connections: &mut Joi
         Ok(Err(problem)) => {
             tracing::debug!(code = problem.code.as_str(), "turned away");
             // There is no room to wait for who does not read it.
-            drop(G::try_write(&stream, &farewell(&problem, server.sources.clock.now())));
+            drop(G::try_write(&stream, &last_words(Answer::refusal(&problem), server.sources.clock.now())));
             return false;
         }
         Err(error) => Err(error),
@@ -189,16 +186,6 @@ fn admit<G: Gate>(stream: G::Stream, server: &Arc<Server>, connections: &mut Joi
             false
         }
     }
-}
-
-/// A whole answer for a peer whose request is not even read.
-fn farewell(problem: &Problem, now: Timestamp) -> Vec<u8> {
-    let (mut bytes, mut answer) = (Vec::new(), Answer { is_last: true, ..Answer::refusal(problem) });
-    write_head(&mut bytes, &answer, Version::HTTP_11, DateText::default().at(now));
-    while let Some(next) = answer.body.next_bytes() {
-        bytes.extend_from_slice(&next.bytes);
-    }
-    bytes
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

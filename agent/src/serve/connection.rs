@@ -6,28 +6,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::BufMut as _;
-use hyper::{Method, Version};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use hyper::Method;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until};
 
 use super::admission::Admission;
 use super::answer::Answer;
 use super::body::Body;
 use super::condition::IfNoneMatch;
-use super::head::{self, Fault, Head};
-use super::limits::HEAD_BYTES_MAX;
+use super::head::{Fault, Head};
 use super::peer::Caller;
 use super::problem::{Code, Problem};
+use super::received::Received;
 use super::request::{Call, Door, understand};
 use super::routes::{Asked, Server};
-use super::sending::{DateText, send, write_head};
+use super::sending::{DateText, last_words, send, write_head};
 use crate::causes::with_causes;
 
-/// How much memory a connection has at first for what comes in: enough for nearly all.
-const REQUESTS_BYTES: usize = 1024;
-
-/// And for the head of what goes out.
+/// How much memory a connection has at first for the head of what goes out: enough for nearly all.
 const ANSWER_HEAD_BYTES: usize = 384;
 
 /// How long a connection without a request may still bring one when the agent stops. A client writes its request as soon as it
@@ -101,7 +97,7 @@ async fn exchanges(
     server: &Server,
     progress: &Progress,
 ) -> io::Result<()> {
-    let mut received = Vec::with_capacity(REQUESTS_BYTES);
+    let mut received = Received::new();
     let (mut head_text, mut date) = (Vec::with_capacity(ANSWER_HEAD_BYTES), DateText::default());
     loop {
         let head = match next_head(&mut stream, &mut received, progress).await? {
@@ -109,7 +105,6 @@ async fn exchanges(
             Some(Ok(head)) => head,
             Some(Err(fault)) => return turn_down(stream, fault, server).await,
         };
-        received.drain(..head.length);
         // Who has asked and closed its half is answered, whoever's turn it is: only an answer that waits is given up with it.
         let asking = visitor.admission.ask().await;
         let mut answering = pin!(respond(server, visitor, &head, progress));
@@ -139,61 +134,33 @@ async fn exchanges(
 /// Waits for a head; none where no further request comes.
 async fn next_head(
     stream: &mut (impl AsyncRead + Unpin),
-    received: &mut Vec<u8>,
+    received: &mut Received,
     progress: &Progress,
 ) -> io::Result<Option<Result<Head, Fault>>> {
-    let mut may_be_complete = !received.is_empty();
     loop {
-        if may_be_complete && let Some(outcome) = head::read(received).transpose() {
+        if let Some(outcome) = received.next_head().transpose() {
             return Ok(Some(outcome));
         }
-        drop_empty_lines(received);
-        progress.await_head(received.is_empty());
-        let before = received.len();
-        let new = fill(stream, received).await?;
-        if new == 0 {
-            return if before == 0 { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+        let nothing_came = received.is_empty();
+        progress.await_head(nothing_came);
+        if received.fill(stream).await? == 0 {
+            return if nothing_came { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
         }
-        // What cannot be a head by its first bytes is told at once.
-        may_be_complete = before == 0 || head::may_be_complete(received, new);
     }
-}
-
-/// Empty lines before a head are nothing of it (RFC 9112, section 2.2).
-fn drop_empty_lines(received: &mut Vec<u8>) {
-    let mut rest = &received[..];
-    while let Some(after) = rest.strip_prefix(b"\n").or_else(|| rest.strip_prefix(b"\r\n")) {
-        rest = after;
-    }
-    let empty = received.len() - rest.len();
-    received.drain(..empty);
-}
-
-/// Reads what is there, but no more than one head may have; nothing at the end of all.
-async fn fill(stream: &mut (impl AsyncRead + Unpin), received: &mut Vec<u8>) -> io::Result<usize> {
-    if received.len() == received.capacity() {
-        received.reserve(received.len());
-    }
-    let room = HEAD_BYTES_MAX - received.len();
-    stream.read_buf(&mut received.limit(room)).await
 }
 
 /// Waits until the other end has gone, and meanwhile takes what else it asks; or until there is no more room for that, since
 /// nothing tells then whether it has gone.
-async fn end_of(stream: &mut (impl AsyncRead + Unpin), received: &mut Vec<u8>) {
-    while received.len() < HEAD_BYTES_MAX && fill(stream, received).await.is_ok_and(|new| new > 0) {}
+async fn end_of(stream: &mut (impl AsyncRead + Unpin), received: &mut Received) {
+    while received.has_room() && received.fill(stream).await.is_ok_and(|new| new > 0) {}
 }
 
 /// Answers what is no request, as far as it can be answered.
 async fn turn_down(mut stream: impl AsyncWrite + Unpin, fault: Fault, server: &Server) -> io::Result<()> {
     if let Some(status) = fault.status() {
-        let answer = Answer { status, is_last: true, ..Answer::default() };
         server.sources.metrics.responded(status.as_u16());
-        let mut bytes = Vec::new();
-        let mut date = DateText::default();
-        let date = date.at(server.sources.clock.now());
-        write_head(&mut bytes, &answer, Version::HTTP_11, date);
-        send(&mut stream, &bytes, Body::default()).await?;
+        let answer = Answer { status, ..Answer::default() };
+        stream.write_all(&last_words(answer, server.sources.clock.now())).await?;
     }
     stream.shutdown().await
 }

@@ -1,8 +1,5 @@
 //! The head of a request (RFC 9112): what it asks, whether a body follows it, and whether it is the connection's last.
 
-#[cfg(any(test, fuzzing))]
-pub(crate) mod properties;
-
 use std::mem::MaybeUninit;
 
 use httparse::{Error, Header, ParserConfig, Status};

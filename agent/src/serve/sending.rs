@@ -75,6 +75,16 @@ fn write_number(bytes: &mut Vec<u8>, field: &str, number: u64) {
     drop(write!(bytes, "{field}{number}\r\n"));
 }
 
+/// A whole answer, after which the connection ends, for a peer whose request was not read or could not be.
+pub(super) fn last_words(answer: Answer, now: Timestamp) -> Vec<u8> {
+    let (mut bytes, mut answer) = (Vec::new(), Answer { is_last: true, ..answer });
+    write_head(&mut bytes, &answer, Version::HTTP_11, DateText::default().at(now));
+    while let Some(next) = answer.body.next_bytes() {
+        bytes.extend_from_slice(&next.bytes);
+    }
+    bytes
+}
+
 /// Sends a head and the body after it. A value is sent from its locked memory; of one that is encoded, the next piece is made
 /// when the last one is sent and wiped.
 ///

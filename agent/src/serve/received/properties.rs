@@ -1,10 +1,10 @@
 //! Whatever bytes come over a connection and however they are cut: they are the same heads.
 
-use std::ops::Range;
-
+use futures::FutureExt as _;
 use hyper::Version;
 
-use super::{Fault, Head, may_be_complete, read};
+use super::Received;
+use crate::serve::head::{Fault, Head};
 use crate::serve::limits::HEAD_BYTES_MAX;
 
 /// A byte that says how what follows it is cut, then all that one connection brings.
@@ -18,59 +18,69 @@ pub(crate) fn heads(input: &[u8]) {
         assert!(later.is_none() || later == fault, "{later:?} in pieces of {piece}, and {fault:?} at once");
     }
     let mut next = 0;
-    for (place, seen) in at_once {
-        assert_eq!(place.start, next, "nothing is between two heads");
-        next = place.end;
-        is_what_it_says(&bytes[place], &seen);
+    for seen in at_once {
+        let head = &bytes[next..seen.end];
+        let empty = head.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        assert_eq!(seen.length, head.len() - empty, "nothing but empty lines is between two heads");
+        is_what_it_says(head, &seen);
+        next = seen.end;
     }
 }
 
 /// What a head says, to be compared.
-type Seen = (String, String, usize, [bool; 3]);
+#[derive(Debug, PartialEq)]
+struct Seen {
+    method: String,
+    uri: String,
+    kept: usize,
+    has_body: bool,
+    is_last: bool,
+    version: Version,
+    /// Without the empty lines before it.
+    length: usize,
+    /// Where it ends.
+    end: usize,
+}
 
 /// The heads up to the one with a body, and what stands where the next one should.
-fn arrive(bytes: &[u8], piece: usize) -> (Vec<(Range<usize>, Seen)>, Option<Fault>) {
-    let (mut heads, mut received, mut start) = (Vec::new(), Vec::new(), 0);
-    let (mut left, mut may_be_one) = (bytes, true);
+fn arrive(bytes: &[u8], piece: usize) -> (Vec<Seen>, Option<Fault>) {
+    let (mut heads, mut received, mut left) = (Vec::new(), Received::new(), bytes);
     loop {
-        match if may_be_one { read(&received) } else { Ok(None) } {
+        match received.next_head() {
             Err(fault) => return (heads, Some(fault)),
             Ok(Some(Head { method, uri, headers, has_body, is_last, version, length })) => {
-                received.drain(..length);
-                let seen = (
-                    method.to_string(),
-                    uri.to_string(),
-                    headers.len(),
-                    [has_body, is_last, version == Version::HTTP_10],
-                );
-                heads.push((start..start + length, seen));
+                let end = bytes.len() - left.len() - received.bytes.len();
+                let lines = &bytes[end - length..end];
+                let empty = lines.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+                let (method, uri, kept, length) = (method.to_string(), uri.to_string(), headers.len(), length - empty);
+                heads.push(Seen { method, uri, kept, has_body, is_last, version, length, end });
                 if has_body {
                     return (heads, None);
                 }
-                (start, may_be_one) = (start + length, true);
             }
             Ok(None) if left.is_empty() => return (heads, None),
             Ok(None) => {
-                let before = received.len();
-                let new = piece.min(left.len()).min(HEAD_BYTES_MAX - before);
-                received.extend_from_slice(&left[..new]);
-                left = &left[new..];
-                may_be_one = before == 0 || may_be_complete(&received, new);
+                let mut next = &left[..piece.min(left.len())];
+                let offered = next.len();
+                received.fill(&mut next).now_or_never().expect("it is there").expect("memory can be read");
+                left = &left[offered - next.len()..];
             }
         }
     }
 }
 
 /// By a naive reading of the lines.
-fn is_what_it_says(head: &[u8], (method, _, _, [has_body, is_last, is_old]): &Seen) {
+fn is_what_it_says(head: &[u8], seen: &Seen) {
+    let Seen { method, has_body, is_last, version, .. } = seen;
     let text = String::from_utf8_lossy(head);
     let mut lines = text.lines().skip_while(|line| line.is_empty());
     let first = lines.next().expect("a line");
     assert!(first.starts_with(method.as_str()), "{first:?}");
-    assert_eq!(*is_old, first.ends_with("HTTP/1.0"), "{first:?}");
+    let is_old = *version == Version::HTTP_10;
+    assert_eq!(is_old, first.ends_with("HTTP/1.0"), "{first:?}");
     let names: Vec<_> = lines.filter_map(|line| Some(line.split_once(':')?.0.to_ascii_lowercase())).collect();
     let has = |name: &str| names.iter().any(|other| other == name);
     assert!(!has_body || has("content-length") || has("transfer-encoding"), "{text:?}");
     assert!(*has_body || !has("transfer-encoding"), "{text:?}");
-    assert!(!is_last || *is_old || has("connection"), "{text:?}");
+    assert!(!is_last || is_old || has("connection"), "{text:?}");
 }
